@@ -1,0 +1,79 @@
+//! Defects — decides which historic bugs can be switched on, with one line of story each. It never says
+//! how a core misbehaves: the core asks [`Defects::has`] at the one place where it would.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+/// A bug of a real system that a run can bring back, to prove that the laws catch it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Defect {
+    /// Zab servers acknowledge proposals before the log is synced.
+    ZabAckBeforeSync,
+    /// A replica takes operations of a primary whose term is over.
+    ReplicaIgnoresTerm,
+    /// The controller writes the cluster state without checking its epoch.
+    ControllerUnfenced,
+}
+
+impl Defect {
+    /// Every defect, in the order of the list command.
+    pub const ALL: [Self; 3] = [Self::ZabAckBeforeSync, Self::ReplicaIgnoresTerm, Self::ControllerUnfenced];
+
+    /// The name that the command line and scenario files use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ZabAckBeforeSync => "zab-ack-before-sync",
+            Self::ReplicaIgnoresTerm => "replica-ignores-term",
+            Self::ControllerUnfenced => "controller-unfenced",
+        }
+    }
+
+    /// What went wrong where, in one line.
+    pub fn story(self) -> &'static str {
+        match self {
+            Self::ZabAckBeforeSync => {
+                "ZOOKEEPER-3911, ZOOKEEPER-4646: acknowledged before the log was synced, so a quorum's \
+                 crash took committed transactions with it"
+            }
+            Self::ReplicaIgnoresTerm => {
+                "Elasticsearch #7572, #19269: a deposed primary's operations were taken, so two primaries \
+                 wrote under one sequence"
+            }
+            Self::ControllerUnfenced => {
+                "KAFKA-6082: a controller that slept through its session's end went on writing state"
+            }
+        }
+    }
+
+    /// The defect of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|defect| defect.name() == name)
+    }
+}
+
+/// The defects that are switched on in a run; usually none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Defects(pub BTreeSet<Defect>);
+
+impl Defects {
+    /// Whether this defect is on.
+    pub fn has(&self, defect: Defect) -> bool {
+        self.0.contains(&defect)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_defect_is_found_by_its_name() {
+        for defect in Defect::ALL {
+            assert_eq!(Defect::named(defect.name()), Some(defect));
+            assert_eq!(serde_json::to_value(defect).unwrap(), defect.name());
+        }
+    }
+}

@@ -1,0 +1,824 @@
+//! Events — decides the one public language of a run: what can be said to have happened. It never judges.
+//!
+//! Cores, clients and the world note typed events; laws, reports, fault triggers and the fingerprint read
+//! nothing else. Fields hold what an outside observer could have written down, never a core's opinion of
+//! whether it is right. A stored event is one flat JSON object.
+
+use std::{borrow::Cow, fmt, hash::Hash};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    core::CloseReason,
+    name::{AllocationId, Epoch, HostId, SeqNo, SessionId, ShardId, SimTime, Term, Zxid},
+};
+
+/// The version of this vocabulary; stored traces carry it, and a trace of another version is refused.
+pub const EVENT_VERSION: u32 = 1;
+
+/// A 64-bit hash of some content (a transaction, a document source), enough to tell two apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Digest(pub u64);
+
+impl Digest {
+    /// The digest of these bytes (XXH3, seed 0).
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(xxhash_rust::xxh3::xxh3_64(bytes))
+    }
+}
+
+/// A word that is either built in or was read from a stored trace.
+pub type Word = Cow<'static, str>;
+
+/// Something that happened, somewhere, at some simulated time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Event {
+    /// Position in the run, from 0, without gaps.
+    pub seq: u64,
+    /// Simulated time; never decreases along `seq`.
+    pub at: SimTime,
+    /// The host it happened on; none for the world itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostId>,
+    /// What happened.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// A transaction as laws see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TxnRef {
+    /// Its id.
+    pub zxid: Zxid,
+    /// What it does, hashed.
+    pub digest: Digest,
+}
+
+/// An ephemeral znode and the session that owns it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Ephemeral {
+    /// Where it is.
+    pub path: String,
+    /// Whose it is.
+    pub session: SessionId,
+}
+
+/// How a learner is brought level with its leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum SyncMode {
+    /// The missing transactions.
+    Diff,
+    /// Uncommitted transactions cut off (and then the missing ones).
+    Trunc,
+    /// The whole database.
+    Snap,
+}
+
+/// The state of one copy of a shard in the routing table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CopyState {
+    /// Not on any node.
+    Unassigned,
+    /// On a node, being built or recovered.
+    Initializing,
+    /// Serving.
+    Started,
+    /// Serving, while a copy that will replace it initializes elsewhere.
+    Relocating,
+}
+
+/// One copy of a shard in the routing table.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Placement {
+    /// Of which shard.
+    pub shard: ShardId,
+    /// On which node, unless unassigned.
+    pub node: Option<HostId>,
+    /// Its identity, unless unassigned.
+    pub allocation: Option<AllocationId>,
+    /// Whether it is the primary.
+    pub primary: bool,
+    /// Its state.
+    pub state: CopyState,
+    /// Whether its identity is in the in-sync set.
+    pub in_sync: bool,
+    /// The shard's primary term.
+    pub term: Term,
+}
+
+/// A document or tombstone as a copy holds it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct HeldDoc {
+    /// Document id.
+    pub id: String,
+    /// Sequence number of the operation that made it so.
+    pub seq_no: SeqNo,
+    /// Term of the primary that numbered that operation.
+    pub term: Term,
+    /// Hash of the source; none for a tombstone.
+    pub source: Option<Digest>,
+}
+
+/// What a client asked of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DocOp {
+    /// Index (create or overwrite).
+    Index,
+    /// Delete.
+    Delete,
+    /// Realtime get.
+    Get,
+}
+
+/// How a client's request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Done; for a write: acknowledged.
+    Ok,
+    /// Surely not done.
+    Failed,
+    /// Nobody knows: the answer was lost, or the request timed out.
+    Unknown,
+}
+
+macro_rules! event_kinds {
+    ($( $(#[$doc:meta])* $name:ident $({ $( $(#[$fdoc:meta])* $field:ident: $ty:ty ),* $(,)? })? , )*) => {
+        /// What can happen. Grouped by the room that notes it.
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(tag = "event")]
+        pub enum EventKind {
+            $( $(#[$doc])* $name $({ $( $(#[$fdoc])* $field: $ty ),* })? , )*
+        }
+
+        impl EventKind {
+            /// The names of all kinds, in the order of their declaration.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),*];
+
+            /// The kind's name, as traces and triggers write it.
+            pub fn name(&self) -> &'static str {
+                match self { $( Self::$name $({ $($field: _),* })? => stringify!($name), )* }
+            }
+        }
+    };
+}
+
+event_kinds! {
+    // ---- the world ----
+    /// The run began. The first event of every run.
+    RunStarted {
+        /// Title of the scenario.
+        scenario: String,
+        /// The seed the plan was made from.
+        seed: u64,
+        /// Voting ZooKeeper servers.
+        servers: Vec<HostId>,
+        /// Search nodes of the plan, also those that join later.
+        nodes: Vec<HostId>,
+        /// Copies every index must have when green: shards × (1 + replicas), summed.
+        copies: u32,
+        /// How long after the last fault the cluster may take to settle, in nanoseconds; derived from the
+        /// configured timeouts.
+        settle_bound: u64,
+    },
+    /// The run ended, after its quiet period. The last event of every run.
+    RunEnded,
+    /// The workload stopped; what follows until the end is quiet.
+    QuietBegan,
+    /// A planned fault took effect.
+    FaultBegan {
+        /// Number of the step in the plan.
+        step: u32,
+        /// What it is, for people.
+        what: String,
+        /// The hosts it hit.
+        hosts: Vec<HostId>,
+    },
+    /// A planned fault was undone (healed, restarted, resumed), or was over at once.
+    FaultEnded {
+        /// Number of the step in the plan.
+        step: u32,
+        /// What ended, for people.
+        what: String,
+    },
+    /// A planned fault found nobody to hit.
+    FaultMissed {
+        /// Number of the step in the plan.
+        step: u32,
+        /// Why.
+        what: String,
+    },
+    /// The process on this host started (again).
+    HostStarted {
+        /// How often it has started, from 1.
+        incarnation: u32,
+    },
+    /// The process or the machine died.
+    HostCrashed {
+        /// True if the machine lost power (peers see silence), false if the process was killed (peers
+        /// see resets).
+        power: bool,
+    },
+    /// The process ended by its own decision.
+    HostHalted {
+        /// The reason it gave.
+        why: String,
+    },
+    /// The process stopped being scheduled.
+    HostPaused,
+    /// The process runs again.
+    HostResumed,
+    /// Unsynced data met a crash.
+    DiskDamaged {
+        /// The file.
+        file: String,
+        /// Unsynced bytes that survived.
+        kept: u64,
+        /// Unsynced bytes that are gone.
+        lost: u64,
+        /// Whether the last surviving write survived only in part.
+        torn: bool,
+    },
+    /// A file was synced.
+    FileSynced {
+        /// The file.
+        file: String,
+    },
+    /// Messages from one host to another stopped getting through.
+    LinkCut {
+        /// The sending side.
+        from: HostId,
+        /// The receiving side.
+        to: HostId,
+    },
+    /// Messages get through again.
+    LinkHealed {
+        /// The sending side.
+        from: HostId,
+        /// The receiving side.
+        to: HostId,
+    },
+    /// A message arrived at this host's core.
+    Delivered {
+        /// Who sent it.
+        from: HostId,
+        /// Its kind.
+        message: Word,
+    },
+    /// A connection of this host ended or could not be made.
+    ConnectionEnded {
+        /// The other end.
+        peer: HostId,
+        /// Why.
+        reason: CloseReason,
+    },
+
+    // ---- zookeeper: election, Zab ----
+    /// The server loaded what its disk held.
+    ServerRestored {
+        /// Last transaction in its log or snapshot; uncommitted ones count.
+        zxid: Zxid,
+        /// From the file.
+        accepted_epoch: Epoch,
+        /// From the file.
+        current_epoch: Epoch,
+        /// Sessions in its database.
+        sessions: Vec<SessionId>,
+        /// Ephemeral znodes in its database.
+        ephemerals: Vec<Ephemeral>,
+    },
+    /// The server went LOOKING.
+    ElectionStarted {
+        /// The logical clock.
+        round: u64,
+    },
+    /// The server decided who leads.
+    ElectionDecided {
+        /// The logical clock.
+        round: u64,
+        /// Whom it follows (itself: it leads).
+        leader: HostId,
+    },
+    /// The server promised not to follow an older epoch: acceptedEpoch is on disk.
+    EpochAccepted {
+        /// The promised epoch.
+        epoch: Epoch,
+    },
+    /// currentEpoch is on disk.
+    EpochEntered {
+        /// The epoch entered.
+        epoch: Epoch,
+    },
+    /// The leader has a quorum of NEWLEADER acknowledgements and serves.
+    LeaderEstablished {
+        /// Its epoch.
+        epoch: Epoch,
+        /// The transactions of its log, oldest first; at most the last 500.
+        history: Vec<TxnRef>,
+    },
+    /// A learner is level with its leader and serves (UPTODATE).
+    FollowerSynced {
+        /// Whom it follows.
+        leader: HostId,
+        /// In which epoch.
+        epoch: Epoch,
+        /// How it was brought level.
+        mode: SyncMode,
+        /// The last transaction it has.
+        zxid: Zxid,
+    },
+    /// The leader or follower gave its role up.
+    RoleLost {
+        /// Why.
+        why: Word,
+    },
+    /// The leader proposed a transaction.
+    TxnProposed {
+        /// Its id.
+        zxid: Zxid,
+        /// What it does, hashed.
+        digest: Digest,
+    },
+    /// The transaction is in this server's log, synced.
+    TxnLogged {
+        /// Its id.
+        zxid: Zxid,
+        /// What it does, hashed.
+        digest: Digest,
+    },
+    /// A quorum has the transaction: the leader commits it.
+    TxnCommitted {
+        /// Its id.
+        zxid: Zxid,
+        /// What it does, hashed.
+        digest: Digest,
+    },
+    /// The server applied a committed transaction to its tree.
+    TxnApplied {
+        /// Its id.
+        zxid: Zxid,
+        /// What it does, hashed.
+        digest: Digest,
+    },
+    /// The server cut its log after this transaction, as told by a leader.
+    LogTruncated {
+        /// The last one kept; the tree is that of this prefix.
+        zxid: Zxid,
+        /// Sessions in its database now.
+        sessions: Vec<SessionId>,
+        /// Ephemeral znodes in its database now.
+        ephemerals: Vec<Ephemeral>,
+    },
+    /// The server replaced its database by its leader's.
+    SnapshotInstalled {
+        /// The last transaction in it.
+        zxid: Zxid,
+        /// Sessions in it.
+        sessions: Vec<SessionId>,
+        /// Ephemeral znodes in it.
+        ephemerals: Vec<Ephemeral>,
+    },
+    /// The server wrote a snapshot of its database.
+    SnapshotTaken {
+        /// Last transaction applied when it began.
+        zxid: Zxid,
+    },
+    /// The end-of-run inspection of a server's tree.
+    TreeInspected {
+        /// Last transaction applied.
+        zxid: Zxid,
+        /// Every znode with data and Stat, hashed in order of path.
+        digest: Digest,
+        /// Number of znodes.
+        znodes: u64,
+    },
+
+    // ---- zookeeper: sessions, ephemerals, as applied on one server ----
+    /// A createSession transaction was applied.
+    SessionOpened {
+        /// Which.
+        session: SessionId,
+        /// By which transaction.
+        zxid: Zxid,
+        /// Negotiated timeout, in milliseconds.
+        timeout_ms: u64,
+    },
+    /// The leader found that nobody has heard of the session for its timeout.
+    SessionExpired {
+        /// Which.
+        session: SessionId,
+    },
+    /// A closeSession transaction was applied.
+    SessionClosed {
+        /// Which.
+        session: SessionId,
+        /// By which transaction.
+        zxid: Zxid,
+    },
+    /// A transaction made an ephemeral znode.
+    EphemeralCreated {
+        /// Where.
+        path: String,
+        /// Whose.
+        session: SessionId,
+        /// By which transaction.
+        zxid: Zxid,
+    },
+    /// A transaction removed an ephemeral znode.
+    EphemeralDeleted {
+        /// Where.
+        path: String,
+        /// Whose it was.
+        session: SessionId,
+        /// By which transaction.
+        zxid: Zxid,
+    },
+
+    // ---- zookeeper: the client's half ----
+    /// A client's session is established on a server.
+    ClientConnected {
+        /// The session.
+        session: SessionId,
+        /// The server.
+        server: HostId,
+        /// Whether the session existed before.
+        resumed: bool,
+    },
+    /// A client lost its server; the session may live on.
+    ClientDisconnected {
+        /// The session.
+        session: SessionId,
+    },
+    /// A server told the client that its session is over.
+    ClientExpired {
+        /// The session.
+        session: SessionId,
+    },
+    /// A reply reached the client.
+    ClientReplied {
+        /// The session.
+        session: SessionId,
+        /// The request's xid.
+        xid: i32,
+        /// The server's last applied transaction at the reply, from the header.
+        zxid: Zxid,
+        /// The operation.
+        op: Word,
+        /// ZooKeeper's error code; 0 is success.
+        error: i32,
+    },
+    /// A watch event reached the client.
+    ClientNotified {
+        /// The session.
+        session: SessionId,
+        /// The path.
+        path: String,
+        /// Which event.
+        change: Word,
+    },
+
+    // ---- search: discovery, controller ----
+    /// The node's ephemeral registration exists and is owned by this session.
+    NodeRegistered {
+        /// The owner.
+        session: SessionId,
+    },
+    /// The node read the list of members.
+    MembershipSeen {
+        /// Registered nodes, sorted.
+        members: Vec<HostId>,
+    },
+    /// The node won the election and drew its epoch from the counter.
+    ControllerElected {
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// The node stopped acting as controller.
+    ControllerResigned {
+        /// The epoch.
+        epoch: Epoch,
+        /// Why.
+        why: Word,
+    },
+    /// The controller's write of the cluster state succeeded.
+    StatePublished {
+        /// The controller's epoch.
+        epoch: Epoch,
+        /// The state's version: one more for each write.
+        version: u64,
+        /// Nodes of the cluster, sorted.
+        nodes: Vec<HostId>,
+        /// Every copy.
+        routing: Vec<Placement>,
+        /// What changed, for people.
+        why: String,
+    },
+    /// The node applied a cluster state.
+    StateApplied {
+        /// Epoch of the controller that wrote it.
+        epoch: Epoch,
+        /// Its version.
+        version: u64,
+    },
+
+    // ---- search: copies ----
+    /// A copy became the acting primary.
+    PrimaryActivated {
+        /// Of which shard.
+        shard: ShardId,
+        /// Which copy.
+        allocation: AllocationId,
+        /// In which term.
+        term: Term,
+    },
+    /// A copy stopped being the acting primary while its process lives.
+    PrimaryDeactivated {
+        /// Of which shard.
+        shard: ShardId,
+        /// Which copy.
+        allocation: AllocationId,
+        /// Of which term.
+        term: Term,
+        /// `handed-off` to a relocation target, `deposed`, `failed`, `removed`.
+        why: Word,
+    },
+    /// The acting primary numbered an operation and put it into its own engine and translog.
+    PrimaryAppended {
+        /// On which shard.
+        shard: ShardId,
+        /// Which copy.
+        allocation: AllocationId,
+        /// The operation's term.
+        term: Term,
+        /// Its number.
+        seq_no: SeqNo,
+        /// What it does, hashed.
+        digest: Digest,
+    },
+    /// A copy that is not the primary took an operation.
+    ReplicaAppended {
+        /// On which shard.
+        shard: ShardId,
+        /// Which copy.
+        allocation: AllocationId,
+        /// The term of the primary that sent it.
+        sender_term: Term,
+        /// The operation's term.
+        term: Term,
+        /// Its number.
+        seq_no: SeqNo,
+        /// What it does, hashed.
+        digest: Digest,
+    },
+    /// A copy learned of a higher term and will take nothing from lower ones.
+    TermAdopted {
+        /// On which shard.
+        shard: ShardId,
+        /// Which copy.
+        allocation: AllocationId,
+        /// The term.
+        term: Term,
+    },
+    /// A copy threw away operations above this number that the new primary does not have.
+    OperationsTrimmed {
+        /// On which shard.
+        shard: ShardId,
+        /// Which copy.
+        allocation: AllocationId,
+        /// The highest one kept.
+        above: SeqNo,
+    },
+    /// The acting primary acknowledged a write to its client.
+    WriteAcknowledged {
+        /// On which shard.
+        shard: ShardId,
+        /// The operation's term.
+        term: Term,
+        /// Its number.
+        seq_no: SeqNo,
+        /// Copies that have it.
+        copies: u32,
+    },
+    /// A new primary began to resend what the other copies may lack.
+    ResyncStarted {
+        /// On which shard.
+        shard: ShardId,
+        /// The new term.
+        term: Term,
+        /// Operations to resend.
+        operations: u64,
+    },
+    /// Every in-sync copy has answered the resync (or is out of the set).
+    ResyncCompleted {
+        /// On which shard.
+        shard: ShardId,
+        /// The term.
+        term: Term,
+    },
+    /// A copy began to recover.
+    RecoveryStarted {
+        /// Of which shard.
+        shard: ShardId,
+        /// Which copy.
+        allocation: AllocationId,
+        /// `store`, `operations` or `files`.
+        from: Word,
+    },
+    /// A copy has recovered and serves.
+    RecoveryCompleted {
+        /// Of which shard.
+        shard: ShardId,
+        /// Which copy.
+        allocation: AllocationId,
+        /// Operations replayed or received.
+        operations: u64,
+    },
+    /// A copy could not go on.
+    CopyFailed {
+        /// Of which shard.
+        shard: ShardId,
+        /// Which copy.
+        allocation: AllocationId,
+        /// Why.
+        why: String,
+    },
+    /// A copy made its operations searchable.
+    CopyRefreshed {
+        /// Of which shard.
+        shard: ShardId,
+        /// Which copy.
+        allocation: AllocationId,
+        /// Every operation up to here is searchable.
+        up_to: SeqNo,
+    },
+    /// A copy made its segments durable and cut its translog.
+    CopyFlushed {
+        /// Of which shard.
+        shard: ShardId,
+        /// Which copy.
+        allocation: AllocationId,
+        /// Every operation up to here is in durable segments.
+        up_to: SeqNo,
+    },
+    /// The end-of-run inspection of a copy.
+    CopyInspected {
+        /// Of which shard.
+        shard: ShardId,
+        /// Which copy.
+        allocation: AllocationId,
+        /// Whether it is the acting primary.
+        primary: bool,
+        /// Its local checkpoint.
+        local_checkpoint: SeqNo,
+        /// The highest number it has seen.
+        max_seq_no: SeqNo,
+        /// Documents and known tombstones, by id.
+        docs: Vec<HeldDoc>,
+        /// Documents that a refresh made searchable now finds through the index, by id: must be the live
+        /// ones of `docs`.
+        searchable: Vec<String>,
+    },
+
+    // ---- workload: what clients asked and were told ----
+    /// A client sent a document request.
+    DocInvoked {
+        /// Number of the request, unique in the run.
+        request: u64,
+        /// On which index.
+        index: String,
+        /// Document id.
+        id: String,
+        /// What it asks.
+        op: DocOp,
+        /// Hash of the source sent; none unless it indexes.
+        source: Option<Digest>,
+    },
+    /// A client's document request ended.
+    DocCompleted {
+        /// Number of the request.
+        request: u64,
+        /// How.
+        outcome: Outcome,
+        /// Number of the operation (of a get: of the document), if told.
+        seq_no: Option<SeqNo>,
+        /// Its term, if told.
+        term: Option<Term>,
+        /// The source got, hashed; none unless a get found it.
+        source: Option<Digest>,
+        /// The error's type, if any.
+        error: Option<Word>,
+    },
+    /// A client sent a search.
+    SearchInvoked {
+        /// Number of the request.
+        request: u64,
+        /// On which index.
+        index: String,
+        /// The query.
+        query: String,
+    },
+    /// A client's search ended.
+    SearchCompleted {
+        /// Number of the request.
+        request: u64,
+        /// How.
+        outcome: Outcome,
+        /// Shards that answered.
+        shards_successful: u32,
+        /// Shards asked.
+        shards_total: u32,
+        /// Documents that match.
+        total: u64,
+        /// Ids of the best hits, best first.
+        hits: Vec<String>,
+    },
+}
+
+impl EventKind {
+    /// The shard an event is about, if any.
+    pub fn shard(&self) -> Option<&ShardId> {
+        use EventKind as E;
+        match self {
+            E::PrimaryActivated { shard, .. }
+            | E::PrimaryDeactivated { shard, .. }
+            | E::PrimaryAppended { shard, .. }
+            | E::ReplicaAppended { shard, .. }
+            | E::TermAdopted { shard, .. }
+            | E::OperationsTrimmed { shard, .. }
+            | E::WriteAcknowledged { shard, .. }
+            | E::ResyncStarted { shard, .. }
+            | E::ResyncCompleted { shard, .. }
+            | E::RecoveryStarted { shard, .. }
+            | E::RecoveryCompleted { shard, .. }
+            | E::CopyFailed { shard, .. }
+            | E::CopyRefreshed { shard, .. }
+            | E::CopyFlushed { shard, .. }
+            | E::CopyInspected { shard, .. } => Some(shard),
+            _ => None,
+        }
+    }
+}
+
+/// A running 128-bit hash over every event of a run, in order (XXH3 over each event's fields).
+///
+/// Equal plans on one build give equal fingerprints; so do a run and its stored trace.
+#[derive(Clone)]
+pub struct Fingerprint(Box<xxhash_rust::xxh3::Xxh3>);
+
+impl Default for Fingerprint {
+    fn default() -> Self {
+        Self(Box::new(xxhash_rust::xxh3::Xxh3::new()))
+    }
+}
+
+impl Fingerprint {
+    /// Adds the next event.
+    pub fn add(&mut self, event: &Event) {
+        event.hash(&mut *self.0);
+    }
+
+    /// The hash of all events added so far; written as 32 hexadecimal digits.
+    pub fn value(&self) -> u128 {
+        self.0.digest128()
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fingerprint({:032x})", self.value())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn event_round_trips_as_one_flat_object() {
+        let event = Event {
+            seq: 4,
+            at: SimTime(1_500),
+            host: Some(HostId::zookeeper(2)),
+            kind: EventKind::SessionOpened {
+                session: SessionId(0x0200_0000_0000_0001),
+                zxid: Zxid::new(Epoch(1), 1),
+                timeout_ms: 4_000,
+            },
+        };
+        let line = serde_json::to_string(&event).unwrap();
+        assert!(line.starts_with(r#"{"seq":4,"at":1500,"host":"zk-2","event":"SessionOpened""#), "{line}");
+        assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
+    }
+
+    #[test]
+    fn names_are_those_of_the_json_tag() {
+        let kind = EventKind::RunEnded;
+        let json = serde_json::to_value(&kind).unwrap();
+        assert_eq!(json["event"], kind.name());
+        assert!(EventKind::NAMES.contains(&kind.name()));
+    }
+}

@@ -1,0 +1,274 @@
+//! Plans — decides the explicit steps of one run: scenario + seed, nothing left to chance but the dice that
+//! the world keys by the seed. It never runs anything.
+//!
+//! A plan can be printed, stored, changed and run again; it is the pivot of shrinking and replay.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    defect::Defects,
+    name::{HostId, IndexName, ShardId},
+    zookeeper::wire::EnsembleConfig,
+};
+
+/// All that a run needs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Title of the scenario.
+    pub title: String,
+    /// The seed of the dice.
+    pub seed: u64,
+    /// The modeled ensemble.
+    pub zookeeper: EnsembleConfig,
+    /// Search nodes, in order of their numbers.
+    pub nodes: Vec<NodePlan>,
+    /// Settings of the search cluster.
+    pub search: SearchConfig,
+    /// Delays of links.
+    pub links: LinkPlan,
+    /// Clock errors of hosts.
+    pub clocks: ClockPlan,
+    /// Delays of disks.
+    pub disks: DiskPlan,
+    /// Indices that an operator creates at the start.
+    pub indices: Vec<IndexPlan>,
+    /// Simulated clients.
+    pub workloads: Vec<WorkloadPlan>,
+    /// Faults, in order of the scenario file.
+    pub faults: Vec<FaultStep>,
+    /// What must hold.
+    pub expect: Expectations,
+    /// How long the workload runs.
+    pub duration: Duration,
+    /// Historic bugs that are switched on.
+    #[serde(default)]
+    pub defects: Defects,
+}
+
+/// A search node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodePlan {
+    /// `search-N`.
+    pub host: HostId,
+    /// Its zone: decides link delays, and is an attribute in the cluster state.
+    pub zone: String,
+    /// When it first starts.
+    pub joins_at: Duration,
+}
+
+/// Settings of the search cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SearchConfig {
+    /// ZooKeeper session timeout that nodes ask for.
+    pub session_timeout: Duration,
+    /// `index.refresh_interval`.
+    pub refresh_interval: Duration,
+    /// `index.unassigned.node_left.delayed_timeout`: how long a replica waits for its node to return.
+    pub delayed_allocation: Duration,
+    /// How long a coordinating node or a primary waits for another node.
+    pub request_timeout: Duration,
+    /// Operations in the translog that cause a flush.
+    pub flush_operations: u32,
+}
+
+/// Delays of links: `min` plus an exponentially distributed rest, so that `mean` is the mean.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LinkPlan {
+    /// Within a zone (ZooKeeper server n and clients count as zone of search node 1).
+    pub within_zone: Delay,
+    /// Between zones.
+    pub between_zones: Delay,
+    /// Exceptions for an ordered pair of hosts.
+    pub pairs: Vec<(HostId, HostId, Delay)>,
+}
+
+/// A distribution of delays: shifted exponential.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Delay {
+    /// Never less.
+    pub min: Duration,
+    /// On average.
+    pub mean: Duration,
+}
+
+/// Clock errors: each host's offset and drift are drawn once per run from these ranges.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClockPlan {
+    /// Wall clocks are off by at most this.
+    pub offset_max: Duration,
+    /// Clocks run fast or slow by at most this many parts per million.
+    pub drift_max_ppm: u32,
+}
+
+/// Delays of disks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DiskPlan {
+    /// How long a sync takes.
+    pub sync: Delay,
+}
+
+/// An index to create at the start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct IndexPlan {
+    /// Its name.
+    pub name: IndexName,
+    /// number_of_shards.
+    pub shards: u32,
+    /// number_of_replicas.
+    pub replicas: u32,
+}
+
+/// A simulated client: requests at a rate, of a mix, on one index.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkloadPlan {
+    /// The index it works on.
+    pub index: IndexName,
+    /// Writes (index or delete) a second, on average; arrivals are a Poisson process.
+    pub writes_per_second: f64,
+    /// Realtime gets a second.
+    pub reads_per_second: f64,
+    /// Searches a second.
+    pub searches_per_second: f64,
+    /// Documents it chooses among.
+    pub documents: u32,
+    /// Share of writes that delete, 0 to 1.
+    pub delete_ratio: f64,
+    /// When it begins.
+    pub starts_at: Duration,
+    /// How long it waits for an answer.
+    pub timeout: Duration,
+}
+
+/// A planned fault.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FaultStep {
+    /// When it strikes.
+    pub trigger: Trigger,
+    /// What it does.
+    pub action: FaultAction,
+    /// After how long it is undone (restart, resume, heal); never, if none.
+    pub lasts: Option<Duration>,
+}
+
+/// When a fault strikes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Trigger {
+    /// At this time since the start.
+    At(Duration),
+    /// Right after an event, before the same step's later effects.
+    When {
+        /// The event's name, as in `event.rs`.
+        event: String,
+        /// On this host only.
+        host: Option<Selector>,
+        /// At its how-manieth occurrence, from 1.
+        nth: u32,
+        /// Not before this time.
+        after: Duration,
+    },
+}
+
+/// What a fault does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum FaultAction {
+    /// The process dies (peers see resets) or the machine loses power (peers see silence); what was not
+    /// synced meets the disk's fault contract. Undone: restart.
+    Crash {
+        /// Whom.
+        target: Selector,
+        /// True: the machine's power.
+        power: bool,
+    },
+    /// The process is not scheduled. Undone: resume.
+    Pause {
+        /// Whom.
+        target: Selector,
+    },
+    /// Messages do not get through. Undone: heal.
+    Cut {
+        /// One side.
+        from: Selector,
+        /// The other side; none: everybody else.
+        to: Option<Selector>,
+        /// Which way messages are lost.
+        direction: Direction,
+        /// What connections notice.
+        mode: CutMode,
+    },
+}
+
+/// Which way a cut works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Both.
+    Both,
+    /// Only from `from` to `to`.
+    Outgoing,
+    /// Only from `to` to `from`.
+    Incoming,
+}
+
+/// What connections across a cut notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CutMode {
+    /// Nothing: data waits and arrives after the heal, unless somebody gives up before.
+    Stall,
+    /// They are reset at once, and dials are refused.
+    Reset,
+}
+
+/// Whom a fault hits; resolved when it strikes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Selector {
+    /// `search-2`, `zk-1`: this host.
+    Host(HostId),
+    /// `zk-leader`: the established leader of the newest epoch.
+    ZkLeader,
+    /// `zk-follower`: the first live server that is not the leader.
+    ZkFollower,
+    /// `controller`: the node that last published as controller.
+    Controller,
+    /// `primary(articles/0)`: the host of the acting primary.
+    Primary(ShardId),
+    /// `replica(articles/0)`: the host of the first started replica.
+    Replica(ShardId),
+    /// `zone(b)`: every search node of the zone.
+    Zone(String),
+    /// `zookeeper`: every ZooKeeper server.
+    AllZooKeeper,
+    /// `search`: every search node.
+    AllSearch,
+    /// `minority(zookeeper)`: fewer than half of the servers, the leader among them.
+    ZkMinority,
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host(host) => write!(f, "{host}"),
+            Self::ZkLeader => f.write_str("zk-leader"),
+            Self::ZkFollower => f.write_str("zk-follower"),
+            Self::Controller => f.write_str("controller"),
+            Self::Primary(shard) => write!(f, "primary({shard})"),
+            Self::Replica(shard) => write!(f, "replica({shard})"),
+            Self::Zone(zone) => write!(f, "zone({zone})"),
+            Self::AllZooKeeper => f.write_str("zookeeper"),
+            Self::AllSearch => f.write_str("search"),
+            Self::ZkMinority => f.write_str("minority(zookeeper)"),
+        }
+    }
+}
+
+/// What must hold at the end.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expectations {
+    /// Laws to judge by; empty: all.
+    pub laws: Vec<String>,
+    /// Goals this scenario is there to reach (over a sweep, not in each run).
+    pub goals: Vec<String>,
+}

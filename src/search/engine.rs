@@ -1,0 +1,1 @@
+//! engine (contract pending).

@@ -1,0 +1,21 @@
+//! The search cluster: pure cores around real tantivy indices, with Elasticsearch's replication and
+//! allocation, coordinated through ZooKeeper.
+
+pub mod allocation;
+pub mod api;
+pub mod control;
+pub mod controller;
+pub mod coordination;
+pub mod discovery;
+pub mod engine;
+pub mod node;
+pub mod operation;
+pub mod recovery;
+pub mod replication;
+pub mod routing;
+pub mod shard;
+pub mod shards;
+pub mod state;
+pub mod translog;
+pub mod transport;
+pub mod wire;

@@ -1,0 +1,1 @@
+//! election (contract pending).

@@ -1,0 +1,14 @@
+//! The modeled ZooKeeper ensemble: pure cores for servers and clients.
+
+pub mod client;
+pub mod election;
+pub mod log;
+pub mod recipes;
+pub mod request;
+pub mod server;
+pub mod session;
+pub mod tree;
+pub mod txn;
+pub mod watch;
+pub mod wire;
+pub mod zab;

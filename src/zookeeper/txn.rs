@@ -1,0 +1,1 @@
+//! txn (contract pending).
