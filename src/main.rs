@@ -1,4 +1,4 @@
-//! The binary: parses, does, exits with its code.
+//! The binary — decides nothing: it hands arguments in and an exit code out. It never prints.
 
 use std::process::ExitCode;
 

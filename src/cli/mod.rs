@@ -1,5 +1,5 @@
-//! The command line: what a person or a script can ask for. It decides the order of steps and the exit code,
-//! never what happens in a run.
+//! The command line — decides what a person or a script can ask for, and which exit code answers. It never
+//! decides what happens in a run.
 
 mod args;
 mod bench;

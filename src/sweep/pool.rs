@@ -1,5 +1,5 @@
-//! The pool — decides how runs are shared among threads. What it hands on is in the order of the jobs, so
-//! that no thread's speed shows in a result.
+//! The pool — decides how runs are shared among threads. It never lets a thread's speed show in a result: what
+//! it hands on is in the order of the jobs.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,5 @@
-//! Writing traces — decides the bytes of a trace file. The same run gives the same bytes.
+//! Writing traces — decides the bytes of a trace file: the same for the same run. It never leaves an event
+//! out.
 
 use std::io::{self, Write};
 

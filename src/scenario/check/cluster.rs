@@ -86,7 +86,12 @@ fn nodes(scenario: &Scenario, flaws: &mut Flaws) {
         }
         if node.joins_at >= scenario.duration {
             let message = "the node joins when the run is over";
-            flaws.add_if_read(&["duration"], format!("nodes.{at}.joins_at"), message, "earlier than `duration`");
+            flaws.add_if_read(
+                &["duration"],
+                format!("nodes.{at}.joins_at"),
+                message,
+                "earlier than `duration`",
+            );
         }
     }
 }

@@ -58,12 +58,7 @@ fn target(scenario: &Scenario, at: usize, workload: &Workload, flaws: &mut Flaws
         "" => "the workload names no index".into(),
         name => format!("there is no index `{name}`"),
     };
-    flaws.add_if_read(
-        "indices",
-        format!("workloads.{at}.index"),
-        message,
-        suggestion(&workload.index, names),
-    );
+    flaws.add_if_read(INDICES, format!("workloads.{at}.index"), message, suggestion(&workload.index, names));
 }
 
 fn load(scenario: &Scenario, at: usize, workload: &Workload, flaws: &mut Flaws) {
