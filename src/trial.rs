@@ -1,5 +1,8 @@
 //! Trials — decides what becomes of a plan: it is run, and the record is judged. It never shows or stores
 //! anything.
+//!
+//! This is the room to call from one's own tests: [`assert_holds`] for a scenario over some seeds, [`run`] for
+//! one plan and a look at its record.
 
 use crate::{
     check::{
@@ -7,7 +10,7 @@ use crate::{
         verdict::{Judgement, Verdict},
     },
     event::Event,
-    scenario::plan::Plan,
+    scenario::{check::Vocabulary, plan::Plan, read::read},
     sim::{self, Run, RunError},
 };
 
@@ -80,6 +83,50 @@ impl Standing {
     }
 }
 
+/// Runs a scenario over some seeds; passes if every law holds in each run. For use in a test.
+///
+/// `file` is for messages only; `text` is the scenario.
+///
+/// # Panics
+///
+/// If the scenario cannot be read (with every reason and its line), if a law is broken or undecided (with
+/// the seed, the place and the reason), or if the tool itself is at fault.
+///
+/// # Examples
+///
+/// ```no_run
+/// let scenario = r#"
+///     title = "A node is lost"
+///     duration = "30s"
+///
+///     [[indices]]
+///     name = "articles"
+///
+///     [[workloads]]
+///     index = "articles"
+///     writes_per_second = 20.0
+///
+///     [[faults]]
+///     at = "10s"
+///     crash = "primary(articles/0)"
+///     lasts = "8s"
+/// "#;
+/// shardarium::trial::assert_holds("lost-node", scenario, 0..20);
+/// ```
+#[track_caller]
+pub fn assert_holds(file: &str, text: &str, seeds: impl IntoIterator<Item = u64>) {
+    let scenario = match read(file, text, &vocabulary()) {
+        Ok(scenario) => scenario,
+        Err(problems) => panic!("the scenario cannot be run\n{problems}"),
+    };
+    for seed in seeds {
+        match run(&scenario.plan(seed)) {
+            Ok(trial) => trial.assert_holds(),
+            Err(error) => panic!("{}, seed {seed}: {error}", scenario.title),
+        }
+    }
+}
+
 /// Runs a plan and judges it by the laws it names (all, if it names none).
 ///
 /// # Errors
@@ -134,6 +181,14 @@ impl Trial {
 pub fn judge(events: &[Event], laws: &[String]) -> Vec<Judgement> {
     let known: Vec<String> = laws.iter().filter(|name| law::named(name).is_ok()).cloned().collect();
     law::judge(events, &known).unwrap_or_default()
+}
+
+/// The words that scenario files may use for laws and goals.
+pub fn vocabulary() -> Vocabulary {
+    Vocabulary {
+        laws: law::LAWS.iter().map(|law| law.name).collect(),
+        goals: goal::GOALS.iter().map(|goal| goal.name).collect(),
+    }
 }
 
 /// Every law there is.

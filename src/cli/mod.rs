@@ -20,10 +20,8 @@ use self::{
     args::{Cli, Command, RunArgs},
     output::say,
 };
-use crate::{
-    scenario::check::Vocabulary,
-    trial::{self, Machine},
-};
+use crate::trial::Machine;
+pub use crate::trial::vocabulary;
 
 /// Does what the arguments (the program's name first) ask for.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
@@ -53,13 +51,5 @@ fn perform(command: Option<Command>, arguments: &[OsString], machine: Machine) -
         Command::Sweep(args) => sweep::sweep(&args, arguments, machine),
         Command::List { topic } => say(&list::list(topic)).map(|()| Exit::Fine),
         Command::Bench(args) => bench::bench(&args, machine),
-    }
-}
-
-/// The words that scenario files may use.
-pub fn vocabulary() -> Vocabulary {
-    Vocabulary {
-        laws: trial::laws().iter().map(|law| law.name).collect(),
-        goals: trial::goals().iter().map(|goal| goal.name).collect(),
     }
 }
