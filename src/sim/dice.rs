@@ -65,9 +65,10 @@ impl Die {
         self.unit() < share
     }
 
-    /// A span with this mean, exponentially distributed.
+    /// A span with this mean, exponentially distributed. The logarithm is not the platform's, whose last bit
+    /// differs between machines.
     pub fn exponential(&mut self, mean: Duration) -> Duration {
-        mean.mul_f64(-(1.0 - self.unit()).ln())
+        mean.mul_f64(-libm::log(1.0 - self.unit()))
     }
 
     /// A delay of this distribution: `min` plus an exponential rest.
