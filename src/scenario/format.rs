@@ -1,1 +1,343 @@
-//! format (contract pending).
+//! Scenario files — decides what can be written in one, and what holds where nothing is written. It never
+//! says whether what is written makes sense; [`check`](super::check) does.
+//!
+//! The defaults make a small cluster on quick timeouts, so that much happens within a minute of simulated
+//! time: Elasticsearch and ZooKeeper's own are 10 to 60 times slower, in like proportions.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    defect::Defect,
+    name::HostId,
+    scenario::{
+        duration,
+        plan::{CutMode, Delay, Direction, Selector},
+    },
+};
+
+/// A scenario: what is built, what works on it, what breaks, what must hold.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scenario {
+    /// What it is about, in a few words. Required.
+    pub title: String,
+    /// What it shows and how, for people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// How long the workload runs. Required.
+    #[serde(with = "duration")]
+    pub duration: Duration,
+    /// Historic bugs to switch on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub defects: Vec<Defect>,
+    /// The ensemble and the search cluster.
+    pub cluster: Cluster,
+    /// More search nodes, each with a zone and a time to join.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<Node>,
+    /// Delays of links.
+    pub links: Links,
+    /// Errors of clocks.
+    pub clocks: Clocks,
+    /// Delays of disks.
+    pub disks: Disks,
+    /// Indices that an operator creates at the start.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub indices: Vec<Index>,
+    /// Simulated clients.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub workloads: Vec<Workload>,
+    /// What breaks, and when.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
+    /// What must hold.
+    pub expect: Expect,
+}
+
+/// The ensemble and the search cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cluster {
+    /// Voting ZooKeeper servers, 1 to 7. Default 3.
+    pub zookeeper: u16,
+    /// ZooKeeper's tickTime. Default 500 ms.
+    #[serde(with = "duration")]
+    pub tick: Duration,
+    /// ZooKeeper's initLimit, in ticks. Default 10.
+    pub init_limit: u32,
+    /// ZooKeeper's syncLimit, in ticks. Default 5.
+    pub sync_limit: u32,
+    /// ZooKeeper's snapCount, in transactions. Default 200, so that a run sees snapshots.
+    pub snap_count: u32,
+    /// Search nodes that start with the run, before those of `[[nodes]]`. Default 3, or none if there are
+    /// `[[nodes]]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search: Option<u16>,
+    /// Zones, given to search nodes in turn. Default one, `a`.
+    pub zones: Vec<String>,
+    /// ZooKeeper session timeout that nodes ask for; granted within 2 to 20 ticks. Default 4 s.
+    #[serde(with = "duration")]
+    pub session_timeout: Duration,
+    /// `index.refresh_interval`. Default 1 s.
+    #[serde(with = "duration")]
+    pub refresh_interval: Duration,
+    /// `index.unassigned.node_left.delayed_timeout`. Default 10 s.
+    #[serde(with = "duration")]
+    pub delayed_allocation: Duration,
+    /// How long a coordinating node or a primary waits for another node. Default 5 s.
+    #[serde(with = "duration")]
+    pub request_timeout: Duration,
+    /// Operations in a translog that cause a flush. Default 200.
+    pub flush_operations: u32,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self {
+            zookeeper: 3,
+            tick: Duration::from_millis(500),
+            init_limit: 10,
+            sync_limit: 5,
+            snap_count: 200,
+            search: None,
+            zones: vec!["a".into()],
+            session_timeout: Duration::from_secs(4),
+            refresh_interval: Duration::from_secs(1),
+            delayed_allocation: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(5),
+            flush_operations: 200,
+        }
+    }
+}
+
+/// One more search node.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Node {
+    /// Its zone. Default: the next in turn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// When it first starts. Default: with the run.
+    #[serde(with = "duration")]
+    pub joins_at: Duration,
+}
+
+/// Delays of links, one way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Links {
+    /// Within a zone. Default 50 us at least, 200 us on average.
+    pub within_zone: Spread,
+    /// Between zones. Default 300 us at least, 800 us on average.
+    pub between_zones: Spread,
+    /// Exceptions for an ordered pair of hosts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pairs: Vec<Pair>,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self { within_zone: Spread::micros(50, 200), between_zones: Spread::micros(300, 800), pairs: vec![] }
+    }
+}
+
+/// A delay: `min` plus an exponentially distributed rest.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spread {
+    /// Never less.
+    #[serde(with = "duration")]
+    pub min: Duration,
+    /// On average.
+    #[serde(with = "duration")]
+    pub mean: Duration,
+}
+
+impl Spread {
+    const fn micros(min: u64, mean: u64) -> Self {
+        Self { min: Duration::from_micros(min), mean: Duration::from_micros(mean) }
+    }
+}
+
+impl From<Spread> for Delay {
+    fn from(spread: Spread) -> Self {
+        Self { min: spread.min, mean: spread.mean }
+    }
+}
+
+/// The delay from one host to another.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pair {
+    /// The sender.
+    pub from: HostId,
+    /// The receiver.
+    pub to: HostId,
+    /// Never less.
+    #[serde(with = "duration")]
+    pub min: Duration,
+    /// On average.
+    #[serde(with = "duration")]
+    pub mean: Duration,
+}
+
+/// Errors of clocks; each host draws its own, once per run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Clocks {
+    /// Wall clocks are off by at most this. Default 50 ms.
+    #[serde(with = "duration")]
+    pub offset_max: Duration,
+    /// Clocks run fast or slow by at most this many parts per million. Default 100.
+    pub drift_max_ppm: u32,
+}
+
+impl Default for Clocks {
+    fn default() -> Self {
+        Self { offset_max: Duration::from_millis(50), drift_max_ppm: 100 }
+    }
+}
+
+/// Delays of disks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Disks {
+    /// How long a sync takes. Default 200 us at least, 1 ms on average.
+    pub sync: Spread,
+}
+
+impl Default for Disks {
+    fn default() -> Self {
+        Self { sync: Spread::micros(200, 1000) }
+    }
+}
+
+/// An index that an operator creates at the start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Index {
+    /// Its name. Required.
+    pub name: String,
+    /// number_of_shards. Default 1.
+    pub shards: u32,
+    /// number_of_replicas. Default 1.
+    pub replicas: u32,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self { name: String::new(), shards: 1, replicas: 1 }
+    }
+}
+
+/// A simulated client.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Workload {
+    /// The index it works on. Required.
+    pub index: String,
+    /// Writes (index or delete) a second, on average. Default 0.
+    pub writes_per_second: f64,
+    /// Realtime gets a second, on average. Default 0.
+    pub reads_per_second: f64,
+    /// Searches a second, on average. Default 0.
+    pub searches_per_second: f64,
+    /// Documents it chooses among. Default 100.
+    pub documents: u32,
+    /// Share of writes that delete, 0 to 1. Default 0.1.
+    pub delete_ratio: f64,
+    /// When it begins. Default with the run.
+    #[serde(with = "duration")]
+    pub starts_at: Duration,
+    /// How long it waits for an answer. Default 10 s.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+}
+
+impl Default for Workload {
+    fn default() -> Self {
+        Self {
+            index: String::new(),
+            writes_per_second: 0.0,
+            reads_per_second: 0.0,
+            searches_per_second: 0.0,
+            documents: 100,
+            delete_ratio: 0.1,
+            starts_at: Duration::ZERO,
+            timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A fault: one of `at` and `when`, one of `crash`, `pause` and `cut`, and for how long.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fault {
+    /// Strikes at this time.
+    #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    pub at: Option<Duration>,
+    /// Strikes right after an event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when: Option<When>,
+    /// Whose process dies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crash: Option<Selector>,
+    /// Of a crash: whether the machine loses power, so that peers see silence instead of resets.
+    /// Default false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub power: Option<bool>,
+    /// Whose process is not scheduled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Selector>,
+    /// Whose messages do not get through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Selector>,
+    /// Of a cut: the other side. Default: everybody else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<Selector>,
+    /// Of a cut: which way. Default `both`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Direction>,
+    /// Of a cut: whether connections `stall` or `reset`. Default `stall`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<CutMode>,
+    /// After how long it is undone. Default: never.
+    #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    pub lasts: Option<Duration>,
+}
+
+/// The event that a fault waits for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct When {
+    /// The event's name. Required; `shardarium list events` has them.
+    pub event: String,
+    /// On this host only. Default: anywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<Selector>,
+    /// At its how-manieth occurrence, from 1. Default 1.
+    pub nth: u32,
+    /// Not before this time; earlier occurrences do not count. Default: from the start.
+    #[serde(with = "duration")]
+    pub after: Duration,
+}
+
+impl Default for When {
+    fn default() -> Self {
+        Self { event: String::new(), host: None, nth: 1, after: Duration::ZERO }
+    }
+}
+
+/// What must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Expect {
+    /// Laws to judge by. Default: all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub laws: Vec<String>,
+    /// Goals that some run of a sweep must meet. Default: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub goals: Vec<String>,
+}

@@ -1,6 +1,13 @@
-//! Scenarios: data in, data out. TOML text to [`format`](mod@format), with a seed to a [`plan`].
+//! Scenarios: data in, data out. TOML text to a [`Scenario`](format::Scenario), with a seed to a [`plan`].
 
-pub mod bound;
+pub mod builtin;
+pub mod check;
+pub mod duration;
 pub mod format;
+pub mod make_plan;
+pub mod nearest;
 pub mod plan;
+pub mod problem;
 pub mod read;
+pub mod select;
+pub mod settle;

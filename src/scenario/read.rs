@@ -1,17 +1,217 @@
-//! read (contract pending).
+//! Reading — decides what a scenario file says, or every reason why it says nothing that can be run. It never
+//! guesses: what is misspelt is refused.
+//!
+//! Serde stops at the first error. To find them all, a value that cannot be read is noted, taken out of the
+//! parsed tree, and the tree is read again; what the default in its place would then lead to is not reported.
 
-use crate::scenario::plan::Selector;
+use std::ops::Range;
 
-impl TryFrom<String> for Selector {
-    type Error = String;
+use serde::Deserialize;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue, Deserializer, Error},
+};
 
-    fn try_from(_text: String) -> Result<Self, String> {
-        Err("pending".into())
+use crate::scenario::{
+    check::{Flaw, Vocabulary, check},
+    format::Scenario,
+    nearest::suggestion,
+    problem::{Problem, Problems},
+};
+
+/// Errors after which a file is given up.
+const PROBLEMS_MAX: usize = 40;
+
+/// Reads a scenario from the text of a file.
+///
+/// # Errors
+///
+/// Every problem that could be found in one go, each with its place in the file.
+pub fn read(file: &str, text: &str, vocabulary: &Vocabulary) -> Result<Scenario, Problems> {
+    let found = match parse(text) {
+        Ok(tree) => match interpret(&tree, vocabulary) {
+            Ok(scenario) => return Ok(scenario),
+            Err(problems) => problems,
+        },
+        Err(problems) => problems,
+    };
+    Err(in_order(file, text, found))
+}
+
+fn in_order(file: &str, text: &str, mut list: Vec<Problem>) -> Problems {
+    list.sort_by_key(|problem| problem.span.as_ref().map_or(usize::MAX, |span| span.start));
+    Problems { file: file.to_owned(), source: text.to_owned(), list }
+}
+
+type Tree<'a> = Spanned<DeTable<'a>>;
+
+/// TOML's own rules.
+fn parse(text: &str) -> Result<Tree<'_>, Vec<Problem>> {
+    let (tree, errors) = DeTable::parse_recoverable(text);
+    if errors.is_empty() {
+        return Ok(tree);
+    }
+    let problem = |error: &Error| Problem {
+        span: error.span(),
+        message: error.message().to_owned(),
+        help: String::new(),
+    };
+    Err(errors.iter().take(PROBLEMS_MAX).map(problem).collect())
+}
+
+/// The scenario's own rules.
+fn interpret(tree: &Tree<'_>, vocabulary: &Vocabulary) -> Result<Scenario, Vec<Problem>> {
+    let mut rest = tree.clone();
+    let mut problems = Vec::new();
+    let mut unread = Vec::new();
+    while problems.len() < PROBLEMS_MAX {
+        match Scenario::deserialize(Deserializer::from(rest.clone())) {
+            Ok(scenario) => {
+                let flaws = check(&scenario, vocabulary);
+                problems
+                    .extend(flaws.iter().filter(|flaw| !rests_on(flaw, &unread)).map(|flaw| at(tree, flaw)));
+                return if problems.is_empty() { Ok(scenario) } else { Err(problems) };
+            }
+            Err(error) => {
+                problems.push(explain(&error));
+                let Some(path) = error.span().and_then(|span| take_out(rest.get_mut(), &span)) else { break };
+                unread.push(path);
+            }
+        }
+    }
+    Err(problems)
+}
+
+/// Whether a flaw is, or relies on, something that was not read.
+fn rests_on(flaw: &Flaw, unread: &[String]) -> bool {
+    let within = |path: &str, part: &str| path == part || path.starts_with(&format!("{part}."));
+    unread.iter().any(|part| {
+        within(&flaw.path, part)
+            || within(part, &flaw.path)
+            || (!flaw.hinges_on.is_empty() && within(part, flaw.hinges_on))
+    })
+}
+
+/// A flaw with its place in the file.
+fn at(tree: &Tree<'_>, flaw: &Flaw) -> Problem {
+    Problem {
+        span: locate(tree.get_ref(), &flaw.path),
+        message: flaw.message.clone(),
+        help: flaw.help.clone(),
     }
 }
 
-impl From<Selector> for String {
-    fn from(selector: Selector) -> Self {
-        selector.to_string()
+/// The span of the value at `path`, or of the closest thing around it that is in the file.
+fn locate(root: &DeTable<'_>, path: &str) -> Option<Range<usize>> {
+    let mut steps = path.split('.');
+    let first = steps.next()?;
+    let (key, mut value) = root.get_key_value(first)?;
+    let mut span = if value.get_ref().is_table() { key.span() } else { value.span() };
+    for step in steps {
+        let next = match value.get_ref() {
+            DeValue::Table(table) => table.get(step),
+            DeValue::Array(array) => step.parse::<usize>().ok().and_then(|number| array.get(number)),
+            _ => None,
+        };
+        let Some(next) = next else { break };
+        value = next;
+        span = value.span();
+    }
+    Some(span)
+}
+
+/// Takes the innermost entry out of the tree whose key or value is at `span`; its path.
+fn take_out(table: &mut DeTable<'_>, span: &Range<usize>) -> Option<String> {
+    let here = table.iter().find(|(key, value)| key.span() == *span || value.span() == *span);
+    if let Some(name) = here.map(|(key, _)| key.get_ref().to_string()) {
+        table.remove(name.as_str());
+        return Some(name);
+    }
+    let names: Vec<String> = table.iter().map(|(key, _)| key.get_ref().to_string()).collect();
+    for name in names {
+        let Some(value) = table.get_mut(name.as_str()) else { continue };
+        match within(value.get_mut(), span) {
+            Inside::Removed(path) => return Some(format!("{name}.{path}")),
+            Inside::Itself => {
+                table.remove(name.as_str());
+                return Some(name);
+            }
+            Inside::Elsewhere => {}
+        }
+    }
+    None
+}
+
+/// Where in a value a span was found.
+enum Inside {
+    /// In an entry of it, which was removed.
+    Removed(String),
+    /// In a part that cannot be removed alone.
+    Itself,
+    /// Not in it.
+    Elsewhere,
+}
+
+fn within(value: &mut DeValue<'_>, span: &Range<usize>) -> Inside {
+    match value {
+        DeValue::Table(table) => take_out(table, span).map_or(Inside::Elsewhere, Inside::Removed),
+        DeValue::Array(array) => {
+            for (number, item) in array.iter_mut().enumerate() {
+                let is_it = item.span() == *span;
+                match within(item.get_mut(), span) {
+                    Inside::Removed(path) => return Inside::Removed(format!("{number}.{path}")),
+                    Inside::Elsewhere if !is_it => {}
+                    _ => return Inside::Itself,
+                }
+            }
+            Inside::Elsewhere
+        }
+        _ => Inside::Elsewhere,
+    }
+}
+
+/// Serde's words, in ours.
+fn explain(error: &Error) -> Problem {
+    let (message, help) = match error.message().split_once('\n') {
+        Some((message, help)) => (message.to_owned(), help.to_owned()),
+        None => reword(error.message()),
+    };
+    Problem { span: error.span(), message, help }
+}
+
+fn reword(message: &str) -> (String, String) {
+    let (what, expected) = message.split_once(", expected ").unwrap_or((message, ""));
+    if let Some(name) = what.strip_prefix("unknown field ") {
+        return (format!("there is no key {name} here"), among(name, expected));
+    }
+    if let Some(name) = what.strip_prefix("unknown variant ") {
+        return (format!("{name} is not a choice here"), among(name, expected));
+    }
+    if let Some(name) = what.strip_prefix("missing field ") {
+        return (format!("{name} is missing here"), String::new());
+    }
+    if expected.is_empty() {
+        return (message.to_owned(), String::new());
+    }
+    (what.to_owned(), format!("expected {}", plainly(expected)))
+}
+
+/// Serde lists what it expects in backticks.
+fn among(found: &str, expected: &str) -> String {
+    let names: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
+    suggestion(found.trim_matches('`'), names)
+}
+
+/// Rust's names of types, in words.
+fn plainly(expected: &str) -> &str {
+    match expected {
+        "u16" => "a whole number, 0 to 65535",
+        "u32" => "a whole number, 0 to 4294967295",
+        "f64" => "a number",
+        "a string" | "string" => "text in quotes",
+        "a sequence" => "a list in brackets",
+        "a boolean" => "true or false",
+        other if other.starts_with("struct ") => "a table",
+        other => other,
     }
 }

@@ -115,7 +115,7 @@ impl World {
     }
 
     fn settle_bound(&self) -> Duration {
-        crate::scenario::bound::settle_bound(&self.plan)
+        crate::scenario::settle::settle_bound(&self.plan)
     }
 
     fn schedule_plan(&self) {

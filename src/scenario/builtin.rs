@@ -1,0 +1,32 @@
+//! Built-in scenarios — decides which scenario files the binary carries. It never changes one.
+
+/// A scenario file that the binary carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Builtin {
+    /// The name to run it by: the file's, without its ending.
+    pub name: &'static str,
+    /// The file's text.
+    pub text: &'static str,
+}
+
+macro_rules! builtin {
+    ($($name:literal),* $(,)?) => {
+        /// Every built-in scenario; the first is the default, the first three are the standard ones.
+        pub const ALL: &[Builtin] = &[
+            $(Builtin { name: $name, text: include_str!(concat!("../../scenarios/", $name, ".toml")) },)*
+        ];
+    };
+}
+
+builtin!["first-failover", "discovery", "balance", "power-loss", "deposed-primary", "deposed-controller"];
+
+/// The scenario to run when none is named.
+pub const DEFAULT: Builtin = ALL[0];
+
+/// The scenarios that speed is measured on.
+pub const STANDARD: usize = 3;
+
+/// The built-in scenario of this name.
+pub fn named(name: &str) -> Option<Builtin> {
+    ALL.iter().find(|builtin| builtin.name == name).copied()
+}

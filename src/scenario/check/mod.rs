@@ -1,0 +1,176 @@
+//! Sense — decides whether a well-formed scenario can be run at all. It never reads text or runs anything.
+//!
+//! Every flaw is found in one go and says where it is, as a path into the file (`faults.2.target`), so that
+//! scenarios that were never a file can be checked as well.
+
+mod cluster;
+mod faults;
+mod work;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use crate::scenario::{format::Scenario, make_plan, nearest::suggestion};
+
+/// The words that only the rooms above scenarios know.
+#[derive(Debug, Clone, Default)]
+pub struct Vocabulary {
+    /// Names of laws.
+    pub laws: Vec<&'static str>,
+    /// Names of goals.
+    pub goals: Vec<&'static str>,
+}
+
+/// Something in a scenario that makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flaw {
+    /// Where: keys and indices, joined by dots.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+    /// What was probably meant, or what is allowed.
+    pub help: String,
+    /// Another part of the file that this judgement relies on: if that could not be read, this flaw may
+    /// not be one.
+    pub hinges_on: &'static str,
+}
+
+/// Everything that makes no sense in `scenario`, in the order of the file's usual layout.
+pub fn check(scenario: &Scenario, vocabulary: &Vocabulary) -> Vec<Flaw> {
+    let mut flaws = Flaws::default();
+    run(scenario, &mut flaws);
+    cluster::check(scenario, &mut flaws);
+    work::check(scenario, &mut flaws);
+    faults::check(scenario, &mut flaws);
+    expectations(scenario, vocabulary, &mut flaws);
+    flaws.0
+}
+
+#[derive(Default)]
+struct Flaws(Vec<Flaw>);
+
+impl Flaws {
+    fn add(&mut self, path: impl Into<String>, message: impl Into<String>, help: impl Into<String>) {
+        self.add_if_read("", path, message, help);
+    }
+
+    /// A flaw that is one only if `hinges_on` could be read.
+    fn add_if_read(
+        &mut self,
+        hinges_on: &'static str,
+        path: impl Into<String>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let (path, message, help) = (path.into(), message.into(), help.into());
+        self.0.push(Flaw { path, message, help, hinges_on });
+    }
+}
+
+/// The longest run: beyond it, memory for the record of a busy cluster runs out.
+const DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
+
+fn run(scenario: &Scenario, flaws: &mut Flaws) {
+    if scenario.title.trim().is_empty() {
+        flaws.add(
+            "title",
+            "the scenario has no title",
+            "add `title = \"…\"`: what it is about, in a few words",
+        );
+    }
+    if scenario.duration.is_zero() {
+        let help = "add `duration = \"60s\"`: how long the workload runs";
+        flaws.add("duration", "the scenario has no duration", help);
+    }
+    if scenario.duration > DURATION_MAX {
+        flaws.add("duration", "the scenario lasts longer than a day", "runs are seconds or minutes long");
+    }
+}
+
+fn expectations(scenario: &Scenario, vocabulary: &Vocabulary, flaws: &mut Flaws) {
+    let lists = [
+        ("law", "laws", &scenario.expect.laws, &vocabulary.laws),
+        ("goal", "goals", &scenario.expect.goals, &vocabulary.goals),
+    ];
+    for (noun, key, names, known) in lists {
+        for (at, name) in names.iter().enumerate().filter(|(_, name)| !known.contains(&name.as_str())) {
+            let help = suggestion(name, known.iter().copied());
+            flaws.add(format!("expect.{key}.{at}"), format!("`{name}` is not a {noun}"), help);
+        }
+    }
+}
+
+/// How many search nodes there will be.
+fn node_count(scenario: &Scenario) -> usize {
+    make_plan::nodes(scenario).len()
+}
+
+/// The zones that have a search node, sorted.
+fn zones(scenario: &Scenario) -> BTreeSet<String> {
+    make_plan::nodes(scenario).into_iter().map(|node| node.zone).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::format::{Expect, Fault, Index, Workload};
+
+    fn sound() -> Scenario {
+        Scenario { title: "a".into(), duration: Duration::from_secs(10), ..Default::default() }
+    }
+
+    fn paths(scenario: &Scenario) -> Vec<String> {
+        let vocabulary = Vocabulary { laws: vec!["one-leader"], goals: vec!["promotion"] };
+        check(scenario, &vocabulary).into_iter().map(|flaw| flaw.path).collect()
+    }
+
+    #[test]
+    fn least_scenario_is_sound() {
+        assert_eq!(paths(&sound()), [""; 0]);
+    }
+
+    #[test]
+    fn empty_scenario_lacks_title_and_duration() {
+        assert_eq!(paths(&Scenario::default()), ["title", "duration"]);
+    }
+
+    #[test]
+    fn zero_and_eight_servers_are_refused() {
+        for zookeeper in [0, 8] {
+            let mut scenario = sound();
+            scenario.cluster.zookeeper = zookeeper;
+            assert_eq!(paths(&scenario), ["cluster.zookeeper"]);
+        }
+    }
+
+    #[test]
+    fn indices_of_one_name_are_refused() {
+        let index = Index { name: "articles".into(), ..Default::default() };
+        let scenario = Scenario { indices: vec![index.clone(), index], ..sound() };
+        assert_eq!(paths(&scenario), ["indices.1.name"]);
+    }
+
+    #[test]
+    fn replicas_without_nodes_for_them_are_refused() {
+        let index = Index { name: "articles".into(), replicas: 3, ..Default::default() };
+        assert_eq!(paths(&Scenario { indices: vec![index], ..sound() }), ["indices.0.replicas"]);
+    }
+
+    #[test]
+    fn workload_on_missing_index_is_refused() {
+        let workload = Workload { index: "articles".into(), writes_per_second: 1.0, ..Default::default() };
+        assert_eq!(paths(&Scenario { workloads: vec![workload], ..sound() }), ["workloads.0.index"]);
+    }
+
+    #[test]
+    fn fault_at_the_end_is_refused() {
+        let crash = Some("search-1".to_owned().try_into().unwrap());
+        let fault = Fault { at: Some(Duration::from_secs(10)), crash, ..Default::default() };
+        assert_eq!(paths(&Scenario { faults: vec![fault], ..sound() }), ["faults.0.at"]);
+    }
+
+    #[test]
+    fn unknown_law_and_goal_are_refused() {
+        let expect = Expect { laws: vec!["one-leeder".into()], goals: vec!["promotion".into(), "x".into()] };
+        assert_eq!(paths(&Scenario { expect, ..sound() }), ["expect.laws.0", "expect.goals.1"]);
+    }
+}

@@ -1,0 +1,112 @@
+//! Sense of the work — decides whether indices and workloads fit the cluster. It never counts load.
+
+use super::{Flaws, node_count};
+use crate::scenario::{
+    format::{Scenario, Workload},
+    nearest::suggestion,
+};
+
+pub(super) fn check(scenario: &Scenario, flaws: &mut Flaws) {
+    for at in 0..scenario.indices.len() {
+        index(scenario, at, flaws);
+    }
+    for (at, workload) in scenario.workloads.iter().enumerate() {
+        target(scenario, at, workload, flaws);
+        load(scenario, at, workload, flaws);
+    }
+}
+
+fn index(scenario: &Scenario, at: usize, flaws: &mut Flaws) {
+    let index = &scenario.indices[at];
+    let path = |key: &str| format!("indices.{at}.{key}");
+    if !is_index_name(&index.name) {
+        let message = match index.name.as_str() {
+            "" => "the index has no name".into(),
+            name => format!("`{name}` is not an index name"),
+        };
+        let help = "lower-case letters, digits, `-` and `_`; a letter or digit first; at most 100";
+        flaws.add(path("name"), message, help);
+    }
+    if scenario.indices[..at].iter().any(|earlier| earlier.name == index.name) {
+        flaws.add(path("name"), format!("a second index named `{}`", index.name), "names must differ");
+    }
+    if !(1..=1024).contains(&index.shards) {
+        flaws.add(path("shards"), format!("an index of {} shards", index.shards), "1 to 1024");
+    }
+    let nodes = node_count(scenario);
+    if nodes > 0 && index.replicas as usize >= nodes {
+        let message = format!("{} replicas and a primary do not fit on {nodes} nodes", index.replicas);
+        let help = format!("no two copies of a shard share a node: at most {}", nodes - 1);
+        flaws.add_if_read("cluster", path("replicas"), message, help);
+    }
+}
+
+/// Elasticsearch's rules for index names, without the rarer characters.
+fn is_index_name(name: &str) -> bool {
+    let plain = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit();
+    name.len() <= 100
+        && name.starts_with(plain)
+        && name.chars().all(|char| plain(char) || "-_".contains(char))
+}
+
+fn target(scenario: &Scenario, at: usize, workload: &Workload, flaws: &mut Flaws) {
+    let names = scenario.indices.iter().map(|index| index.name.as_str());
+    if names.clone().any(|name| name == workload.index) {
+        return;
+    }
+    let message = match workload.index.as_str() {
+        "" => "the workload names no index".into(),
+        name => format!("there is no index `{name}`"),
+    };
+    flaws.add_if_read(
+        "indices",
+        format!("workloads.{at}.index"),
+        message,
+        suggestion(&workload.index, names),
+    );
+}
+
+fn load(scenario: &Scenario, at: usize, workload: &Workload, flaws: &mut Flaws) {
+    let path = |key: &str| format!("workloads.{at}.{key}");
+    let rates = [
+        ("writes_per_second", workload.writes_per_second),
+        ("reads_per_second", workload.reads_per_second),
+        ("searches_per_second", workload.searches_per_second),
+    ];
+    for (key, rate) in rates.iter().filter(|(_, rate)| !(0.0..=1e6).contains(rate)) {
+        flaws.add(path(key), format!("a rate of {rate} a second"), "0 to 1000000");
+    }
+    if rates.iter().all(|(_, rate)| *rate == 0.0) {
+        let help = "give it writes_per_second, reads_per_second or searches_per_second";
+        flaws.add(format!("workloads.{at}"), "the workload does nothing", help);
+    }
+    if !(0.0..=1.0).contains(&workload.delete_ratio) {
+        let message = format!("a share of {}", workload.delete_ratio);
+        flaws.add(path("delete_ratio"), message, "0 to 1");
+    }
+    if workload.documents == 0 {
+        flaws.add(path("documents"), "the workload has no documents to choose among", "at least 1");
+    }
+    if workload.timeout.is_zero() {
+        flaws.add(path("timeout"), "a client that does not wait learns nothing", "such as \"10s\"");
+    }
+    if workload.starts_at >= scenario.duration {
+        let message = "the workload begins when the run is over";
+        flaws.add_if_read("duration", path("starts_at"), message, "earlier than `duration`");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn index_names_are_elasticsearch_like() {
+        for name in ["articles", "logs-2024", "0_a"] {
+            assert!(is_index_name(name), "{name}");
+        }
+        for name in ["", "Articles", "_x", "-x", "a/b", "ä", "a b", &"x".repeat(101)] {
+            assert!(!is_index_name(name), "{name}");
+        }
+    }
+}

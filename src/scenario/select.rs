@@ -1,0 +1,166 @@
+//! Selector names — decides how the target of a fault is written. It never resolves one to hosts.
+
+use crate::{
+    name::{HostId, ShardId},
+    scenario::{nearest::nearest, plan::Selector},
+};
+
+/// The ways to write a selector, with what each means; in the order of the list command.
+pub const SELECTORS: [(&str, &str); 10] = [
+    ("zk-1, search-2", "this host"),
+    ("zk-leader", "the established leader of the newest epoch"),
+    ("zk-follower", "the first live server that is not the leader"),
+    ("zookeeper", "every ZooKeeper server"),
+    ("minority(zookeeper)", "fewer than half of the servers, the leader among them"),
+    ("controller", "the node that last published as controller"),
+    ("primary(index/shard)", "the host of the acting primary"),
+    ("replica(index/shard)", "the host of the first started replica"),
+    ("search", "every search node"),
+    ("zone(name)", "every search node of the zone"),
+];
+
+const PLAIN: [(&str, Selector); 5] = [
+    ("zk-leader", Selector::ZkLeader),
+    ("zk-follower", Selector::ZkFollower),
+    ("controller", Selector::Controller),
+    ("zookeeper", Selector::AllZooKeeper),
+    ("search", Selector::AllSearch),
+];
+
+const WITH_ARGUMENT: [&str; 4] = ["primary", "replica", "zone", "minority"];
+
+impl TryFrom<String> for Selector {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let text = text.trim();
+        if let Some((_, selector)) = PLAIN.iter().find(|(name, _)| *name == text) {
+            return Ok(selector.clone());
+        }
+        if let Some((function, argument)) = call(text) {
+            return with_argument(text, function, argument);
+        }
+        text.parse::<HostId>().map(Self::Host).map_err(|_| unknown(text))
+    }
+}
+
+impl From<Selector> for String {
+    fn from(selector: Selector) -> Self {
+        selector.to_string()
+    }
+}
+
+/// Splits `primary(articles/0)`.
+fn call(text: &str) -> Option<(&str, &str)> {
+    let (function, rest) = text.split_once('(')?;
+    Some((function.trim(), rest.strip_suffix(')')?.trim()))
+}
+
+fn with_argument(text: &str, function: &str, argument: &str) -> Result<Selector, String> {
+    match (function, argument) {
+        ("primary", _) => shard(text, argument).map(Selector::Primary),
+        ("replica", _) => shard(text, argument).map(Selector::Replica),
+        ("zone", "") => Err(format!("`{text}` names no zone\nwrite `zone(a)`")),
+        ("zone", zone) => Ok(Selector::Zone(zone.to_owned())),
+        ("minority", "zookeeper") => Ok(Selector::ZkMinority),
+        ("minority", _) => Err(format!("`{text}` has no quorum to be short of\nwrite `minority(zookeeper)`")),
+        _ => Err(unknown(text)),
+    }
+}
+
+fn shard(text: &str, argument: &str) -> Result<ShardId, String> {
+    let canonical = |shard: &ShardId| shard.to_string() == argument;
+    argument.parse().ok().filter(canonical).ok_or_else(|| {
+        let function = text.split('(').next().unwrap_or_default();
+        format!("`{argument}` is not a shard\nwrite index and shard number, such as `{function}(articles/0)`")
+    })
+}
+
+fn unknown(text: &str) -> String {
+    let function = text.split('(').next().unwrap_or_default();
+    let plain = PLAIN.iter().map(|(name, _)| *name);
+    let near = nearest(function, WITH_ARGUMENT)
+        .map(
+            |name| {
+                if name == "zone" { "zone(a)".to_owned() } else { format!("{name}({})", argument_of(name)) }
+            },
+        )
+        .filter(|_| text.contains('('))
+        .or_else(|| nearest(text, plain).map(str::to_owned));
+    let meant = near.map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
+    let all: Vec<&str> = SELECTORS.iter().map(|(name, _)| *name).collect();
+    format!("`{text}` is not a selector\n{meant}valid: {}", all.join(", "))
+}
+
+fn argument_of(function: &str) -> &'static str {
+    if function == "minority" { "zookeeper" } else { "articles/0" }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Selector, String> {
+        Selector::try_from(text.to_owned())
+    }
+
+    fn selectors() -> impl Strategy<Value = Selector> {
+        let host = prop_oneof![
+            (1..=u16::MAX).prop_map(HostId::zookeeper),
+            (1..=u16::MAX).prop_map(HostId::search),
+            (1..=u16::MAX).prop_map(HostId::client),
+        ];
+        let shard = ("[a-z][a-z0-9_-]{0,12}", any::<u32>())
+            .prop_map(|(index, number)| ShardId { index: index.as_str().into(), number });
+        prop_oneof![
+            host.prop_map(Selector::Host),
+            Just(Selector::ZkLeader),
+            Just(Selector::ZkFollower),
+            Just(Selector::Controller),
+            shard.clone().prop_map(Selector::Primary),
+            shard.prop_map(Selector::Replica),
+            "[a-z][a-z0-9-]{0,8}".prop_map(Selector::Zone),
+            Just(Selector::AllZooKeeper),
+            Just(Selector::AllSearch),
+            Just(Selector::ZkMinority),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn selector_round_trips(selector in selectors()) {
+            prop_assert_eq!(read(&selector.to_string()), Ok(selector));
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "\\PC{0,30}") {
+            if let Ok(selector) = read(&text) {
+                prop_assert_eq!(read(&selector.to_string()), Ok(selector));
+            }
+        }
+    }
+
+    #[test]
+    fn misspelt_selector_names_the_nearest() {
+        for (text, meant) in [
+            ("zk-leeder", "`zk-leader`"),
+            ("controler", "`controller`"),
+            ("primry(articles/0)", "`primary(articles/0)`"),
+            ("minorty(zookeeper)", "`minority(zookeeper)`"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(&format!("did you mean {meant}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn shard_without_number_is_explained() {
+        let error = read("primary(articles)").unwrap_err();
+        assert_eq!(
+            error,
+            "`articles` is not a shard\nwrite index and shard number, such as `primary(articles/0)`"
+        );
+    }
+}

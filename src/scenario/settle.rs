@@ -1,0 +1,128 @@
+//! Settling — decides how long a cluster may take to become whole after the last fault, from its configured
+//! timeouts alone. It never measures.
+//!
+//! The worst case is a chain: the ensemble finds out, elects and synchronises (twice, since a first leader may
+//! be lost to stale connections); nodes reconnect, or find their sessions over; the controller is replaced;
+//! replicas wait for their nodes; copies recover one wave after another. Each link is a configured timeout or
+//! a small number of them; ZooKeeper's constants are those of `FastLeaderElection` and `ClientCnxn`.
+
+use std::time::Duration;
+
+use crate::scenario::plan::Plan;
+
+/// One link of the chain: what is waited for, and for how long at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait {
+    /// What is waited for, for people.
+    pub what: &'static str,
+    /// At most.
+    pub span: Duration,
+}
+
+/// Rounds of an election that may fail before one succeeds, the successful one included.
+const ELECTIONS: u32 = 2;
+
+/// What a round of notifications costs: `finalizeWait` (200 ms), once more for a second round, and the dial's
+/// retries (`leaderConnectDelayDuringRetryMs`, five times 100 ms) rounded up.
+const ELECTION: Duration = Duration::from_secs(1);
+
+/// `ClientCnxn` waits up to a second before it tries another server.
+const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Copies that recover side by side in the worst case: two, both into or out of one node
+/// (`node_concurrent_recoveries`).
+const RECOVERIES_AT_ONCE: u32 = 2;
+
+/// How long the cluster may take to settle after the last fault is undone: the sum of [`settle_waits`].
+pub fn settle_bound(plan: &Plan) -> Duration {
+    settle_waits(plan).iter().map(|wait| wait.span).sum()
+}
+
+/// The links of the chain, in order.
+///
+/// With tick *t*, session timeout *T* (granted within 2 t and 20 t), limits *i* and *s*:
+///
+/// | waits for | at most |
+/// |---|---|
+/// | a server that is silent to be noticed | (s + 1) · t |
+/// | a leader and its synchronisation | 2 · (1 s + i · t) |
+/// | clients to find a server | T + 1 s |
+/// | sessions of the dead to expire, afresh under a new leader, heard of through a follower | T + 2 · t |
+/// | a node that was told of its expiry, or a successor of the controller, to act | T + request timeout |
+/// | replicas whose node may return | delayed allocation |
+/// | copies to recover or move, two at a time | ⌈copies / 2⌉ · (request timeout + 1 s) |
+/// | searches and replication that hang on a lost request | 2 · request timeout |
+pub fn settle_waits(plan: &Plan) -> Vec<Wait> {
+    let tick = Duration::from_millis(plan.zookeeper.tick_ms);
+    let session = granted_session(plan);
+    let request = plan.search.request_timeout;
+    let wait = |what, span| Wait { what, span };
+    vec![
+        wait("silent servers to be noticed", (plan.zookeeper.sync_limit + 1) * tick),
+        wait("a ZooKeeper leader", ELECTIONS * (ELECTION + plan.zookeeper.init_limit * tick)),
+        wait("clients to find a server", session + RECONNECT_PAUSE),
+        wait("sessions of the dead to expire", session + 2 * tick),
+        wait("a controller to act", session + request),
+        wait("nodes that may return", plan.search.delayed_allocation),
+        wait("copies to recover", recovery_waves(plan) * (request + Duration::from_secs(1))),
+        wait("requests that were lost", 2 * request),
+    ]
+}
+
+/// The session timeout that the ensemble grants (`ZooKeeperServer.setupSession`: within 2 and 20 ticks).
+pub fn granted_session(plan: &Plan) -> Duration {
+    let least = Duration::from_millis(plan.zookeeper.session_timeout_min_ms());
+    let most = Duration::from_millis(plan.zookeeper.session_timeout_max_ms());
+    plan.search.session_timeout.clamp(least, most)
+}
+
+/// Waves of recoveries until every copy has recovered once.
+fn recovery_waves(plan: &Plan) -> u32 {
+    let copies: u32 = plan.indices.iter().map(|index| index.shards.saturating_mul(index.replicas + 1)).sum();
+    copies.div_ceil(RECOVERIES_AT_ONCE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::format::{Index, Scenario};
+
+    fn scenario() -> Scenario {
+        let index = Index { name: "a".into(), shards: 3, replicas: 1 };
+        Scenario { indices: vec![index], ..Default::default() }
+    }
+
+    #[test]
+    fn bound_of_the_defaults_is_under_two_minutes() {
+        let bound = settle_bound(&scenario().plan(1));
+        assert!(bound > Duration::from_secs(30) && bound < Duration::from_secs(120), "{bound:?}");
+    }
+
+    #[test]
+    fn every_timeout_lengthens_the_bound() {
+        let base = settle_bound(&scenario().plan(1));
+        let longer: [fn(&mut Scenario); 7] = [
+            |scenario| scenario.cluster.tick *= 2,
+            |scenario| scenario.cluster.init_limit += 1,
+            |scenario| scenario.cluster.sync_limit += 1,
+            |scenario| scenario.cluster.session_timeout *= 2,
+            |scenario| scenario.cluster.delayed_allocation *= 2,
+            |scenario| scenario.cluster.request_timeout *= 2,
+            |scenario| scenario.indices[0].shards += 1,
+        ];
+        for (which, change) in longer.into_iter().enumerate() {
+            let mut changed = scenario();
+            change(&mut changed);
+            assert!(settle_bound(&changed.plan(1)) > base, "change {which}");
+        }
+    }
+
+    #[test]
+    fn session_is_granted_within_two_and_twenty_ticks() {
+        let mut scenario = scenario();
+        scenario.cluster.session_timeout = Duration::from_secs(60);
+        assert_eq!(granted_session(&scenario.plan(1)), Duration::from_secs(10));
+        scenario.cluster.session_timeout = Duration::from_millis(10);
+        assert_eq!(granted_session(&scenario.plan(1)), Duration::from_secs(1));
+    }
+}

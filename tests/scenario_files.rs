@@ -1,0 +1,283 @@
+//! A scenario file either runs as written or is refused with every reason, each at its place.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use shardarium::scenario::{
+    builtin,
+    check::Vocabulary,
+    format::Scenario,
+    plan::{CutMode, Direction, FaultAction, Plan, Selector, Trigger},
+    problem::Problems,
+    read::read,
+    settle::settle_bound,
+};
+
+fn vocabulary() -> Vocabulary {
+    Vocabulary { laws: vec!["one-leader-an-epoch", "no-write-lost"], goals: vec!["promotion", "resync"] }
+}
+
+fn read_text(text: &str) -> Result<Scenario, Problems> {
+    read("s.toml", text, &vocabulary())
+}
+
+/// Line, column, message and help of each problem.
+fn problems(text: &str) -> Vec<String> {
+    let problems = read_text(text).expect_err("the scenario should be refused");
+    let one = |problem| {
+        let (line, column) = problems.position(problem);
+        format!("{line}:{column} {} | {}", problem.message, problem.help)
+    };
+    problems.list.iter().map(one).collect()
+}
+
+const HEAD: &str = "title = \"t\"\nduration = \"60s\"\n";
+
+#[track_caller]
+fn assert_only_problem(body: &str, expected: &str) {
+    let found = problems(&format!("{HEAD}{body}"));
+    assert_eq!(found, [expected]);
+}
+
+#[test]
+fn two_lines_make_a_scenario() {
+    let plan = read_text(HEAD).unwrap().plan(7);
+    assert_eq!((plan.zookeeper.servers.len(), plan.nodes.len(), plan.seed), (3, 3, 7));
+    assert_eq!(plan.duration, Duration::from_secs(60));
+}
+
+#[test]
+fn wrong_key_names_the_nearest() {
+    assert_only_problem(
+        "[cluster]\nzookeper = 3\n",
+        "4:1 there is no key `zookeper` here | did you mean `zookeeper`? valid: zookeeper, tick, init_limit, \
+         sync_limit, snap_count, search, zones, session_timeout, refresh_interval, delayed_allocation, \
+         request_timeout, flush_operations",
+    );
+}
+
+#[test]
+fn wrong_type_says_what_is_expected() {
+    assert_only_problem(
+        "[cluster]\nzookeeper = \"three\"\n",
+        "4:13 invalid type: string \"three\" | expected a whole number, 0 to 65535",
+    );
+}
+
+#[test]
+fn duration_without_unit_is_explained() {
+    assert_only_problem(
+        "[cluster]\ntick = \"500\"\n",
+        "4:8 `500` is not a duration | write a unit: `\"500s\"` or `\"500ms\"`",
+    );
+}
+
+#[test]
+fn number_for_duration_is_explained() {
+    assert_only_problem(
+        "[cluster]\ntick = 500\n",
+        "4:8 invalid type: integer `500` | expected a duration in quotes, such as \"12s\" or \"250ms\"",
+    );
+}
+
+#[test]
+fn unknown_selector_is_explained() {
+    let found = problems(&format!("{HEAD}[[faults]]\nat = \"1s\"\ncrash = \"zk-leeder\"\n"));
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0].starts_with("5:9 `zk-leeder` is not a selector | did you mean `zk-leader`?"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn unknown_host_is_told_how_many_there_are() {
+    assert_only_problem(
+        "[cluster]\nsearch = 5\n[[faults]]\nat = \"1s\"\ncrash = \"search-9\"\n",
+        "7:9 there is no host `search-9` | there are 5: `search-1` to `search-5`",
+    );
+}
+
+#[test]
+fn unknown_index_in_selector_is_refused() {
+    assert_only_problem(
+        "[[indices]]\nname = \"articles\"\n[[faults]]\nat = \"1s\"\npause = \"primary(article/0)\"\n",
+        "7:9 there is no index `article` | did you mean `articles`? valid: articles",
+    );
+}
+
+#[test]
+fn unknown_shard_in_selector_is_refused() {
+    assert_only_problem(
+        "[[indices]]\nname = \"articles\"\nshards = 3\n[[faults]]\nat = \"1s\"\npause = \"primary(articles/3)\"\n",
+        "8:9 there is no shard `articles/3` | its shards are 0 to 2",
+    );
+}
+
+#[test]
+fn unknown_event_is_refused() {
+    let found =
+        problems(&format!("{HEAD}[[faults]]\nwhen = {{ event = \"TxnCommited\" }}\npause = \"search\"\n"));
+    assert_eq!(
+        found,
+        [
+            "4:18 `TxnCommited` is not an event | did you mean `TxnCommitted`?; `shardarium list events` has them all"
+        ]
+    );
+}
+
+#[test]
+fn unknown_law_and_goal_are_refused() {
+    let found = problems(&format!(
+        "{HEAD}[expect]\nlaws = [\"no-write-lost\", \"one-leader\"]\ngoals = [\"resink\"]\n"
+    ));
+    assert_eq!(
+        found,
+        [
+            "4:26 `one-leader` is not a law | valid: one-leader-an-epoch, no-write-lost",
+            "5:10 `resink` is not a goal | did you mean `resync`? valid: promotion, resync"
+        ]
+    );
+}
+
+#[test]
+fn fault_after_the_end_is_refused() {
+    assert_only_problem(
+        "[[faults]]\nat = \"60s\"\npause = \"search\"\n",
+        "4:6 the fault strikes at 1m, when the run is over | earlier than the end at 1m",
+    );
+}
+
+#[test]
+fn zero_servers_are_refused() {
+    assert_only_problem(
+        "[cluster]\nzookeeper = 0\n",
+        "4:13 an ensemble of 0 servers | 1 to 7 voting servers; 3 or 5 are usual",
+    );
+}
+
+#[test]
+fn two_indices_of_one_name_are_refused() {
+    assert_only_problem(
+        "[[indices]]\nname = \"a\"\n[[indices]]\nname = \"a\"\n",
+        "6:8 a second index named `a` | names must differ",
+    );
+}
+
+#[test]
+fn broken_toml_is_refused_at_its_place() {
+    let found = problems("title = \"t\"\nduration = 60s\"\n");
+    assert!(found[0].starts_with("2:"), "{found:?}");
+}
+
+#[test]
+fn missing_part_of_a_delay_is_named() {
+    assert_only_problem("[disks]\nsync = { mean = \"1ms\" }\n", "4:8 `min` is missing here | ");
+}
+
+#[test]
+fn many_mistakes_are_found_in_one_go() {
+    let text = r#"titel = "t"
+duration = "sixty"
+
+[cluster]
+zookeeper = 9
+tick = 5
+
+[[indices]]
+name = "articles"
+shards = "three"
+
+[[workloads]]
+index = "article"
+writes_per_second = 5.0
+
+[[faults]]
+at = "12"
+crash = "primary(articles/0)"
+lasts = "1s"
+
+[[faults]]
+at = "5s"
+crsh = "search-1"
+"#;
+    insta::assert_snapshot!(read_text(text).unwrap_err());
+}
+
+#[test]
+fn builtin_scenarios_are_sound() {
+    let words = shardarium::cli::vocabulary();
+    for builtin in builtin::ALL {
+        let scenario =
+            read(builtin.name, builtin.text, &words).unwrap_or_else(|problems| panic!("{problems}"));
+        assert!(!scenario.description.is_empty(), "{}", builtin.name);
+        assert!(settle_bound(&scenario.plan(1)) < Duration::from_secs(180), "{}", builtin.name);
+    }
+}
+
+#[test]
+fn first_failover_is_the_default_and_what_the_readme_promises() {
+    let scenario = read("", builtin::DEFAULT.text, &shardarium::cli::vocabulary()).unwrap();
+    let plan = scenario.plan(1);
+    assert_eq!((plan.zookeeper.servers.len(), plan.nodes.len()), (3, 5));
+    let targets: Vec<String> =
+        plan.faults.iter().map(|step| format!("{:?} {:?}", step.trigger, step.action)).collect();
+    assert_eq!(targets.len(), 3);
+    assert_eq!(plan.faults[0].trigger, Trigger::At(Duration::from_secs(12)));
+    let cut = FaultAction::Cut {
+        from: Selector::ZkLeader,
+        to: None,
+        direction: Direction::Both,
+        mode: CutMode::Stall,
+    };
+    assert_eq!(plan.faults[1].action, cut);
+    assert_eq!(plan.faults[2].action, FaultAction::Pause { target: Selector::Controller });
+}
+
+#[test]
+fn scenario_round_trips_through_toml() {
+    for builtin in builtin::ALL {
+        let words = shardarium::cli::vocabulary();
+        let scenario = read(builtin.name, builtin.text, &words).unwrap();
+        let text = toml::to_string(&scenario).unwrap();
+        assert_eq!(read("written.toml", &text, &words).unwrap(), scenario, "{text}");
+    }
+}
+
+fn delays() -> impl Strategy<Value = Duration> {
+    (0..10_000_000_000_u64).prop_map(Duration::from_nanos)
+}
+
+proptest! {
+    #[test]
+    fn plan_round_trips_through_json(
+        which in 0..builtin::ALL.len(),
+        seed in any::<u64>(),
+        rate in 0.0..1e6,
+        ratio in 0.0..=1.0,
+        spans in prop::collection::vec(delays(), 3),
+    ) {
+        let scenario = read("", builtin::ALL[which].text, &shardarium::cli::vocabulary()).unwrap();
+        let mut plan = scenario.plan(seed);
+        plan.links.between_zones.min = spans[0];
+        plan.clocks.offset_max = spans[1];
+        plan.duration = spans[2];
+        for workload in &mut plan.workloads {
+            (workload.writes_per_second, workload.delete_ratio) = (rate, ratio);
+        }
+        let text = serde_json::to_string(&plan).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+    }
+
+    #[test]
+    fn damaged_scenario_never_panics(which in 0..builtin::ALL.len(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut bytes = builtin::ALL[which].text.as_bytes().to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        let text = String::from_utf8_lossy(&bytes);
+        if let Err(problems) = read("s.toml", &text, &shardarium::cli::vocabulary()) {
+            prop_assert!(!problems.list.is_empty());
+            prop_assert!(problems.to_string().contains("s.toml"));
+        }
+    }
+}
