@@ -1,0 +1,34 @@
+//! Boot — decides how a core comes to life from a plan and what its disk holds. It never drives it.
+
+use crate::{
+    name::HostId,
+    search::node::{Node, NodeConfig},
+    sim::world::World,
+    zookeeper::server::Server,
+};
+
+/// A ZooKeeper server, as its disk left it.
+pub fn server(world: &World, host: HostId) -> Server {
+    let plan = world.plan();
+    let now = world.clock(host).now(world.now());
+    let (config, defects) = (plan.zookeeper.clone(), plan.defects.clone());
+    Server::boot(config, host, defects, world.entropy(host), &world.files(host), now)
+}
+
+/// A search node, as its disk left it.
+///
+/// # Panics
+///
+/// If the plan has no such node.
+pub fn node(world: &World, host: HostId) -> Node {
+    let plan = world.plan();
+    let node = plan.nodes.iter().find(|node| node.host == host).expect("every node is planned");
+    let config = NodeConfig {
+        me: host,
+        zone: node.zone.clone(),
+        servers: plan.zookeeper.servers.clone(),
+        search: plan.search.clone(),
+        defects: plan.defects.clone(),
+    };
+    Node::boot(config, world.entropy(host), &world.files(host))
+}

@@ -1,0 +1,83 @@
+//! Clock — decides what a host's clocks show at a simulated time. It never advances time: madsim does.
+
+use crate::{
+    core::{Instant, Now},
+    name::{HostId, SimTime},
+    scenario::plan::ClockPlan,
+    sim::dice::Dice,
+};
+
+/// Wall time at the start of a run, for a clock without error: 2026-01-01T00:00:00Z in ms since 1970.
+const WALL_START_MS: i64 = 1_767_225_600_000;
+
+/// One host's clocks: a wall clock with an offset, a monotonic clock with an arbitrary origin, and a drift
+/// that both share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clock {
+    offset_ms: i64,
+    origin: u64,
+    drift_ppm: i64,
+}
+
+impl Clock {
+    /// Draws the clock of `host`.
+    pub fn draw(dice: &Dice, host: HostId, plan: &ClockPlan) -> Self {
+        let mut die = dice.at("clock", host);
+        Self {
+            offset_ms: die.within(plan.offset_max.as_millis() as i64),
+            drift_ppm: die.within(plan.drift_max_ppm as i64),
+            // Never near zero, so that a core cannot mistake "since boot" for "since the origin".
+            origin: 3_600_000_000_000 + die.below(3_600_000_000_000),
+        }
+    }
+
+    /// What the clocks show.
+    pub fn now(&self, at: SimTime) -> Now {
+        let elapsed = self.local(at.0);
+        let wall_ms = WALL_START_MS + self.offset_ms + (elapsed / 1_000_000) as i64;
+        Now { mono: Instant(self.origin + elapsed), wall_ms }
+    }
+
+    /// The first simulated time at which the monotonic clock shows `instant` or later.
+    pub fn when(&self, instant: Instant) -> SimTime {
+        let elapsed = instant.0.saturating_sub(self.origin) as u128;
+        let at = elapsed * 1_000_000 / (1_000_000 + self.drift_ppm) as u128;
+        let at = u64::try_from(at).unwrap_or(u64::MAX);
+        // Rounding can put the estimate off by one either way.
+        let late_enough = (at.saturating_sub(1)..).take(4).find(|at| self.origin + self.local(*at) >= instant.0);
+        SimTime(late_enough.unwrap_or(at))
+    }
+
+    fn local(&self, elapsed: u64) -> u64 {
+        (elapsed as i128 + elapsed as i128 * self.drift_ppm as i128 / 1_000_000) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn drawn(drift_max_ppm: u32) -> Clock {
+        let plan = ClockPlan { offset_max: Duration::from_secs(5), drift_max_ppm };
+        Clock::draw(&Dice::new(3), HostId::zookeeper(1), &plan)
+    }
+
+    #[test]
+    fn when_is_the_first_time_that_shows_the_instant() {
+        let clock = drawn(500);
+        for at in [0, 1, 999_999, 1_000_000_007, 61_234_567_891] {
+            let shown = clock.now(SimTime(at)).mono;
+            let when = clock.when(shown);
+            assert!(clock.now(when).mono >= shown);
+            assert!(when.0 <= at && at - when.0 <= 1, "{when:?} for {at}");
+        }
+    }
+
+    #[test]
+    fn fast_clock_gains_its_drift() {
+        let clock = Clock { offset_ms: 0, origin: 0, drift_ppm: 100 };
+        assert_eq!(clock.now(SimTime(10_000_000_000)).mono.0, 10_001_000_000);
+    }
+}

@@ -1,0 +1,110 @@
+//! Dice — decides every chance of a run, each by its own key. It never keeps a sequence.
+//!
+//! `dice.at("net.delay", (from, to, nth))` hashes seed and key: taking one message away, or adding one
+//! draw, shifts no other.
+
+use std::{
+    hash::{Hash, Hasher},
+    time::Duration,
+};
+
+use rand::{Rng, RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::scenario::plan::Delay;
+
+/// The dice of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Dice {
+    seed: u64,
+}
+
+impl Dice {
+    /// The dice of `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self { seed }
+    }
+
+    /// The die for one question; asked again with the same key it shows the same.
+    pub fn at(&self, question: &str, key: impl Hash) -> Die {
+        let mut hasher = Xxh3::with_seed(self.seed);
+        question.hash(&mut hasher);
+        key.hash(&mut hasher);
+        Die(Xoshiro256PlusPlus::seed_from_u64(hasher.finish()))
+    }
+}
+
+/// One die: the generator behind one key.
+#[derive(Debug, Clone)]
+pub struct Die(Xoshiro256PlusPlus);
+
+impl Die {
+    /// A number in `[0, 1)`.
+    pub fn unit(&mut self) -> f64 {
+        self.0.random()
+    }
+
+    /// A number below `end`; 0 if `end` is 0.
+    pub fn below(&mut self, end: u64) -> u64 {
+        if end == 0 { 0 } else { self.0.random_range(0..end) }
+    }
+
+    /// A number in `[-max, max]`.
+    pub fn within(&mut self, max: i64) -> i64 {
+        self.0.random_range(-max..=max)
+    }
+
+    /// Any 64 bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
+    /// True with this chance, 0 to 1.
+    pub fn chance(&mut self, share: f64) -> bool {
+        self.unit() < share
+    }
+
+    /// A span with this mean, exponentially distributed. The logarithm is not the platform's, whose last bit
+    /// differs between machines.
+    pub fn exponential(&mut self, mean: Duration) -> Duration {
+        mean.mul_f64(-libm::log(1.0 - self.unit()))
+    }
+
+    /// A delay of this distribution: `min` plus an exponential rest.
+    pub fn delay(&mut self, delay: Delay) -> Duration {
+        delay.min + self.exponential(delay.mean.saturating_sub(delay.min))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn same_key_shows_the_same_whatever_was_asked_between() {
+        let dice = Dice::new(7);
+        let first = dice.at("net.delay", (1, 2, 3)).bits();
+        dice.at("net.delay", (1, 2, 4)).bits();
+        assert_eq!(dice.at("net.delay", (1, 2, 3)).bits(), first);
+    }
+
+    #[test]
+    fn key_question_and_seed_each_matter() {
+        let dice = Dice::new(7);
+        let first = dice.at("a", 1).bits();
+        assert_ne!(dice.at("b", 1).bits(), first);
+        assert_ne!(dice.at("a", 2).bits(), first);
+        assert_ne!(Dice::new(8).at("a", 1).bits(), first);
+    }
+
+    #[test]
+    fn delays_keep_their_minimum_and_mean() {
+        let delay = Delay { min: Duration::from_micros(100), mean: Duration::from_micros(300) };
+        let dice = Dice::new(1);
+        let drawn: Vec<_> = (0..10_000).map(|nth| dice.at("d", nth).delay(delay)).collect();
+        assert!(drawn.iter().all(|d| *d >= delay.min));
+        let mean = drawn.iter().sum::<Duration>() / 10_000;
+        assert!((280..320).contains(&mean.as_micros()), "{mean:?}");
+    }
+}

@@ -1,0 +1,90 @@
+//! Roles — decides who a selector means at this moment, from the events so far. It never asks a core.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    event::{CopyState, Event, EventKind, Placement},
+    name::{Epoch, HostId, ShardId},
+    scenario::plan::{Plan, Selector},
+};
+
+/// Who plays which part.
+#[derive(Debug, Clone, Default)]
+pub struct Roles {
+    servers: Vec<HostId>,
+    zones: BTreeMap<HostId, String>,
+    down: BTreeSet<HostId>,
+    leader: Option<(Epoch, HostId)>,
+    controller: Option<HostId>,
+    routing: Vec<Placement>,
+}
+
+impl Roles {
+    /// The roles of a plan before anything happened: nobody runs.
+    pub fn new(plan: &Plan) -> Self {
+        let zones: BTreeMap<_, _> = plan.nodes.iter().map(|node| (node.host, node.zone.clone())).collect();
+        let servers = plan.zookeeper.servers.clone();
+        let down = servers.iter().chain(zones.keys()).copied().collect();
+        Self { servers, zones, down, ..Self::default() }
+    }
+
+    /// Follows the record.
+    pub fn observe(&mut self, event: &Event) {
+        let Some(host) = event.host else { return };
+        match &event.kind {
+            EventKind::HostStarted { .. } => {
+                self.down.remove(&host);
+            }
+            EventKind::HostCrashed { .. } | EventKind::HostHalted { .. } => {
+                self.down.insert(host);
+            }
+            EventKind::LeaderEstablished { epoch, .. } => self.leader = Some((*epoch, host)),
+            EventKind::RoleLost { .. } if self.leader.is_some_and(|(_, leader)| leader == host) => {
+                self.leader = None;
+            }
+            EventKind::ControllerElected { .. } => self.controller = Some(host),
+            EventKind::StatePublished { routing, .. } => {
+                self.controller = Some(host);
+                self.routing = routing.clone();
+            }
+            _ => {}
+        }
+    }
+
+    /// The hosts that a selector means now, whether or not they run; empty if there is no such.
+    pub fn resolve(&self, selector: &Selector) -> Vec<HostId> {
+        let live_leader = || self.leader.map(|(_, host)| host).filter(|host| !self.down.contains(host));
+        match selector {
+            Selector::Host(host) => vec![*host],
+            Selector::ZkLeader => live_leader().into_iter().collect(),
+            Selector::ZkFollower => {
+                let leader = live_leader();
+                let follower = |host: &&HostId| Some(**host) != leader && !self.down.contains(host);
+                self.servers.iter().find(follower).into_iter().copied().collect()
+            }
+            Selector::Controller => self.controller.into_iter().collect(),
+            Selector::Primary(shard) => self.copies(shard, true),
+            Selector::Replica(shard) => self.copies(shard, false).into_iter().take(1).collect(),
+            Selector::Zone(zone) => {
+                self.zones.iter().filter(|(_, z)| *z == zone).map(|(host, _)| *host).collect()
+            }
+            Selector::AllZooKeeper => self.servers.clone(),
+            Selector::AllSearch => self.zones.keys().copied().collect(),
+            Selector::ZkMinority => self.minority(live_leader()),
+        }
+    }
+
+    fn copies(&self, shard: &ShardId, primary: bool) -> Vec<HostId> {
+        let active = |copy: &&Placement| {
+            copy.shard == *shard
+                && copy.primary == primary
+                && matches!(copy.state, CopyState::Started | CopyState::Relocating)
+        };
+        self.routing.iter().filter(active).filter_map(|copy| copy.node).collect()
+    }
+
+    fn minority(&self, leader: Option<HostId>) -> Vec<HostId> {
+        let others = self.servers.iter().copied().filter(|host| Some(*host) != leader);
+        leader.into_iter().chain(others).take((self.servers.len() - 1) / 2).collect()
+    }
+}

@@ -1,0 +1,107 @@
+//! Trace — decides nothing; it records what happened, in order, and hashes it as it goes.
+
+use madsim::time::TimeHandle;
+
+use crate::{
+    event::{Event, EventKind, Fingerprint},
+    name::{HostId, SimTime},
+    scenario::plan::{FaultStep, Selector, Trigger},
+    sim::{inbox::elapsed, roles::Roles},
+};
+
+/// The event record of a run under way.
+pub struct Recorder {
+    time: TimeHandle,
+    events: Vec<Event>,
+    fingerprint: Fingerprint,
+    messages: u64,
+    roles: Roles,
+    triggers: Vec<Armed>,
+}
+
+/// A fault that waits for an event.
+#[derive(Debug)]
+struct Armed {
+    step: u32,
+    event: String,
+    host: Option<Selector>,
+    left: u32,
+    after: SimTime,
+}
+
+impl Recorder {
+    /// An empty record that watches for the events that these faults wait for.
+    pub fn new(time: TimeHandle, roles: Roles, faults: &[FaultStep]) -> Self {
+        let armed = |(step, fault): (u32, &FaultStep)| match &fault.trigger {
+            Trigger::At(_) => None,
+            Trigger::When { event, host, nth, after } => Some(Armed {
+                step,
+                event: event.clone(),
+                host: host.clone(),
+                left: *nth,
+                after: SimTime::from(*after),
+            }),
+        };
+        let triggers = (0..).zip(faults).filter_map(armed).collect();
+        Self { time, events: Vec::new(), fingerprint: Fingerprint::default(), messages: 0, roles, triggers }
+    }
+
+    /// Records an event. Returns the planned faults that it triggers.
+    pub fn record(&mut self, host: Option<HostId>, kind: EventKind) -> Vec<u32> {
+        let event = Event { seq: self.events.len() as u64, at: elapsed(&self.time), host, kind };
+        self.fingerprint.add(&event);
+        self.messages += u64::from(matches!(event.kind, EventKind::Delivered { .. }));
+        self.roles.observe(&event);
+        let struck = self.struck_by(&event);
+        self.events.push(event);
+        struck
+    }
+
+    fn struck_by(&mut self, event: &Event) -> Vec<u32> {
+        if self.triggers.is_empty() {
+            return Vec::new();
+        }
+        let mut struck = Vec::new();
+        for armed in &mut self.triggers {
+            if armed.left > 0 && armed.matches(event, &self.roles) {
+                armed.left -= 1;
+                if armed.left == 0 {
+                    struck.push(armed.step);
+                }
+            }
+        }
+        struck
+    }
+
+    /// No planned fault is triggered from now on. Returns those that never were.
+    pub fn disarm(&mut self) -> Vec<u32> {
+        let triggers = std::mem::take(&mut self.triggers);
+        triggers.into_iter().filter(|armed| armed.left > 0).map(|armed| armed.step).collect()
+    }
+
+    /// Who plays which part now.
+    pub fn roles(&self) -> &Roles {
+        &self.roles
+    }
+
+    /// Messages that arrived so far.
+    pub fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// Takes the record out: events and fingerprint.
+    pub fn finish(&mut self) -> (Vec<Event>, u128) {
+        (std::mem::take(&mut self.events), self.fingerprint.value())
+    }
+}
+
+impl Armed {
+    fn matches(&self, event: &Event, roles: &Roles) -> bool {
+        let host_matches = || match (&self.host, event.host) {
+            (None, _) => true,
+            (Some(selector), Some(host)) => roles.resolve(selector).contains(&host),
+            (Some(_), None) => false,
+        };
+        event.at >= self.after && self.event == event.kind.name() && host_matches()
+    }
+}

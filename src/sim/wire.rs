@@ -1,0 +1,69 @@
+//! Wire — decides how messages of different cores travel on one network. It never reads more of a message
+//! than whom it is for.
+
+use crate::{
+    core::Core,
+    event::Word,
+    search::{self, node::Node},
+    zookeeper::{self, server::Server},
+};
+
+/// A message on the simulated network.
+#[derive(Debug, Clone)]
+pub enum Wire {
+    /// From a ZooKeeper server.
+    ZooKeeper(zookeeper::peer::Message),
+    /// From a search node or a client of one.
+    Search(search::wire::Message),
+}
+
+impl Wire {
+    /// A word for traces.
+    pub fn label(&self) -> Word {
+        match self {
+            Self::ZooKeeper(message) => message.label(),
+            Self::Search(message) => message.label(),
+        }
+    }
+}
+
+/// A core that can be put on the network.
+pub trait Speaks: Core {
+    /// What it makes of a message; none if it cannot be meant for it (a port nobody serves).
+    fn hear(wire: Wire) -> Option<Self::Message>;
+
+    /// What it says, on the network.
+    fn say(message: Self::Message) -> Wire;
+}
+
+impl Speaks for Server {
+    fn hear(wire: Wire) -> Option<zookeeper::peer::Message> {
+        match wire {
+            Wire::ZooKeeper(message) => Some(message),
+            Wire::Search(search::wire::Message::ToZooKeeper(frame)) => {
+                Some(zookeeper::peer::Message::ToServer(frame))
+            }
+            Wire::Search(_) => None,
+        }
+    }
+
+    fn say(message: zookeeper::peer::Message) -> Wire {
+        Wire::ZooKeeper(message)
+    }
+}
+
+impl Speaks for Node {
+    fn hear(wire: Wire) -> Option<search::wire::Message> {
+        match wire {
+            Wire::Search(message) => Some(message),
+            Wire::ZooKeeper(zookeeper::peer::Message::ToClient(frame)) => {
+                Some(search::wire::Message::FromZooKeeper(frame))
+            }
+            Wire::ZooKeeper(_) => None,
+        }
+    }
+
+    fn say(message: search::wire::Message) -> Wire {
+        Wire::Search(message)
+    }
+}

@@ -1,0 +1,420 @@
+//! World — decides how a run begins, goes on and ends, and holds what its hosts share. It never judges.
+
+use std::{
+    collections::BTreeMap,
+    future::poll_fn,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use madsim::{runtime::Handle, task::NodeId, time::TimeHandle};
+
+use crate::{
+    core::{Deferred, DiskOp, Entropy, FileName, Files},
+    event::EventKind,
+    name::{HostId, HostKind, SimTime},
+    scenario::plan::{Delay, Plan, Trigger},
+    sim::{
+        clock::Clock,
+        dice::Dice,
+        disk::{AfterSync, Disk},
+        fault::{Chore, Faults},
+        host,
+        inbox::{Inbox, elapsed},
+        net::{Arrival, Net},
+        roles::Roles,
+        trace::Recorder,
+        wire::Wire,
+    },
+};
+
+/// How long a supervisor takes to start a process that ended by itself.
+const SUPERVISOR_DELAY: Duration = Duration::from_secs(2);
+
+/// How long the world stays quiet at the end, after everything must have settled.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// What the hosts of a run share.
+pub struct World {
+    plan: Plan,
+    time: TimeHandle,
+    dice: Dice,
+    net: Mutex<Net>,
+    disks: Mutex<BTreeMap<HostId, Disk<Wire>>>,
+    clocks: BTreeMap<HostId, Clock>,
+    recorder: Mutex<Recorder>,
+    agenda: Mutex<Inbox<Chore>>,
+    faults: Mutex<Faults>,
+    /// Machines in madsim's terms, and how often each has started.
+    machines: OnceLock<BTreeMap<HostId, NodeId>>,
+    incarnations: Mutex<BTreeMap<HostId, u32>>,
+    syncs: Mutex<BTreeMap<HostId, u64>>,
+    workload_is_over: AtomicBool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl World {
+    /// A world in which nothing runs yet.
+    pub fn new(plan: &Plan, time: TimeHandle) -> Arc<Self> {
+        let dice = Dice::new(plan.seed);
+        let hosts = hosts_of(plan);
+        let mut net = Net::new(time.clone(), dice);
+        for host in &hosts {
+            net.add_host(*host, |from, to| link_delay(plan, from, to));
+        }
+        Arc::new(Self {
+            net: Mutex::new(net),
+            disks: Mutex::new(hosts.iter().map(|host| (*host, Disk::default())).collect()),
+            clocks: hosts.iter().map(|host| (*host, Clock::draw(&dice, *host, &plan.clocks))).collect(),
+            recorder: Mutex::new(Recorder::new(time.clone(), Roles::new(plan), &plan.faults)),
+            agenda: Mutex::default(),
+            faults: Mutex::default(),
+            machines: OnceLock::new(),
+            incarnations: Mutex::default(),
+            syncs: Mutex::default(),
+            workload_is_over: AtomicBool::new(false),
+            plan: plan.clone(),
+            time,
+            dice,
+        })
+    }
+
+    /// Runs the plan from its first event to its last.
+    pub async fn live(self: Arc<Self>) {
+        let machines = hosts_of(&self.plan).into_iter().map(|host| (host, self.build(host))).collect();
+        self.machines.set(machines).expect("a world is built once");
+        self.record(None, self.run_started());
+        self.schedule_plan();
+        self.chores_until(SimTime::from(self.plan.duration)).await;
+        self.begin_quiet();
+        while let Some(end) = self.rest_end() {
+            self.chores_until(end).await;
+        }
+        self.inspect();
+        let end = SimTime(self.now().0 + QUIET.as_nanos() as u64);
+        self.chores_until(end).await;
+        self.record(None, EventKind::RunEnded);
+    }
+
+    fn run_started(&self) -> EventKind {
+        let copies = self.plan.indices.iter().map(|index| index.shards * (1 + index.replicas)).sum();
+        EventKind::RunStarted {
+            scenario: self.plan.title.clone(),
+            seed: self.plan.seed,
+            servers: self.plan.zookeeper.servers.clone(),
+            nodes: self.plan.nodes.iter().map(|node| node.host).collect(),
+            copies,
+            settle_bound: self.settle_bound().as_nanos() as u64,
+        }
+    }
+
+    fn settle_bound(&self) -> Duration {
+        crate::scenario::settle::settle_bound(&self.plan)
+    }
+
+    fn schedule_plan(&self) {
+        for host in hosts_of(&self.plan) {
+            self.plan_chore(self.start_time(host), Chore::Start(host));
+        }
+        for (step, fault) in (0..).zip(&self.plan.faults) {
+            if let Trigger::At(at) = fault.trigger {
+                self.plan_chore(SimTime::from(at), Chore::Strike(step));
+            }
+        }
+    }
+
+    /// Machines that start together do not start at one instant.
+    fn start_time(&self, host: HostId) -> SimTime {
+        let node = self.plan.nodes.iter().find(|node| node.host == host);
+        let planned = node.map_or(Duration::ZERO, |node| node.joins_at);
+        let late = self.dice.at("start", host).exponential(Duration::from_millis(20));
+        SimTime::from(planned + late)
+    }
+
+    /// Does what is due until `end`.
+    async fn chores_until(self: &Arc<Self>, end: SimTime) {
+        loop {
+            let next = poll_fn(|cx| lock(&self.agenda).poll(&self.time, Some(end), cx)).await;
+            let Some(chore) = next else { return };
+            self.carry_out(chore);
+        }
+    }
+
+    fn begin_quiet(&self) {
+        self.workload_is_over.store(true, Ordering::Relaxed);
+        self.record(None, EventKind::QuietBegan);
+        let unmet = lock(&self.recorder).disarm();
+        for step in unmet {
+            let what = "its event never came".to_owned();
+            self.record(None, EventKind::FaultMissed { step, what });
+        }
+    }
+
+    /// Until when the run must go on for everything to settle, if that is not over.
+    fn rest_end(&self) -> Option<SimTime> {
+        let (last, open) = lock(&self.faults).last_change();
+        let bound = self.settle_bound() + QUIET;
+        let end = SimTime(last.0.max(open.0) + bound.as_nanos() as u64);
+        (end > self.now()).then_some(end)
+    }
+
+    fn inspect(&self) {
+        for host in hosts_of(&self.plan) {
+            if host.kind != HostKind::Client && self.is_up(host) {
+                self.net().push_local(host, self.now(), Arrival::Inspect);
+            }
+        }
+    }
+
+    fn build(self: &Arc<Self>, host: HostId) -> NodeId {
+        let world = self.clone();
+        let handle = Handle::current();
+        // The first start is the plan's; until then the machine idles.
+        let node = handle.create_node().name(host.to_string()).init(move || live_as(world.clone(), host));
+        node.build().id()
+    }
+
+    fn machine(&self, host: HostId) -> NodeId {
+        self.machines.get().expect("machines are built first")[&host]
+    }
+
+    /// Adds something to do.
+    pub fn plan_chore(&self, due: SimTime, chore: Chore) {
+        lock(&self.agenda).push(&self.time, due, chore);
+    }
+
+    /// Starts the process of a host that is down.
+    pub fn start(&self, host: HostId) {
+        if self.is_up(host) {
+            return;
+        }
+        *lock(&self.incarnations).entry(host).or_insert(0) += 1;
+        self.net().process_started(host);
+        self.record(Some(host), EventKind::HostStarted { incarnation: self.incarnation(host) });
+        Handle::current().restart(self.machine(host));
+    }
+
+    /// Kills a host's process, or its machine's power.
+    pub fn crash(&self, host: HostId, power: bool) {
+        let damages = if power {
+            self.net().power_lost(host);
+            self.disk(|disks| {
+                disks.get_mut(&host).expect("every host has a disk").power_lost(&self.dice, host)
+            })
+        } else {
+            self.net().process_died(host);
+            self.disk(|disks| disks.get_mut(&host).expect("every host has a disk").process_died());
+            Vec::new()
+        };
+        Handle::current().kill(self.machine(host));
+        self.record(Some(host), EventKind::HostCrashed { power });
+        for damage in damages {
+            self.record(Some(host), damage);
+        }
+    }
+
+    /// A process ended itself; its supervisor starts it again.
+    pub fn process_halted(&self, host: HostId, why: String) {
+        self.net().process_died(host);
+        self.disk(|disks| disks.get_mut(&host).expect("every host has a disk").process_died());
+        Handle::current().kill(self.machine(host));
+        self.record(Some(host), EventKind::HostHalted { why });
+        let again = self.now().0 + SUPERVISOR_DELAY.as_nanos() as u64;
+        self.plan_chore(SimTime(again), Chore::Start(host));
+    }
+
+    /// Stops scheduling a host's process.
+    pub fn pause(&self, host: HostId) {
+        Handle::current().pause(self.machine(host));
+        self.record(Some(host), EventKind::HostPaused);
+    }
+
+    /// Schedules a host's process again.
+    pub fn resume(&self, host: HostId) {
+        Handle::current().resume(self.machine(host));
+        self.record(Some(host), EventKind::HostResumed);
+    }
+
+    /// Records an event and lets the faults strike that wait for it.
+    pub fn record(&self, host: Option<HostId>, kind: EventKind) {
+        let struck = lock(&self.recorder).record(host, kind);
+        for step in struck {
+            self.strike(step);
+        }
+    }
+
+    fn carry_out(&self, chore: Chore) {
+        match chore {
+            Chore::Start(host) if self.faults().holds_down(host) => {}
+            Chore::Start(host) => self.start(host),
+            Chore::Strike(step) => self.strike(step),
+            Chore::Undo(step) => self.undo(step),
+        }
+    }
+
+    /// Who plays which part now.
+    pub fn roles(&self) -> Roles {
+        lock(&self.recorder).roles().clone()
+    }
+
+    /// The record so far: events, fingerprint, messages.
+    pub fn finish(&self) -> (Vec<crate::event::Event>, u128, u64) {
+        let mut recorder = lock(&self.recorder);
+        let messages = recorder.messages();
+        let (events, fingerprint) = recorder.finish();
+        (events, fingerprint, messages)
+    }
+
+    /// The plan that is run.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The dice of the run.
+    pub fn dice(&self) -> Dice {
+        self.dice
+    }
+
+    /// Simulated time.
+    pub fn now(&self) -> SimTime {
+        elapsed(&self.time)
+    }
+
+    /// The network.
+    pub fn net(&self) -> MutexGuard<'_, Net> {
+        lock(&self.net)
+    }
+
+    /// The faults under way.
+    pub fn faults(&self) -> MutexGuard<'_, Faults> {
+        lock(&self.faults)
+    }
+
+    /// A host's clocks.
+    pub fn clock(&self, host: HostId) -> Clock {
+        self.clocks[&host]
+    }
+
+    /// Whether the process runs (it may be paused).
+    pub fn is_up(&self, host: HostId) -> bool {
+        self.net().is_up(host)
+    }
+
+    /// Whether clients are to stop asking.
+    pub fn workload_is_over(&self) -> bool {
+        self.workload_is_over.load(Ordering::Relaxed)
+    }
+
+    fn disk<T>(&self, change: impl FnOnce(&mut BTreeMap<HostId, Disk<Wire>>) -> T) -> T {
+        change(&mut lock(&self.disks))
+    }
+
+    /// What a booting process finds.
+    pub fn files(&self, host: HostId) -> Files {
+        self.disk(|disks| disks[&host].files())
+    }
+
+    /// Changes a host's disk.
+    pub fn change_disk(&self, host: HostId, op: DiskOp) {
+        self.disk(|disks| disks.get_mut(&host).expect("every host has a disk").change(op));
+    }
+
+    /// Takes an effect that waits for a sync; gives it back if it need not wait.
+    pub fn after_sync(&self, host: HostId, file: &FileName, then: Deferred<Wire>) -> Option<Deferred<Wire>> {
+        let answer =
+            self.disk(|disks| disks.get_mut(&host).expect("every host has a disk").after_sync(file, then));
+        match answer {
+            AfterSync::Now(then) => Some(then),
+            AfterSync::Waits => None,
+            AfterSync::Begin => {
+                self.begin_sync(host, file);
+                None
+            }
+        }
+    }
+
+    fn begin_sync(&self, host: HostId, file: &FileName) {
+        let mut syncs = lock(&self.syncs);
+        let nth = syncs.entry(host).or_insert(0);
+        *nth += 1;
+        let delay = self.dice.at("disk.sync", (host, *nth)).delay(self.plan.disks.sync);
+        let due = SimTime(self.now().0 + delay.as_nanos() as u64);
+        self.net().push_local(host, due, Arrival::Synced { file: file.clone() });
+    }
+
+    /// A sync ended: what it released.
+    pub fn file_synced(&self, host: HostId, file: &FileName) -> Vec<Deferred<Wire>> {
+        let (released, again) =
+            self.disk(|disks| disks.get_mut(&host).expect("every host has a disk").synced(file));
+        if again {
+            self.begin_sync(host, file);
+        }
+        released
+    }
+
+    /// How often the host has started.
+    pub fn incarnation(&self, host: HostId) -> u32 {
+        lock(&self.incarnations).get(&host).copied().unwrap_or(0)
+    }
+
+    /// The seed a process gets at this start.
+    pub fn entropy(&self, host: HostId) -> Entropy {
+        Entropy::new(self.dice.at("entropy", (host, self.incarnation(host))).bits())
+    }
+}
+
+/// The life of a host's process, from start to death.
+async fn live_as(world: Arc<World>, host: HostId) {
+    let incarnation = world.incarnation(host);
+    if incarnation == 0 {
+        return;
+    }
+    match host.kind {
+        HostKind::ZooKeeper => {
+            let core = crate::sim::boot::server(&world, host);
+            host::drive(world, host, incarnation, core).await;
+        }
+        HostKind::Search => {
+            let core = crate::sim::boot::node(&world, host);
+            host::drive(world, host, incarnation, core).await;
+        }
+        HostKind::Client => crate::workload::live(world, host).await,
+    }
+}
+
+/// Every machine of a plan: servers, nodes, an operator and one client for each workload.
+fn hosts_of(plan: &Plan) -> Vec<HostId> {
+    let clients = (1..=plan.workloads.len() as u16 + 1).map(HostId::client);
+    let nodes = plan.nodes.iter().map(|node| node.host);
+    plan.zookeeper.servers.iter().copied().chain(nodes).chain(clients).collect()
+}
+
+fn link_delay(plan: &Plan, from: HostId, to: HostId) -> Delay {
+    let pair = plan.links.pairs.iter().find(|(a, b, _)| (*a, *b) == (from, to));
+    match pair {
+        Some((_, _, delay)) => *delay,
+        None if zone(plan, from) == zone(plan, to) => plan.links.within_zone,
+        None => plan.links.between_zones,
+    }
+}
+
+/// A search node's own zone; ZooKeeper servers are spread over the zones, clients live in the first.
+fn zone(plan: &Plan, host: HostId) -> Option<&str> {
+    let mut zones: Vec<&str> = Vec::new();
+    for node in &plan.nodes {
+        if node.host == host {
+            return Some(&node.zone);
+        }
+        if !zones.contains(&node.zone.as_str()) {
+            zones.push(&node.zone);
+        }
+    }
+    let nth = if host.kind == HostKind::ZooKeeper { host.number as usize - 1 } else { 0 };
+    zones.get(nth % zones.len().max(1)).copied()
+}

@@ -1,0 +1,201 @@
+//! Documents — decides the stream of writes, gets and searches of one workload. It never retries: each
+//! request is asked once and its outcome recorded, so that the history says exactly what clients know.
+
+use std::{sync::Arc, time::Duration};
+
+use madsim::task::spawn_local;
+
+use crate::{
+    event::{Digest, DocOp, EventKind, Outcome},
+    name::{HostId, IndexName, SeqNo, Term},
+    scenario::plan::{Plan, WorkloadPlan},
+    search::api::{ApiAnswer, ApiCall, Query},
+    sim::{
+        client::{CallError, Client},
+        dice::Die,
+    },
+};
+
+/// Words that documents are made of and searches look for.
+const WORDS: [&str; 16] = [
+    "quorum", "leader", "replica", "shard", "primary", "epoch", "watch", "session", "segment", "term",
+    "merge", "commit", "ledger", "zone", "fence", "clock",
+];
+
+/// One workload under way. Cheap to clone.
+#[derive(Clone)]
+struct Stream {
+    client: Client,
+    nodes: Arc<[HostId]>,
+    plan: Arc<WorkloadPlan>,
+}
+
+/// Runs workload number `nth` of the plan until the world says that it is over.
+pub async fn run(client: &Client, plan: &Plan, nth: usize) {
+    let stream = Stream {
+        client: client.clone(),
+        nodes: plan.nodes.iter().map(|node| node.host).collect(),
+        plan: Arc::new(plan.workloads[nth].clone()),
+    };
+    client.sleep(stream.plan.starts_at).await;
+    let kinds = [
+        (Kind::Write, stream.plan.writes_per_second),
+        (Kind::Read, stream.plan.reads_per_second),
+        (Kind::Search, stream.plan.searches_per_second),
+    ];
+    for (kind, rate) in kinds {
+        if rate > 0.0 {
+            spawn_local(stream.clone().arrivals(kind, rate));
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Write,
+    Read,
+    Search,
+}
+
+impl Stream {
+    /// A Poisson process of requests; none waits for another.
+    async fn arrivals(self, kind: Kind, rate: f64) {
+        let mean = Duration::from_secs_f64(1.0 / rate);
+        for nth in 0_u64.. {
+            let mut die = self.client.dice().at("workload", (self.client.host(), kind, nth));
+            self.client.sleep(die.exponential(mean)).await;
+            if self.client.is_over() {
+                return;
+            }
+            spawn_local(self.clone().ask(kind, die));
+        }
+    }
+
+    async fn ask(self, kind: Kind, mut die: Die) {
+        let node = self.nodes[die.below(self.nodes.len() as u64) as usize];
+        let id = format!("doc-{}", die.below(u64::from(self.plan.documents)));
+        match kind {
+            Kind::Write if die.chance(self.plan.delete_ratio) => self.delete(node, id).await,
+            Kind::Write => self.index(node, id, die).await,
+            Kind::Read => self.get(node, id).await,
+            Kind::Search => self.search(node, die).await,
+        }
+    }
+
+    async fn index(self, node: HostId, id: String, mut die: Die) {
+        let request = self.client.next_request();
+        let words: Vec<_> = (0..8).map(|_| WORDS[die.below(WORDS.len() as u64) as usize]).collect();
+        let source = format!(r#"{{"id":"{id}","write":{request},"body":"{}"}}"#, words.join(" "));
+        let digest = Digest::of(source.as_bytes());
+        let call = ApiCall::Index {
+            index: self.index_name(),
+            id: id.clone(),
+            source: source.into(),
+            condition: None,
+        };
+        self.document(node, id, DocOp::Index, Some(digest), call).await;
+    }
+
+    async fn delete(self, node: HostId, id: String) {
+        let call = ApiCall::Delete { index: self.index_name(), id: id.clone() };
+        self.document(node, id, DocOp::Delete, None, call).await;
+    }
+
+    async fn get(self, node: HostId, id: String) {
+        let call = ApiCall::Get { index: self.index_name(), id: id.clone() };
+        self.document(node, id, DocOp::Get, None, call).await;
+    }
+
+    async fn document(&self, node: HostId, id: String, op: DocOp, source: Option<Digest>, call: ApiCall) {
+        let request = self.client.next_request();
+        let index = self.plan.index.to_string();
+        self.client.record(EventKind::DocInvoked { request, index, id, op, source });
+        let result = self.client.call(node, call, self.plan.timeout).await;
+        self.client.record(doc_completed(request, result));
+    }
+
+    async fn search(self, node: HostId, mut die: Die) {
+        let word = WORDS[die.below(WORDS.len() as u64) as usize];
+        let query = if die.chance(0.1) { Query::MatchAll } else { Query::Match(word.into()) };
+        let request = self.client.next_request();
+        let text = match &query {
+            Query::MatchAll => "*".to_owned(),
+            Query::Match(words) => words.clone(),
+        };
+        let index = self.plan.index.to_string();
+        self.client.record(EventKind::SearchInvoked { request, index, query: text });
+        let call = ApiCall::Search { index: self.index_name(), query, size: 10 };
+        let result = self.client.call(node, call, self.plan.timeout).await;
+        self.client.record(search_completed(request, result));
+    }
+
+    fn index_name(&self) -> IndexName {
+        self.plan.index.clone()
+    }
+}
+
+/// What the client knows after a call that failed.
+fn outcome(error: &CallError) -> (Outcome, &'static str) {
+    match error {
+        CallError::Refused(error) if error.certain => (Outcome::Failed, ""),
+        CallError::Refused(_) => (Outcome::Unknown, ""),
+        CallError::NotSent => (Outcome::Failed, "connection_refused"),
+        CallError::Lost => (Outcome::Unknown, "connection_lost"),
+        CallError::TimedOut => (Outcome::Unknown, "timed_out"),
+    }
+}
+
+fn doc_completed(request: u64, result: Result<ApiAnswer, CallError>) -> EventKind {
+    let completed = |outcome, op: Option<(SeqNo, Term)>, source, error| EventKind::DocCompleted {
+        request,
+        outcome,
+        seq_no: op.map(|(seq_no, _)| seq_no),
+        term: op.map(|(_, term)| term),
+        source,
+        error,
+    };
+    match result {
+        Ok(ApiAnswer::Written { seq_no, term, .. }) => {
+            completed(Outcome::Ok, Some((seq_no, term)), None, None)
+        }
+        Ok(ApiAnswer::Got(Some(doc))) => {
+            let source = Digest::of(doc.source.as_bytes());
+            completed(Outcome::Ok, Some((doc.seq_no, doc.term)), Some(source), None)
+        }
+        Ok(_) => completed(Outcome::Ok, None, None, None),
+        Err(error) => {
+            let (outcome, kind) = outcome(&error);
+            let kind = match error {
+                CallError::Refused(error) => error.kind,
+                _ => kind.into(),
+            };
+            completed(outcome, None, None, Some(kind))
+        }
+    }
+}
+
+fn search_completed(request: u64, result: Result<ApiAnswer, CallError>) -> EventKind {
+    match result {
+        Ok(ApiAnswer::Found { shards_total, shards_successful, total, hits }) => EventKind::SearchCompleted {
+            request,
+            outcome: Outcome::Ok,
+            shards_successful,
+            shards_total,
+            total,
+            hits: hits.into_iter().map(|hit| hit.id).collect(),
+        },
+        Ok(_) => search_failed(request, Outcome::Unknown),
+        Err(error) => search_failed(request, outcome(&error).0),
+    }
+}
+
+fn search_failed(request: u64, outcome: Outcome) -> EventKind {
+    EventKind::SearchCompleted {
+        request,
+        outcome,
+        shards_successful: 0,
+        shards_total: 0,
+        total: 0,
+        hits: Vec::new(),
+    }
+}
