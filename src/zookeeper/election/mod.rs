@@ -97,7 +97,8 @@ impl Election {
 
     /// Takes a notification; the leader, if it decides.
     pub fn receive(&mut self, now: Instant, from: HostId, heard: Notification) -> Option<HostId> {
-        if !self.voters.contains(&from) || !self.voters.contains(&heard.vote.leader) || from == self.me {
+        let known = |server| self.voters.contains(server);
+        if self.round == 0 || from == self.me || !known(&from) || !known(&heard.vote.leader) {
             return None;
         }
         if self.state != PeerState::Looking {

@@ -88,7 +88,10 @@ pub(super) fn has_quorum(ballots: &BTreeMap<HostId, Ballot>, ballot: Ballot, vot
 /// Whether the leader that others name can be believed in: it says so itself, or it is me and the round
 /// is mine (`checkLeader`).
 pub(super) fn checks_leader(
-    ballots: &BTreeMap<HostId, Ballot>, leader: HostId, me: HostId, same_round: bool,
+    ballots: &BTreeMap<HostId, Ballot>,
+    leader: HostId,
+    me: HostId,
+    same_round: bool,
 ) -> bool {
     if leader == me {
         return same_round;

@@ -48,6 +48,8 @@ pub const CURRENT_EPOCH: &str = "currentEpoch";
 pub enum Told {
     /// The log up to this transaction.
     Logged(Zxid),
+    /// acceptedEpoch is this.
+    Accepted(Epoch),
     /// currentEpoch is this, and the whole log before it.
     Entered(Epoch),
     /// The snapshot that a server without any file began with.
@@ -133,6 +135,11 @@ impl Storage {
         self.records.range(start..).map(|kept| &kept.record)
     }
 
+    /// Bytes that the log spends on the records after `zxid`.
+    pub fn log_len_after(&self, zxid: Zxid) -> usize {
+        self.after(zxid).map(|record| record.frame().len()).sum()
+    }
+
     /// The newest record at or before `zxid`, if it is not older than the oldest snapshot.
     pub fn at_or_before(&self, zxid: Zxid) -> Option<Zxid> {
         match self.records.partition_point(|kept| kept.record.zxid() <= zxid).checked_sub(1) {
@@ -205,6 +212,11 @@ impl Storage {
         out: &mut Output<Message>,
     ) {
         self.after_file(ACCEPTED_EPOCH, Deferred::Send { conn, message: message.into() }, out);
+    }
+
+    /// Tells once the accepted epoch is durable.
+    pub fn tell_when_accepted(&mut self, out: &mut Output<Message>) {
+        self.tell(&ACCEPTED_EPOCH.into(), Told::Accepted(self.accepted_epoch), out);
     }
 
     /// Enters an epoch: first the whole log becomes durable, only then currentEpoch is written
