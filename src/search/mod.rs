@@ -16,6 +16,7 @@ pub mod routing;
 pub mod shard;
 pub mod shards;
 pub mod state;
+pub mod transition;
 pub mod translog;
 pub mod transport;
 pub mod wire;
