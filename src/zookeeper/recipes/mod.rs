@@ -15,12 +15,14 @@
 mod candidacy;
 mod counter;
 mod follow;
+mod fresh;
 mod layout;
 mod registration;
 
 pub use candidacy::{Candidacy, Standing};
 pub use counter::{Drawn, EpochCounter};
 pub use follow::{Follow, Seen, What};
+pub use fresh::FreshRead;
 pub use layout::Layout;
 pub use registration::Registration;
 
