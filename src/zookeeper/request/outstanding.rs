@@ -21,6 +21,13 @@ pub(super) struct NodeView {
     pub(super) children: i32,
 }
 
+impl NodeView {
+    /// A node just made.
+    pub(super) fn created(lifetime: Lifetime) -> Self {
+        Self { version: 0, cversion: 0, lifetime, children: 0 }
+    }
+}
+
 impl From<&Znode> for NodeView {
     fn from(node: &Znode) -> Self {
         Self {
@@ -90,5 +97,60 @@ impl Outstanding {
         if changes.is_empty() {
             self.by_path.remove(path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VIEW: NodeView = NodeView { version: 0, cversion: 0, lifetime: Lifetime::Persistent, children: 0 };
+
+    fn with_version(version: i32) -> Option<NodeView> {
+        Some(NodeView { version, ..VIEW })
+    }
+
+    #[test]
+    fn newest_change_hides_older_ones_and_the_database() {
+        let (mut outstanding, db) = (Outstanding::default(), Database::default());
+        assert_eq!(outstanding.node(&db, "/").unwrap().children, 1);
+        outstanding.change(Zxid(1), "/", with_version(1));
+        outstanding.change(Zxid(2), "/", with_version(2));
+        assert_eq!(outstanding.node(&db, "/"), with_version(2));
+        outstanding.change(Zxid(3), "/", None);
+        assert_eq!(outstanding.node(&db, "/"), None);
+    }
+
+    #[test]
+    fn rolled_back_transaction_uncovers_what_earlier_ones_left() {
+        let (mut outstanding, db) = (Outstanding::default(), Database::default());
+        outstanding.change(Zxid(1), "/a", with_version(1));
+        outstanding.change(Zxid(2), "/a", with_version(2));
+        outstanding.change(Zxid(2), "/a", None);
+        outstanding.change(Zxid(2), "/b", with_version(0));
+        outstanding.roll_back(Zxid(2));
+        assert_eq!(outstanding.node(&db, "/a"), with_version(1));
+        assert_eq!(outstanding.node(&db, "/b"), None);
+    }
+
+    #[test]
+    fn committed_changes_are_dropped_up_to_their_zxid() {
+        let (mut outstanding, db) = (Outstanding::default(), Database::default());
+        outstanding.change(Zxid(1), "/a", with_version(1));
+        outstanding.change(Zxid(2), "/b", with_version(2));
+        outstanding.change(Zxid(3), "/b", with_version(3));
+        outstanding.committed(Zxid(2));
+        assert_eq!(outstanding.node(&db, "/a"), None);
+        assert_eq!(outstanding.node(&db, "/b"), with_version(3));
+        outstanding.committed(Zxid(3));
+        assert_eq!(outstanding.latest().count(), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "in the order of their zxids")]
+    fn change_out_of_order_is_our_own_fault() {
+        let mut outstanding = Outstanding::default();
+        outstanding.change(Zxid(2), "/a", None);
+        outstanding.change(Zxid(1), "/a", None);
     }
 }

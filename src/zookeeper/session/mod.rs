@@ -60,3 +60,41 @@ impl JavaRandom {
         (self.0 >> 16) as u32
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::HostId;
+
+    #[test]
+    fn timeout_is_clamped_to_two_and_twenty_ticks() {
+        let servers = vec![HostId::zookeeper(1)];
+        let config =
+            EnsembleConfig { servers, tick_ms: 2_000, init_limit: 10, sync_limit: 5, snap_count: 100 };
+        for (asked, granted) in
+            [(0, 4_000), (4_000, 4_000), (9_999, 9_999), (40_001, 40_000), (u64::MAX, 40_000)]
+        {
+            assert_eq!(negotiate_timeout_ms(asked, &config), granted, "{asked}");
+        }
+    }
+
+    /// "top byte server id, then 40 bits of clock, 16 bits counter"
+    #[test]
+    fn id_holds_server_clock_and_counter() {
+        let mut ids = SessionIds::new(0x83, 0x55_1234_5678_9a);
+        assert_eq!(ids.draw(), SessionId(0x8312_3456_789a_0000));
+        assert_eq!(ids.draw().0 & 0xffff, 1);
+    }
+
+    #[test]
+    fn generator_is_that_of_java() {
+        let mut random = JavaRandom::new(42);
+        assert_eq!((random.draw() as i32, random.draw() as i32), (-1_170_105_035, 234_785_527));
+    }
+
+    #[test]
+    fn password_depends_on_the_id_alone() {
+        assert_eq!(password(SessionId(7)), password(SessionId(7)));
+        assert_ne!(password(SessionId(7)), password(SessionId(8)));
+    }
+}

@@ -33,6 +33,7 @@ impl SessionTracker {
     /// A new leader's tracker: every session of its database gets a fresh deadline, and belongs to the
     /// server that first speaks for it.
     pub fn new(tick_ms: u64, sessions: &BTreeMap<SessionId, u64>, now: Instant) -> Self {
+        assert!(tick_ms > 0, "deadlines are multiples of a tick that takes time");
         let tick = Duration::from_millis(tick_ms);
         let mut tracker = Self { tick, sessions: BTreeMap::new(), buckets: BTreeMap::new() };
         for (&session, &timeout_ms) in sessions {
@@ -76,16 +77,15 @@ impl SessionTracker {
         }
     }
 
-    /// The answer to a server to which a client has come with this session: whether it lives. It belongs
-    /// to that server from now on.
-    pub fn claim(&mut self, session: SessionId, owner: HostId) -> bool {
-        match self.sessions.get_mut(&session) {
-            Some(tracked) if tracked.deadline.is_some() => {
-                tracked.owner = Some(owner);
-                true
-            }
-            _ => false,
+    /// The answer to a server to which a client has come with this session: whether it lives. If so it
+    /// belongs to that server from now on, and is touched with the timeout negotiated there
+    /// (`Leader.java`, `revalidateSession`).
+    pub fn claim(&mut self, session: SessionId, timeout_ms: u64, owner: HostId, now: Instant) -> bool {
+        let lives = self.touch(session, timeout_ms, now);
+        if let Some(tracked) = self.sessions.get_mut(&session).filter(|_| lives) {
+            tracked.owner = Some(owner);
         }
+        lives
     }
 
     /// Whether `owner` may speak for the session. The first to speak for one without an owner gets it.
@@ -128,5 +128,120 @@ impl SessionTracker {
     /// When [`Self::expire`] next has something to do.
     pub fn next_expiry(&self) -> Option<Instant> {
         self.buckets.first_key_value().map(|(deadline, _)| *deadline)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TICK_MS: u64 = 2_000;
+    const OURS: SessionId = SessionId(1);
+    const OTHER: SessionId = SessionId(2);
+    const ZK_1: HostId = HostId::zookeeper(1);
+    const ZK_2: HostId = HostId::zookeeper(2);
+
+    fn at(ms: u64) -> Instant {
+        Instant::default() + Duration::from_millis(ms)
+    }
+
+    fn tracker() -> SessionTracker {
+        SessionTracker::new(TICK_MS, &BTreeMap::new(), at(0))
+    }
+
+    fn with_session(now_ms: u64, timeout_ms: u64) -> SessionTracker {
+        let mut tracker = tracker();
+        tracker.open(OURS, timeout_ms, at(now_ms));
+        tracker
+    }
+
+    /// "deadline = (floor((now+timeout)/tick)+1)*tick on the leader's monotonic clock"
+    #[test]
+    fn deadline_is_the_next_multiple_of_the_tick() {
+        for (now, timeout, deadline) in [
+            (0, 4_000, 6_000),
+            (1, 4_000, 6_000),
+            (1_999, 4_000, 6_000),
+            (2_000, 4_000, 8_000),
+            (500, 5_000, 6_000),
+        ] {
+            assert_eq!(with_session(now, timeout).next_expiry(), Some(at(deadline)), "{now} {timeout}");
+        }
+    }
+
+    #[test]
+    fn session_expires_at_its_deadline_and_once() {
+        let mut tracker = with_session(0, 4_000);
+        assert_eq!(tracker.expire(Instant(at(6_000).0 - 1)), []);
+        assert_eq!(tracker.expire(at(6_000)), [OURS]);
+        assert_eq!(tracker.expire(at(60_000)), []);
+        assert_eq!(tracker.next_expiry(), None);
+    }
+
+    #[test]
+    fn sessions_of_many_buckets_expire_in_order_of_deadline() {
+        let mut tracker = with_session(0, 8_000);
+        tracker.open(SessionId(9), 4_000, at(0));
+        tracker.open(OTHER, 4_000, at(0));
+        assert_eq!(tracker.expire(at(20_000)), [OTHER, SessionId(9), OURS]);
+    }
+
+    #[test]
+    fn touch_moves_the_deadline_also_forward_in_time() {
+        let mut tracker = with_session(0, 20_000);
+        assert!(tracker.touch(OURS, 20_000, at(5_000)));
+        assert_eq!(tracker.next_expiry(), Some(at(26_000)));
+        assert!(tracker.touch(OURS, 4_000, at(5_000)), "a reconnect may have shortened the timeout");
+        assert_eq!(tracker.next_expiry(), Some(at(10_000)));
+    }
+
+    #[test]
+    fn closing_session_cannot_be_touched_claimed_or_used() {
+        let mut tracker = with_session(0, 4_000);
+        tracker.mark_closing(OURS);
+        assert!(!tracker.touch(OURS, 4_000, at(1)));
+        assert!(!tracker.claim(OURS, 4_000, ZK_1, at(1)));
+        assert_eq!(tracker.check(OURS, ZK_1), Err(ZkError::SessionExpired));
+        assert_eq!(tracker.next_expiry(), None);
+        tracker.open(OURS, 4_000, at(1));
+        assert_eq!(tracker.check(OURS, ZK_1), Err(ZkError::SessionExpired), "closing is for good");
+    }
+
+    #[test]
+    fn unknown_or_removed_session_is_expired() {
+        let mut tracker = with_session(0, 4_000);
+        assert_eq!(tracker.check(OTHER, ZK_1), Err(ZkError::SessionExpired));
+        assert!(!tracker.touch(OTHER, 4_000, at(0)));
+        tracker.remove(OURS);
+        assert_eq!(tracker.check(OURS, ZK_1), Err(ZkError::SessionExpired));
+        assert_eq!(tracker.next_expiry(), None);
+    }
+
+    /// "leader notes the new owner … a write is refused by the leader with SessionMoved"
+    #[test]
+    fn session_claimed_by_another_server_has_moved() {
+        let mut tracker = with_session(0, 4_000);
+        assert_eq!(tracker.check(OURS, ZK_1), Ok(()));
+        assert!(tracker.claim(OURS, 4_000, ZK_2, at(0)));
+        assert_eq!(tracker.check(OURS, ZK_1), Err(ZkError::SessionMoved));
+        assert_eq!(tracker.check(OURS, ZK_2), Ok(()));
+    }
+
+    #[test]
+    fn claim_touches_with_the_timeout_negotiated_anew() {
+        let mut tracker = with_session(0, 4_000);
+        assert!(tracker.claim(OURS, 10_000, ZK_1, at(3_000)));
+        assert_eq!(tracker.next_expiry(), Some(at(14_000)));
+    }
+
+    /// "the new leader starts all deadlines afresh from the session table of its database"
+    #[test]
+    fn new_leader_starts_deadlines_afresh_and_knows_no_owner() {
+        let table = BTreeMap::from([(OURS, 4_000), (OTHER, 10_000)]);
+        let mut tracker = SessionTracker::new(TICK_MS, &table, at(100_000));
+        assert_eq!(tracker.check(OURS, ZK_2), Ok(()));
+        assert_eq!(tracker.check(OURS, ZK_1), Err(ZkError::SessionMoved));
+        assert_eq!(tracker.expire(at(106_000)), [OURS]);
+        assert_eq!(tracker.expire(at(112_000)), [OTHER]);
     }
 }
