@@ -128,11 +128,13 @@ impl Links {
         }
     }
 
-    /// A peer connected to the transport port: its earlier connection, if any, is over.
+    /// A peer connected to the transport port. If its earlier connection still stands, the peer does not
+    /// remember it (its machine lost power, say), nor what came on ours: that link is over.
     pub fn accepted(&mut self, conn: ConnId, from: HostId, out: &mut Output<Message>) {
-        if let Some(earlier) = self.incoming.insert(from, conn) {
-            out.close(earlier);
+        if self.incoming.contains_key(&from) {
+            self.drop_peer(from, out);
         }
+        self.incoming.insert(from, conn);
     }
 
     /// Something was received on this connection: from whom; from nobody, if the connection was given up.
@@ -187,5 +189,109 @@ impl Links {
 
     fn incoming_peer(&self, conn: ConnId) -> Option<HostId> {
         self.incoming.iter().find(|(_, incoming)| **incoming == conn).map(|(peer, _)| *peer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{core::Effect, search::coordination::CoordinationMessage};
+
+    const ME: HostId = HostId::search(1);
+    const PEER: HostId = HostId::search(2);
+    const NOW: Now = Now { mono: Instant(5), wall_ms: 0 };
+    /// Numbers of dialled connections are even here, those of accepted ones odd.
+    const FROM_PEER: ConnId = ConnId(1);
+
+    fn ping() -> Transport {
+        Transport::Coordination(CoordinationMessage::Ping)
+    }
+
+    fn send(links: &mut Links, to: HostId) -> Vec<Effect<Message>> {
+        let mut out = Output::new(10);
+        links.send(ME, to, None, ping(), &mut out);
+        out.drain().collect()
+    }
+
+    fn established() -> (Links, ConnId) {
+        let mut links = Links::default();
+        send(&mut links, PEER);
+        let conn = links.to(PEER).unwrap();
+        links.connected(conn);
+        links.accepted(FROM_PEER, PEER, &mut Output::default());
+        (links, conn)
+    }
+
+    fn closed(links: &mut Links, conn: ConnId, reason: CloseReason) -> Vec<Effect<Message>> {
+        let mut out = Output::default();
+        links.closed(conn, reason, &mut out);
+        out.drain().collect()
+    }
+
+    #[test]
+    fn peer_is_dialled_once() {
+        let mut links = Links::default();
+        let conn = ConnId(10);
+        let to = Address { host: PEER, port: Port::Transport };
+        let sent = Effect::Send { conn, message: ping().into() };
+        assert_eq!(send(&mut links, PEER), [Effect::Dial { conn, to }, sent.clone()]);
+        assert_eq!(send(&mut links, PEER), [sent]);
+    }
+
+    #[test]
+    fn message_to_itself_stays_on_the_node() {
+        let mut links = Links::default();
+        assert_eq!(send(&mut links, ME), []);
+        assert_eq!(links.take_local(), [ping()]);
+    }
+
+    #[test]
+    fn refused_dial_has_sent_nothing() {
+        let mut links = Links::default();
+        send(&mut links, PEER);
+        closed(&mut links, ConnId(10), CloseReason::Refused);
+        assert_eq!(links.take_lost(), [Lost { peer: PEER, conn: ConnId(10), fate: Fate::Unsent }]);
+        assert_eq!(links.to(PEER), None, "the next send dials anew");
+    }
+
+    #[test]
+    fn reset_of_either_connection_loses_both() {
+        let (mut links, conn) = established();
+        assert_eq!(closed(&mut links, conn, CloseReason::Reset), [Effect::Close { conn: FROM_PEER }]);
+        assert_eq!(links.take_lost(), [Lost { peer: PEER, conn, fate: Fate::Unknown }]);
+        assert_eq!(links.received(FROM_PEER, NOW), None, "a lost peer is not heard");
+
+        let (mut links, conn) = established();
+        assert_eq!(closed(&mut links, FROM_PEER, CloseReason::Reset), [Effect::Close { conn }]);
+        assert_eq!(links.take_lost(), [Lost { peer: PEER, conn, fate: Fate::Unknown }]);
+    }
+
+    #[test]
+    fn peer_that_closes_in_order_has_said_all() {
+        let (mut links, conn) = established();
+        assert_eq!(closed(&mut links, FROM_PEER, CloseReason::Closed), []);
+        assert_eq!((links.take_lost(), links.to(PEER)), (Vec::new(), Some(conn)));
+    }
+
+    #[test]
+    fn new_life_of_a_peer_replaces_the_earlier_one() {
+        let (mut links, conn) = established();
+        let mut out = Output::default();
+        links.accepted(ConnId(3), PEER, &mut out);
+        assert_eq!(out.effects(), [Effect::Close { conn }, Effect::Close { conn: FROM_PEER }]);
+        assert_eq!(links.take_lost(), [Lost { peer: PEER, conn, fate: Fate::Unknown }]);
+        assert_eq!(links.received(FROM_PEER, NOW), None, "the earlier life is not heard");
+        assert_eq!(links.received(ConnId(3), NOW), Some(PEER));
+    }
+
+    #[test]
+    fn silent_peer_is_dialled_anew() {
+        let (mut links, conn) = established();
+        links.received(FROM_PEER, NOW);
+        assert_eq!(links.heard(PEER), Some(NOW.mono));
+        let mut out = Output::default();
+        links.drop_peer(PEER, &mut out);
+        assert_eq!(links.take_lost(), [Lost { peer: PEER, conn, fate: Fate::Unknown }]);
+        assert!(matches!(send(&mut links, PEER).as_slice(), [Effect::Dial { .. }, Effect::Send { .. }]));
     }
 }
