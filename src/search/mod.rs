@@ -8,6 +8,8 @@ pub mod controller;
 pub mod coordination;
 pub mod discovery;
 pub mod engine;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod node;
 pub mod operation;
 pub mod petitions;
