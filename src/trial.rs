@@ -1,0 +1,150 @@
+//! Trials — decides what becomes of a plan: it is run, and the record is judged. It never shows or stores
+//! anything.
+
+use crate::{
+    check::verdict::{Judgement, Verdict},
+    event::Event,
+    scenario::plan::Plan,
+    sim::{self, Run, RunError},
+};
+
+/// A promise as reports show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Promise {
+    /// Its name.
+    pub name: &'static str,
+    /// What it says, in one sentence.
+    pub sentence: &'static str,
+    /// What makes it binding.
+    pub source: &'static str,
+}
+
+/// What runs a plan. A field, so that orchestration can be tested without a world.
+#[derive(Debug, Clone, Copy)]
+pub struct Machine {
+    /// Runs a plan to its end.
+    pub run: fn(&Plan) -> Result<Run, RunError>,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self { run: sim::run }
+    }
+}
+
+/// A plan, what came of it, and what the laws say.
+#[derive(Debug, Clone)]
+pub struct Trial {
+    /// What was run.
+    pub plan: Plan,
+    /// What happened.
+    pub run: Run,
+    /// Each law's verdict, in the order of the table of laws.
+    pub judgements: Vec<Judgement>,
+    /// Goals that this run met.
+    pub goals: Vec<&'static str>,
+}
+
+/// The sum of all verdicts of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Every law holds.
+    Holds,
+    /// No law is broken, but a checker's budget ran out.
+    Undecided,
+    /// A law is broken.
+    Broken,
+}
+
+impl Standing {
+    /// The word for reports and records.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Holds => "pass",
+            Self::Undecided => "unknown",
+            Self::Broken => "fail",
+        }
+    }
+
+    /// The worst of these verdicts.
+    pub fn of(judgements: &[Judgement]) -> Self {
+        let one = |judgement: &Judgement| match judgement.verdict {
+            Verdict::Pass => Self::Holds,
+            Verdict::Unknown { .. } => Self::Undecided,
+            Verdict::Fail { .. } => Self::Broken,
+        };
+        judgements.iter().map(one).max().unwrap_or(Self::Holds)
+    }
+}
+
+/// Runs a plan and judges it by the laws it names (all, if it names none).
+///
+/// # Errors
+///
+/// If something panicked that is not being tested.
+pub fn run(plan: &Plan) -> Result<Trial, RunError> {
+    Machine::default().trial(plan)
+}
+
+impl Machine {
+    /// Runs a plan and judges it.
+    ///
+    /// # Errors
+    ///
+    /// If something panicked that is not being tested.
+    pub fn trial(&self, plan: &Plan) -> Result<Trial, RunError> {
+        let run = (self.run)(plan)?;
+        let judgements = judge(&run.events, &plan.expect.laws);
+        let goals = goals_met(&run.events);
+        Ok(Trial { plan: plan.clone(), run, judgements, goals })
+    }
+}
+
+impl Trial {
+    /// The sum of all verdicts.
+    pub fn standing(&self) -> Standing {
+        Standing::of(&self.judgements)
+    }
+
+    /// The broken law that shows first in the record, with the place and the reason.
+    pub fn first_failure(&self) -> Option<&Judgement> {
+        let seq = |judgement: &&Judgement| match judgement.verdict {
+            Verdict::Fail { seq, .. } => Some(seq),
+            _ => None,
+        };
+        self.judgements.iter().filter(|judgement| seq(judgement).is_some()).min_by_key(seq)
+    }
+
+    /// Passes if every law holds; for use in a test.
+    ///
+    /// # Panics
+    ///
+    /// If a law is broken or undecided, with the reason and the seed.
+    #[track_caller]
+    pub fn assert_holds(&self) {
+        assert!(self.standing() == Standing::Holds, "{}", crate::report::text::explanation(self));
+    }
+}
+
+/// Judges a record by these laws; none named: by all. Names that no law has are skipped: scenario files are
+/// checked when they are read.
+pub fn judge(events: &[Event], laws: &[String]) -> Vec<Judgement> {
+    let _ = (events, laws);
+    Vec::new()
+}
+
+/// Every law there is.
+pub fn laws() -> Vec<Promise> {
+    Vec::new()
+}
+
+/// Every goal there is.
+pub fn goals() -> Vec<Promise> {
+    Vec::new()
+}
+
+/// Goals that this record meets.
+pub fn goals_met(events: &[Event]) -> Vec<&'static str> {
+    let _ = events;
+    Vec::new()
+}
