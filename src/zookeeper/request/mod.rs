@@ -53,8 +53,8 @@ impl Preparer {
         op: &Op,
     ) -> LoggedTxn {
         let outstanding = &mut self.outstanding;
-        let mut desk = Desk { outstanding, db, sessions, owner, header };
-        let txn = desk.write(op).unwrap_or_else(Txn::Error);
+        let mut preparation = Preparation { outstanding, db, sessions, owner, header };
+        let txn = preparation.write(op).unwrap_or_else(Txn::Error);
         LoggedTxn { header, txn }
     }
 
@@ -85,8 +85,8 @@ impl Preparer {
     }
 }
 
-/// One write being judged.
-struct Desk<'a> {
+/// One write being prepared.
+struct Preparation<'a> {
     outstanding: &'a mut Outstanding,
     db: &'a Database,
     sessions: &'a mut SessionTracker,
@@ -94,7 +94,7 @@ struct Desk<'a> {
     header: TxnHeader,
 }
 
-impl Desk<'_> {
+impl Preparation<'_> {
     fn write(&mut self, op: &Op) -> Result<Txn, ZkError> {
         match op {
             Op::Multi(ops) => self.multi(ops),

@@ -145,18 +145,6 @@ proptest! {
         prop_assert_eq!(replayed.inspect(), db.inspect());
     }
 
-    #[test]
-    fn servers_that_apply_the_same_log_agree(moves in moves()) {
-        let mut play = Play::new();
-        moves.into_iter().for_each(|step| play.make(step));
-        play.finish();
-        let mut follower = Database::default();
-        for logged in &play.leader.log {
-            follower.apply(logged);
-        }
-        prop_assert_eq!(follower, play.leader.db);
-    }
-
     /// Without closing sessions, what is outstanding and what is applied make no difference to a write.
     #[test]
     fn transactions_do_not_depend_on_how_far_they_are_applied(ops in prop::collection::vec(write(), 1..40)) {

@@ -81,7 +81,7 @@ mod tests {
     /// "top byte server id, then 40 bits of clock, 16 bits counter"
     #[test]
     fn id_holds_server_clock_and_counter() {
-        let mut ids = SessionIds::new(0x83, 0x55_1234_5678_9a);
+        let mut ids = SessionIds::new(0x83, 0x5512_3456_789a);
         assert_eq!(ids.draw(), SessionId(0x8312_3456_789a_0000));
         assert_eq!(ids.draw().0 & 0xffff, 1);
     }

@@ -198,3 +198,197 @@ impl Tree {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::SessionId;
+
+    const OURS: SessionId = SessionId(7);
+    const OTHER: SessionId = SessionId(8);
+
+    fn apply_as(db: &mut Database, session: SessionId, zxid: u64, txn: Txn) -> Applied {
+        let header = TxnHeader { session, xid: 1, zxid: Zxid(zxid), wall_ms: 1_000 + zxid as i64 };
+        db.apply(&LoggedTxn { header, txn })
+    }
+
+    fn apply(db: &mut Database, zxid: u64, txn: Txn) -> Applied {
+        apply_as(db, OURS, zxid, txn)
+    }
+
+    fn create(path: &str, parent_cversion: i32) -> Txn {
+        let lifetime = Lifetime::Persistent;
+        Txn::Create { path: path.into(), data: Some([1, 2].into()), lifetime, parent_cversion }
+    }
+
+    fn ephemeral(path: &str, session: SessionId, parent_cversion: i32) -> Txn {
+        Txn::Create { path: path.into(), data: None, lifetime: Lifetime::Ephemeral(session), parent_cversion }
+    }
+
+    fn delete(path: &str) -> Txn {
+        Txn::Delete { path: path.into() }
+    }
+
+    fn set(path: &str, version: i32) -> Txn {
+        Txn::SetData { path: path.into(), data: Some([3].into()), version }
+    }
+
+    fn close(paths: &[&str]) -> Txn {
+        Txn::CloseSession { paths: paths.iter().map(ToString::to_string).collect() }
+    }
+
+    fn deleted(path: &str, session: SessionId, zxid: u64) -> EventKind {
+        EventKind::EphemeralDeleted { path: path.into(), session, zxid: Zxid(zxid) }
+    }
+
+    #[test]
+    fn created_node_starts_from_its_transaction() {
+        let mut db = Database::default();
+        let applied = apply(&mut db, 5, create("/a", 1));
+        let Ok(Reply::Created { path, stat }) = applied.result else { panic!("{applied:?}") };
+        assert_eq!((path.as_str(), stat), ("/a", db.node("/a").unwrap().stat()));
+        assert_eq!([stat.czxid, stat.mzxid, stat.pzxid], [Zxid(5); 3]);
+        assert_eq!([stat.ctime, stat.mtime], [1_005; 2]);
+        assert_eq!([stat.version, stat.cversion, stat.aversion, stat.num_children], [0; 4]);
+        assert_eq!((stat.data_length, stat.ephemeral_owner), (2, SessionId::NONE));
+        assert_eq!(applied.changes, [Change::Created("/a".into())]);
+        assert_eq!(db.last_processed(), Zxid(5));
+    }
+
+    /// "pzxid: last create or delete of a direct child"; "cversion … deletes do not count".
+    #[test]
+    fn parent_counts_creates_and_remembers_the_last_change() {
+        let mut db = Database::default();
+        apply(&mut db, 1, create("/a", 1));
+        apply(&mut db, 2, create("/a/k", 1));
+        apply(&mut db, 3, create("/a/k/g", 1));
+        apply(&mut db, 4, set("/a/k", 1));
+        let parent = db.node("/a").unwrap();
+        assert_eq!((parent.cversion, parent.stat().cversion, parent.pzxid), (1, 1, Zxid(2)));
+        apply(&mut db, 5, delete("/a/k/g"));
+        apply(&mut db, 6, delete("/a/k"));
+        let parent = db.node("/a").unwrap();
+        assert_eq!((parent.cversion, parent.stat().cversion, parent.pzxid), (1, 2, Zxid(6)));
+        assert_eq!((parent.mzxid, parent.version), (Zxid(1), 0));
+    }
+
+    #[test]
+    fn set_data_touches_data_version_and_its_own_times_only() {
+        let mut db = Database::default();
+        apply(&mut db, 1, create("/a", 1));
+        let before = db.node("/a").unwrap().clone();
+        let applied = apply(&mut db, 2, set("/a", 1));
+        let data = Some([3].into());
+        let expected = Znode { data, version: 1, mzxid: Zxid(2), mtime: 1_002, ..before };
+        assert_eq!(db.node("/a"), Some(&expected));
+        assert_eq!(applied.result, Ok(Reply::Stat(expected.stat())));
+        assert_eq!(applied.changes, [Change::DataChanged("/a".into())]);
+    }
+
+    #[test]
+    fn failed_write_changes_nothing_but_the_last_zxid() {
+        let mut db = Database::default();
+        let before = db.inspect();
+        let applied = apply(&mut db, 9, Txn::Error(ZkError::NoNode));
+        let expected = Applied { result: Err(ZkError::NoNode), changes: vec![], notes: vec![] };
+        assert_eq!((applied, db.inspect(), db.last_processed()), (expected, before, Zxid(9)));
+    }
+
+    #[test]
+    fn check_and_failed_multi_change_nothing() {
+        let mut db = Database::default();
+        let before = db.inspect();
+        let failed =
+            vec![create("/a", 1), Txn::Error(ZkError::NoNode), Txn::Error(ZkError::RuntimeInconsistency)];
+        let applied = apply(&mut db, 1, Txn::Multi(failed));
+        let results = vec![Ok(Reply::Done), Err(ZkError::NoNode), Err(ZkError::RuntimeInconsistency)];
+        assert_eq!(applied.result, Ok(Reply::Multi(results)));
+        assert_eq!(applied.changes, []);
+        assert_eq!(apply(&mut db, 2, Txn::Check { path: "/".into() }).result, Ok(Reply::Done));
+        assert_eq!(db.inspect(), before);
+    }
+
+    #[test]
+    fn multi_changes_in_the_order_of_its_operations() {
+        let mut db = Database::default();
+        let txns = vec![create("/a", 1), set("/a", 1), delete("/a")];
+        let changes = apply(&mut db, 1, Txn::Multi(txns)).changes;
+        let path = || "/a".to_owned();
+        let expected = [Change::Created(path()), Change::DataChanged(path()), Change::Deleted(path())];
+        assert_eq!(changes, expected);
+    }
+
+    #[test]
+    fn session_is_noted_from_open_to_close() {
+        let mut db = Database::default();
+        let opened = apply(&mut db, 1, Txn::CreateSession { timeout_ms: 4_000 });
+        let zxid = Zxid(1);
+        assert_eq!(opened.notes, [EventKind::SessionOpened { session: OURS, zxid, timeout_ms: 4_000 }]);
+        assert_eq!(db.sessions().get(&OURS), Some(&4_000));
+        let made = apply(&mut db, 2, ephemeral("/e", OURS, 1));
+        let zxid = Zxid(2);
+        assert_eq!(made.notes, [EventKind::EphemeralCreated { path: "/e".into(), session: OURS, zxid }]);
+        let closed = apply(&mut db, 3, close(&["/e"]));
+        let closing = EventKind::SessionClosed { session: OURS, zxid: Zxid(3) };
+        assert_eq!(closed.notes, [deleted("/e", OURS, 3), closing]);
+        assert_eq!(closed.changes, [Change::Deleted("/e".into())]);
+        assert!(db.sessions().is_empty() && db.ephemerals().is_empty());
+    }
+
+    /// The paths of the transaction decide; what the session should not own any more goes too.
+    #[test]
+    fn close_deletes_what_is_listed_and_what_is_left() {
+        let mut db = Database::default();
+        apply(&mut db, 1, ephemeral("/left", OURS, 1));
+        apply(&mut db, 2, ephemeral("/listed", OURS, 2));
+        apply_as(&mut db, OTHER, 3, ephemeral("/theirs", OTHER, 3));
+        let closed = apply(&mut db, 4, close(&["/gone", "/listed"]));
+        let paths = ["/listed", "/left"].map(|path| Change::Deleted(path.into()));
+        assert_eq!(closed.changes, paths);
+        assert_eq!(db.ephemerals().len(), 1);
+        assert_eq!(db.node("/").unwrap().pzxid, Zxid(4));
+    }
+
+    #[test]
+    fn deleted_ephemeral_is_noted_for_its_owner_not_the_deleter() {
+        let mut db = Database::default();
+        apply(&mut db, 1, ephemeral("/e", OURS, 1));
+        assert_eq!(apply_as(&mut db, OTHER, 2, delete("/e")).notes, [deleted("/e", OURS, 2)]);
+        assert_eq!(db.ephemerals_of(OURS).count(), 0);
+    }
+
+    /// "create of existing, delete of missing are skipped; cversion/pzxid of the parent still set"
+    #[test]
+    fn replay_skips_what_is_there_or_gone_and_still_raises_the_parent() {
+        let mut db = Database::default();
+        apply(&mut db, 1, create("/a", 1));
+        let again = apply(&mut db, 3, create("/a", 4));
+        assert_eq!((again.result, again.changes), (Err(ZkError::NodeExists), vec![]));
+        assert_eq!(db.node("/a").unwrap().czxid, Zxid(1));
+        let root = db.node("/").unwrap();
+        assert_eq!((root.cversion, root.pzxid), (4, Zxid(3)));
+        let gone = apply(&mut db, 5, delete("/b"));
+        assert_eq!((gone.result, gone.changes), (Err(ZkError::NoNode), vec![]));
+        assert_eq!(db.node("/").unwrap().pzxid, Zxid(5));
+    }
+
+    /// "on replay only ever raised" (ZOOKEEPER-3145); the same holds of the counter and the last zxid.
+    #[test]
+    fn replay_lowers_neither_pzxid_nor_counter() {
+        let mut db = Database::default();
+        apply(&mut db, 8, create("/a", 5));
+        apply(&mut db, 2, create("/b", 1));
+        apply(&mut db, 3, delete("/b"));
+        let root = db.node("/").unwrap();
+        assert_eq!((root.cversion, root.pzxid, db.last_processed()), (5, Zxid(8), Zxid(8)));
+    }
+
+    #[test]
+    fn replayed_delete_takes_a_later_nodes_children_along() {
+        let mut db = Database::default();
+        apply(&mut db, 5, create("/a", 2));
+        apply(&mut db, 6, ephemeral("/a/e", OURS, 1));
+        apply(&mut db, 3, delete("/a"));
+        assert_eq!((db.node("/a/e"), db.ephemerals()), (None, vec![]));
+    }
+}

@@ -99,3 +99,72 @@ impl Database {
         (Digest(hash.digest()), self.tree.nodes.len() as u64)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::zookeeper::txn::{Lifetime, LoggedTxn, Txn, TxnHeader};
+
+    fn apply(db: &mut Database, zxid: u64, txn: Txn) {
+        let header = TxnHeader { session: SessionId(1), xid: 0, zxid: Zxid(zxid), wall_ms: 0 };
+        db.apply(&LoggedTxn { header, txn }).result.unwrap();
+    }
+
+    fn create(path: &str, owner: u64) -> Txn {
+        let lifetime = if owner == 0 { Lifetime::Persistent } else { Lifetime::Ephemeral(SessionId(owner)) };
+        Txn::Create { path: path.into(), data: None, lifetime, parent_cversion: 1 }
+    }
+
+    /// "Fresh `/` and `/zookeeper` therefore show negative numbers (-1, -2)"
+    #[test]
+    fn fresh_tree_has_the_reserved_nodes_alone() {
+        let db = Database::default();
+        let shown = path::RESERVED.map(|path| db.node(path).expect("it is there from the start").stat());
+        assert_eq!(shown.map(|stat| stat.cversion), [-1, -2, 0, 0]);
+        assert_eq!(shown.map(|stat| stat.num_children), [1, 2, 0, 0]);
+        assert_eq!(db.inspect().1, 4);
+    }
+
+    #[test]
+    fn inspection_sees_path_data_and_stat() {
+        let with = |txns: &[Txn]| {
+            let mut db = Database::default();
+            txns.iter().zip(1..).for_each(|(txn, zxid)| apply(&mut db, zxid, txn.clone()));
+            db.inspect()
+        };
+        let set = |data| Txn::SetData { path: "/a".into(), data, version: 1 };
+        let empty = Some([].as_slice().into());
+        let seen = [
+            with(&[]),
+            with(&[create("/a", 0)]),
+            with(&[create("/b", 0)]),
+            with(&[create("/a", 1)]),
+            with(&[create("/a", 0), set(None)]),
+            with(&[create("/a", 0), set(empty)]),
+        ];
+        for (at, one) in seen.iter().enumerate() {
+            assert!(!seen[..at].contains(one), "{at}");
+        }
+        assert_eq!(with(&[create("/a", 0)]), seen[1]);
+    }
+
+    #[test]
+    fn ephemerals_are_sorted_by_path() {
+        let mut db = Database::default();
+        apply(&mut db, 1, create("/b", 1));
+        apply(&mut db, 2, create("/a", 2));
+        apply(&mut db, 3, create("/c", 1));
+        let paths: Vec<_> = db.ephemerals().into_iter().map(|node| node.path).collect();
+        assert_eq!(paths, ["/a", "/b", "/c"]);
+        assert_eq!(db.ephemerals_of(SessionId(1)).collect::<Vec<_>>(), ["/b", "/c"]);
+    }
+
+    #[test]
+    fn database_survives_its_snapshot() {
+        let mut db = Database::default();
+        apply(&mut db, 1, Txn::CreateSession { timeout_ms: 4_000 });
+        apply(&mut db, 2, create("/e", 1));
+        let bytes = postcard::to_stdvec(&db).unwrap();
+        assert_eq!(postcard::from_bytes::<Database>(&bytes).unwrap(), db);
+    }
+}
