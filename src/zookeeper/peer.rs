@@ -91,6 +91,8 @@ pub enum LearnerFrame {
     Revalidate {
         /// Which session.
         session: SessionId,
+        /// The timeout negotiated there, in milliseconds.
+        timeout_ms: u64,
     },
 }
 

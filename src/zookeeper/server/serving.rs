@@ -73,9 +73,11 @@ impl Server {
         self.clients.claim(conn, session, timeout_ms, Stage::Reattaching);
         let me = self.replica.me;
         match &mut self.role {
-            Role::Following(learner) => learner.tell_leader(LearnerFrame::Revalidate { session }, out),
+            Role::Following(learner) => {
+                learner.tell_leader(LearnerFrame::Revalidate { session, timeout_ms }, out)
+            }
             Role::Leading(leader) => {
-                let alive = leader.claim(session, me);
+                let alive = leader.claim(session, timeout_ms, me, now.mono);
                 self.revalidated(session, alive, now, out);
             }
             Role::Dormant | Role::Looking => {}

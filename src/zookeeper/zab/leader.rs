@@ -22,7 +22,7 @@ use crate::{
         peer::{Ask, LeaderFrame, LearnerFrame, Message, Write},
         request::Preparer,
         session::SessionTracker,
-        txn::{LoggedTxn, Txn, TxnHeader},
+        txn::{Txn, TxnHeader},
         wire::Op,
     },
 };
@@ -186,9 +186,8 @@ impl Leader {
         let header = TxnHeader { session, xid, zxid, wall_ms: turn.now.wall_ms };
         let logged = match write.ask {
             Ask::Open { timeout_ms } => {
-                self.sessions.open(session, timeout_ms, turn.now.mono);
-                self.sessions.claim(session, owner);
-                LoggedTxn { header, txn: Txn::CreateSession { timeout_ms } }
+                let now = turn.now.mono;
+                self.preparer.prepare_session(&mut self.sessions, owner, header, timeout_ms, now)
             }
             Ask::Op(op) if op.is_write() => {
                 self.preparer.prepare(&turn.replica.tree, &mut self.sessions, owner, header, &op)
@@ -200,8 +199,8 @@ impl Leader {
     }
 
     /// Whether the session lives; from now on it belongs to the server `owner`.
-    pub fn claim(&mut self, session: SessionId, owner: HostId) -> bool {
-        self.sessions.claim(session, owner)
+    pub fn claim(&mut self, session: SessionId, timeout_ms: u64, owner: HostId, now: Instant) -> bool {
+        self.sessions.claim(session, timeout_ms, owner, now)
     }
 
     /// A client of this session has been heard of.
@@ -348,8 +347,8 @@ impl Leader {
             LearnerFrame::Sync { session, xid } => {
                 self.sync(conn, LeaderFrame::Synced { session, xid }, turn.out);
             }
-            LearnerFrame::Revalidate { session } => {
-                let alive = self.claim(session, host);
+            LearnerFrame::Revalidate { session, timeout_ms } => {
+                let alive = self.claim(session, timeout_ms, host, turn.now.mono);
                 turn.out.send(conn, LeaderFrame::Revalidated { session, alive });
             }
             LearnerFrame::FollowerInfo { .. }
