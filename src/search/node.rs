@@ -56,14 +56,14 @@ struct Parts {
 
 impl Node {
     /// A node that starts with what its disk holds.
-    pub fn boot(config: NodeConfig, mut entropy: Entropy, files: Files) -> Self {
+    pub fn boot(config: NodeConfig, mut entropy: Entropy, files: &Files) -> Self {
         let NodeConfig { me, zone, servers, search, defects } = config;
         let life = entropy.draw();
         let timeout = search.request_timeout;
         let shards = ShardsConfig { search: search.clone(), defects: defects.clone() };
         let parts = Parts {
             control: Control::new(ControlConfig { me, zone, servers, search, defects }, entropy),
-            shards: Shards::boot(shards, &files),
+            shards: Shards::boot(shards, files),
             coordinator: Coordinator::new(timeout, life, usize::from(me.number)),
             serving: Serving::new(timeout),
             applied: None,

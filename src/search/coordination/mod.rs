@@ -6,6 +6,7 @@
 //! `get`, `scatter` (search), `refresh`, `create`; flows are pure: cluster state and answers in, moves out.
 
 mod alarm;
+mod asks;
 pub mod coordinator;
 mod create;
 mod error;
