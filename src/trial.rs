@@ -2,7 +2,10 @@
 //! anything.
 
 use crate::{
-    check::verdict::{Judgement, Verdict},
+    check::{
+        goal, law,
+        verdict::{Judgement, Verdict},
+    },
     event::Event,
     scenario::plan::Plan,
     sim::{self, Run, RunError},
@@ -127,24 +130,25 @@ impl Trial {
 }
 
 /// Judges a record by these laws; none named: by all. Names that no law has are skipped: scenario files are
-/// checked when they are read.
+/// checked when they are read, and a stored trace may name a law of another version.
 pub fn judge(events: &[Event], laws: &[String]) -> Vec<Judgement> {
-    let _ = (events, laws);
-    Vec::new()
+    let known: Vec<String> = laws.iter().filter(|name| law::named(name).is_ok()).cloned().collect();
+    law::judge(events, &known).unwrap_or_default()
 }
 
 /// Every law there is.
 pub fn laws() -> Vec<Promise> {
-    Vec::new()
+    let promise = |law: &law::Law| Promise { name: law.name, sentence: law.sentence, source: law.source };
+    law::LAWS.iter().map(promise).collect()
 }
 
 /// Every goal there is.
 pub fn goals() -> Vec<Promise> {
-    Vec::new()
+    let promise = |goal: &goal::Goal| Promise { name: goal.name, sentence: goal.sentence, source: "" };
+    goal::GOALS.iter().map(promise).collect()
 }
 
 /// Goals that this record meets.
 pub fn goals_met(events: &[Event]) -> Vec<&'static str> {
-    let _ = events;
-    Vec::new()
+    goal::goals_met(events)
 }

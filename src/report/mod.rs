@@ -6,3 +6,4 @@ pub mod style;
 pub mod text;
 pub mod timeline;
 pub mod trace_file;
+pub mod words;

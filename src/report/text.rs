@@ -12,6 +12,7 @@ use crate::{
         failover::{Failover, failovers},
         style::{Painted, Tone},
         timeline::{Entry, timeline},
+        words::{counted, grouped},
     },
     scenario::plan::{Plan, WorkloadPlan},
     sim::Figures,
@@ -79,7 +80,9 @@ fn built(plan: &Plan) -> String {
     text += &line("ensemble", &ensemble(plan));
     text += &line("nodes", &nodes(plan));
     for index in &plan.indices {
-        let value = format!("{}: {} shards, {} replicas each", index.name, index.shards, index.replicas);
+        let shards = counted(index.shards.into(), "shard", "shards");
+        let replicas = counted(index.replicas.into(), "replica", "replicas");
+        let value = format!("{}: {shards} with {replicas} each", index.name);
         text += &line("index", &value);
     }
     for workload in &plan.workloads {
@@ -246,19 +249,6 @@ fn figures(figures: &Figures) -> String {
         + &line("time", &format!("{simulated:.1} s simulated in {wall:.3} s{speed}"))
 }
 
-/// A number with its thousands set apart.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 fn bottom_line(judgements: &[Judgement]) -> String {
     let of = |verdict: fn(&Verdict) -> bool| {
         judgements.iter().filter(|judgement| verdict(&judgement.verdict)).count()
@@ -275,15 +265,5 @@ fn bottom_line(judgements: &[Judgement]) -> String {
         Standing::Broken => {
             Painted(Tone::Bad, format!("{broken} of {} laws are broken.", judgements.len())).to_string()
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_are_set_apart() {
-        assert_eq!((grouped(7).as_str(), grouped(1_234_567).as_str()), ("7", "1 234 567"));
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     event::{CopyState, Event, EventKind, Outcome, Placement},
     name::{AllocationId, HostId, HostKind, SessionId, ShardId, SimTime, Term},
-    report::style::Tone,
+    report::{style::Tone, words::counted},
 };
 
 /// One line.
@@ -55,7 +55,7 @@ pub fn timeline(events: &[Event]) -> Vec<Entry> {
 const MOMENT: Duration = Duration::from_millis(1500);
 
 /// Requests that fail with gaps no longer than this are one stretch of trouble.
-const TROUBLE_GAP: Duration = Duration::from_secs(2);
+const TROUBLE_GAP: Duration = Duration::from_secs(3);
 
 /// What must be remembered to tell a story from single events.
 #[derive(Default)]
@@ -225,8 +225,7 @@ impl Watch {
         }
         let detail = match missing(routing) {
             0 => "every copy is started".into(),
-            1 => "1 copy is not started".into(),
-            missing => format!("{missing} copies are not started"),
+            missing => format!("{} not started", counted(missing as u64, "copy is", "copies are")),
         };
         self.add(at, "cluster", tone, format!("is {health}: {detail}"), "");
     }
@@ -296,7 +295,12 @@ impl Watch {
         } else {
             format!(", until {:.3}", trouble.to.seconds())
         };
-        let what = format!("{} requests refused, {} unanswered{until}", trouble.failed, trouble.unknown);
+        let requests = counted(trouble.failed + trouble.unknown, "request", "requests");
+        let what = match (trouble.failed, trouble.unknown) {
+            (_, 0) => format!("{requests} refused{until}"),
+            (0, _) => format!("{requests} unanswered{until}"),
+            (failed, unknown) => format!("{requests}: {failed} refused, {unknown} unanswered{until}"),
+        };
         self.add(trouble.from, "clients", Tone::Bad, what, "");
     }
 }
@@ -402,8 +406,8 @@ mod tests {
         assert_eq!(
             texts(&events),
             [
-                "1000 clients 1 requests refused, 1 unanswered, until 2.500",
-                "9000 clients 1 requests refused, 0 unanswered"
+                "1000 clients 2 requests: 1 refused, 1 unanswered, until 2.500",
+                "9000 clients 1 request refused"
             ]
         );
     }

@@ -1,4 +1,5 @@
-//! Writing traces — decides the bytes of a trace file. The same run gives the same bytes.
+//! Writing traces — decides the bytes of a trace file: the same for the same run. It never leaves an event
+//! out.
 
 use std::io::{self, Write};
 
@@ -15,7 +16,12 @@ use crate::{
 /// # Errors
 ///
 /// If `out` cannot be written.
-pub fn write(out: &mut impl Write, plan: &Plan, events: &[Event], fingerprint: u128) -> io::Result<()> {
+pub fn write(
+    out: &mut (impl Write + ?Sized),
+    plan: &Plan,
+    events: &[Event],
+    fingerprint: u128,
+) -> io::Result<()> {
     let mut out = Summed { out, sum: Xxh3::new() };
     out.line(&header(plan))?;
     for event in events {
@@ -37,12 +43,12 @@ fn header(plan: &Plan) -> Header {
 }
 
 /// A writer that keeps a checksum of what went through it.
-struct Summed<'a, W> {
+struct Summed<'a, W: ?Sized> {
     out: &'a mut W,
     sum: Xxh3,
 }
 
-impl<W: Write> Summed<'_, W> {
+impl<W: Write + ?Sized> Summed<'_, W> {
     fn line(&mut self, value: &impl serde::Serialize) -> io::Result<()> {
         let mut line = serde_json::to_vec(value)?;
         line.push(b'\n');
