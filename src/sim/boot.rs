@@ -30,5 +30,5 @@ pub fn node(world: &World, host: HostId) -> Node {
         search: plan.search.clone(),
         defects: plan.defects.clone(),
     };
-    Node::boot(config, world.entropy(host), world.files(host))
+    Node::boot(config, world.entropy(host), &world.files(host))
 }
