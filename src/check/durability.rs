@@ -68,8 +68,8 @@ fn names(hosts: &[HostId]) -> String {
 /// ZooKeeper cuts the log first and then sends the rest. So between LogTruncated (or SnapshotInstalled) and
 /// FollowerSynced a server may lack committed transactions that it had, for they are on their way to it
 /// again (`LearnerHandler.syncFollower`: TRUNC, then the outstanding proposals). It is a loss once the
-/// server is level without them, or died before they came, and fewer than a quorum of disks are left that
-/// hold them: then a leader without them can be elected.
+/// server is level, back in election or restarted without them, and fewer than a quorum of disks are left
+/// that hold them: then a leader without them can be elected.
 ///
 /// The history of LeaderEstablished is a window (the last 500): what is older than its first transaction is
 /// not judged by it. A leader established late, after a newer epoch, is asked only for epochs before its
@@ -256,6 +256,7 @@ mod tests {
                 ephemerals: vec![],
             };
             record.insert(end, host, restored);
+            record.insert(end, host, E::HostStarted { incarnation: 2 });
             if fails {
                 record.assert_fails("zab.durable", "is left on 1 of 3 servers (zk-3)");
             } else {

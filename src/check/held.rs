@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use crate::{
     check::hosts::is_new_life,
     event::{Event, EventKind},
-    name::{HostId, Zxid},
+    name::{HostId, HostKind, Zxid},
 };
 
 /// What every server's disk holds.
@@ -22,10 +22,12 @@ pub(super) struct Held {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Disk {
-    /// The last transaction in log or snapshot.
+    /// The last transaction in log or snapshot, synced.
     last: Zxid,
     /// While it is being brought level: the last one it had before its leader cut or replaced its log.
     before_sync: Zxid,
+    /// Whether its process has read it, and goes on from what it knows.
+    is_read: bool,
 }
 
 impl Disk {
@@ -33,8 +35,29 @@ impl Disk {
         self.last.max(self.before_sync)
     }
 
-    fn rewind(&mut self, zxid: Zxid) {
-        *self = Self { last: zxid, before_sync: self.reach() };
+    /// A booting process reads what there is. One that only gave up its role knows its log, of which the
+    /// tail may not be synced yet.
+    fn restore(&mut self, zxid: Zxid) {
+        let last = if self.is_read { self.last.min(zxid) } else { zxid };
+        *self = Self { last, before_sync: Zxid(0), is_read: true };
+    }
+
+    fn note(&mut self, kind: &EventKind) {
+        match kind {
+            EventKind::TxnLogged { zxid, .. } => self.last = self.last.max(*zxid),
+            EventKind::LogTruncated { zxid, .. } => {
+                self.before_sync = self.reach();
+                self.last = self.last.min(*zxid);
+            }
+            EventKind::SnapshotInstalled { zxid, .. } => {
+                self.before_sync = self.reach();
+                self.last = *zxid;
+            }
+            EventKind::FollowerSynced { zxid, .. } => self.before_sync = self.before_sync.min(*zxid),
+            EventKind::ServerRestored { zxid, .. } => self.restore(*zxid),
+            kind if is_new_life(kind) => self.is_read = false,
+            _ => {}
+        }
     }
 }
 
@@ -53,20 +76,10 @@ impl Held {
         if let EventKind::RunStarted { servers, .. } = &event.kind {
             self.voters = servers.len();
         }
-        let disk = self.disks.entry(event.host?).or_default();
+        let host = event.host.filter(|host| host.kind == HostKind::ZooKeeper)?;
+        let disk = self.disks.entry(host).or_default();
         let from = disk.reach();
-        match &event.kind {
-            EventKind::TxnLogged { zxid, .. } => disk.last = disk.last.max(*zxid),
-            EventKind::LogTruncated { zxid, .. } | EventKind::SnapshotInstalled { zxid, .. } => {
-                disk.rewind(*zxid)
-            }
-            EventKind::ServerRestored { zxid, .. } => *disk = Disk { last: *zxid, before_sync: Zxid(0) },
-            EventKind::FollowerSynced { .. } | EventKind::LeaderEstablished { .. } => {
-                disk.before_sync = Zxid(0)
-            }
-            kind if is_new_life(kind) => disk.before_sync = Zxid(0),
-            _ => return None,
-        }
+        disk.note(&event.kind);
         let to = disk.reach();
         (to < from).then_some(Shrunk { from, to })
     }
@@ -123,16 +136,39 @@ mod tests {
         assert_eq!(held.last(zk(1)), txn(1, 1).zxid);
     }
 
+    fn restored(zxid: Zxid) -> E {
+        let (accepted_epoch, current_epoch) = (Epoch(1), Epoch(1));
+        E::ServerRestored { zxid, accepted_epoch, current_epoch, sessions: vec![], ephemerals: vec![] }
+    }
+
     #[test]
-    fn server_that_is_level_or_dead_without_it_holds_it_no_more() {
+    fn server_that_is_level_or_back_without_it_holds_it_no_more() {
         let zxid = txn(1, 1).zxid;
         let synced = E::FollowerSynced { leader: zk(2), epoch: Epoch(1), mode: SyncMode::Trunc, zxid };
-        for end in [synced, E::HostCrashed { power: true }] {
+        for end in [synced, restored(zxid)] {
             let mut record = truncated();
             record.on(zk(1), end);
             let held = after(&record);
             assert!(held.holders(txn(1, 2).zxid).is_empty());
             assert_eq!(held.holders(txn(1, 1).zxid), [zk(1)]);
         }
+    }
+
+    #[test]
+    fn server_that_is_level_with_it_holds_it_until_it_is_synced_again() {
+        let mut record = truncated();
+        let zxid = txn(1, 2).zxid;
+        record.on(zk(1), E::FollowerSynced { leader: zk(2), epoch: Epoch(1), mode: SyncMode::Trunc, zxid });
+        assert_eq!(after(&record).holders(zxid), [zk(1)]);
+    }
+
+    #[test]
+    fn tail_that_a_server_has_in_memory_is_not_on_disk() {
+        let mut record = Record::default();
+        record.on(zk(1), E::HostStarted { incarnation: 1 }).on(zk(1), restored(txn(1, 1).zxid));
+        record.on(zk(1), E::RoleLost { why: "leader lost".into() }).on(zk(1), restored(txn(1, 2).zxid));
+        assert!(after(&record).holders(txn(1, 2).zxid).is_empty());
+        record.on(zk(1), E::HostStarted { incarnation: 2 }).on(zk(1), restored(txn(1, 2).zxid));
+        assert_eq!(after(&record).holders(txn(1, 2).zxid), [zk(1)]);
     }
 }

@@ -1,5 +1,6 @@
-//! Cluster state — decides what every node knows of nodes, indices and copies, and how a state follows from
-//! another. It never decides where a copy should go (`allocation`), nor who may write it (`controller`).
+//! Cluster state — decides what every node knows of nodes, indices and copies. It never decides how a state
+//! follows from another (`transition`), where a copy should go (`allocation`), nor who may write it
+//! (`controller`).
 //!
 //! Primary terms and in-sync sets are Elasticsearch's (`IndexMetadata`), the routing table is
 //! `IndexShardRoutingTable`; all of it is one value here, since ZooKeeper keeps it in one znode.
@@ -28,6 +29,9 @@ pub struct ClusterState {
     pub indices: BTreeMap<IndexName, IndexMetadata>,
     /// The next number for an allocation id in this epoch.
     pub next_allocation: u32,
+    /// On which node's disk the data of each known copy lies, also of copies that are not assigned now.
+    #[serde(default)]
+    pub homes: BTreeMap<AllocationId, HostId>,
 }
 
 /// A node of the cluster.
@@ -128,6 +132,16 @@ impl ShardTable {
         self.copies.iter().find(|copy| copy.allocation == Some(id))
     }
 
+    /// Whether a copy's data may still be wanted: it is in the table, or in the in-sync set.
+    pub fn knows(&self, id: AllocationId) -> bool {
+        self.in_sync.contains(&id) || self.copy(id).is_some()
+    }
+
+    /// The copy on this node. Never more than one: the same-shard rule holds for relocation targets, too.
+    pub fn on(&self, node: HostId) -> Option<&ShardCopy> {
+        self.copies.iter().find(|copy| copy.node == Some(node))
+    }
+
     /// Copies that serve.
     pub fn active(&self) -> impl Iterator<Item = &ShardCopy> {
         self.copies.iter().filter(|copy| copy.is_active())
@@ -138,5 +152,10 @@ impl ShardCopy {
     /// Whether it serves: started, or the source of a relocation.
     pub fn is_active(&self) -> bool {
         matches!(self.state, CopyState::Started | CopyState::Relocating)
+    }
+
+    /// Whether it is the target of a relocation.
+    pub fn is_target(&self) -> bool {
+        self.state == CopyState::Initializing && self.relocating.is_some()
     }
 }

@@ -13,3 +13,8 @@ pub mod txn;
 pub mod watch;
 pub mod wire;
 pub mod zab;
+
+#[cfg(test)]
+pub(crate) mod bench;
+#[cfg(test)]
+pub(crate) mod fake;
