@@ -115,7 +115,7 @@ impl Standing {
 /// ```
 #[track_caller]
 pub fn assert_holds(file: &str, text: &str, seeds: impl IntoIterator<Item = u64>) {
-    let scenario = match read(file, text, &vocabulary()) {
+    let scenario = match read(file, text, &Vocabulary::current()) {
         Ok(scenario) => scenario,
         Err(problems) => panic!("the scenario cannot be run\n{problems}"),
     };
@@ -181,14 +181,6 @@ impl Trial {
 pub fn judge(events: &[Event], laws: &[String]) -> Vec<Judgement> {
     let known: Vec<String> = laws.iter().filter(|name| law::named(name).is_ok()).cloned().collect();
     law::judge(events, &known).unwrap_or_default()
-}
-
-/// The words that scenario files may use for laws and goals.
-pub fn vocabulary() -> Vocabulary {
-    Vocabulary {
-        laws: law::LAWS.iter().map(|law| law.name).collect(),
-        goals: goal::GOALS.iter().map(|goal| goal.name).collect(),
-    }
 }
 
 /// Every law there is.

@@ -7,7 +7,7 @@ use shardarium::{
     event::{CopyState, Event, EventKind, Outcome, Placement},
     name::{AllocationId, Epoch, HostId, SeqNo, SessionId, ShardId, SimTime, Term},
     report::{json, text},
-    scenario::{builtin, read::read},
+    scenario::builtin,
     sim::{Figures, Run},
     trial::Trial,
 };
@@ -133,8 +133,7 @@ fn record() -> Vec<Event> {
 }
 
 fn trial(judgements: Vec<Judgement>) -> Trial {
-    let words = shardarium::cli::vocabulary();
-    let plan = read("first-failover", builtin::DEFAULT.text, &words).unwrap().plan(7);
+    let plan = builtin::DEFAULT.scenario().plan(7);
     let figures = Figures {
         events: 81_234,
         messages: 40_321,

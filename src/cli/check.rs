@@ -8,7 +8,6 @@ use super::{
     args::{CheckArgs, Format},
     exit::{Exit, Failure},
     output::say,
-    vocabulary,
 };
 use crate::{
     check::verdict::Judgement,
@@ -16,7 +15,7 @@ use crate::{
         text,
         trace_file::{self, Trace},
     },
-    scenario::nearest::suggestion,
+    scenario::{check::Vocabulary, nearest::suggestion},
     trial::{Standing, judge},
 };
 
@@ -37,7 +36,7 @@ fn stored(args: &CheckArgs) -> Result<Trace, Failure> {
 
 /// The laws asked for, else those of the scenario that this version knows.
 fn chosen(args: &CheckArgs, trace: &Trace) -> Result<Vec<String>, Failure> {
-    let known = vocabulary().laws;
+    let known = Vocabulary::current().laws;
     if let Some(unknown) = args.law.iter().find(|law| !known.contains(&law.as_str())) {
         let help = suggestion(unknown, known.iter().copied());
         return Err(Failure::usage(format!("error: there is no law `{unknown}`: {help}")));

@@ -2,12 +2,15 @@
 
 use std::fmt::Write;
 
-use super::{args::Topic, vocabulary};
+use super::args::Topic;
 use crate::{
     defect::Defect,
     event::EventKind,
     report::style::{Painted, Tone},
-    scenario::{builtin, format::Scenario, read::read, select::SELECTORS},
+    scenario::{
+        builtin::{self, Builtin},
+        select::SELECTORS,
+    },
     trial,
 };
 
@@ -50,7 +53,7 @@ fn heading(topic: Topic) -> &'static str {
 
 fn section(topic: Topic) -> String {
     match topic {
-        Topic::Scenarios => rows(builtin::ALL.iter().map(|one| (one.name, summary(one.text)))),
+        Topic::Scenarios => rows(builtin::ALL.iter().map(|one| (one.name, summary(one)))),
         Topic::Laws => {
             rows(trial::laws().iter().map(|law| (law.name, format!("{} ({})", law.sentence, law.source))))
         }
@@ -65,9 +68,8 @@ fn section(topic: Topic) -> String {
     }
 }
 
-fn summary(text: &str) -> String {
-    let scenario: Scenario = read("", text, &vocabulary()).unwrap_or_default();
-    scenario.description.split_whitespace().collect::<Vec<_>>().join(" ")
+fn summary(builtin: &Builtin) -> String {
+    builtin.scenario().description.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn rows<'a>(rows: impl Iterator<Item = (&'a str, String)> + Clone) -> String {

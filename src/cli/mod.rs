@@ -21,7 +21,6 @@ use self::{
     output::say,
 };
 use crate::trial::Machine;
-pub use crate::trial::vocabulary;
 
 /// Does what the arguments (the program's name first) ask for.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {

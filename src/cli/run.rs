@@ -8,12 +8,11 @@ use super::{
     exit::{Exit, Failure},
     output::{Outlet, say},
     source::{command, subject},
-    vocabulary,
 };
 use crate::{
     event::Event,
     report::{json, text, trace_file, words::quoted},
-    scenario::plan::Plan,
+    scenario::{check::Vocabulary, plan::Plan},
     sim::RunError,
     sweep::store,
     trial::{Machine, Trial},
@@ -85,7 +84,7 @@ fn stored_plan(path: &Path) -> Result<Plan, Failure> {
 }
 
 fn sound(plan: Plan, path: &Path) -> Result<Plan, Failure> {
-    match plan.unsound(&vocabulary()) {
+    match plan.unsound(&Vocabulary::current()) {
         None => Ok(plan),
         Some(why) => Err(Failure::usage(format!("error: {}: the plan cannot be run: {why}", path.display()))),
     }

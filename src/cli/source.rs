@@ -3,11 +3,12 @@
 
 use std::{fs, io, path::Path};
 
-use super::{args::Setting, exit::Failure, vocabulary};
+use super::{args::Setting, exit::Failure};
 use crate::{
     report::words::quoted,
     scenario::{
         builtin::{self, Builtin},
+        check::Vocabulary,
         nearest::suggestion,
         plan::Plan,
         read::read,
@@ -19,8 +20,8 @@ use crate::{
 pub(super) fn subject(argument: Option<&str>, settings: &[Setting]) -> Result<Subject, Failure> {
     let name = argument.unwrap_or(builtin::DEFAULT.name);
     let text = text(name)?;
-    let scenario =
-        read(name, &text, &vocabulary()).map_err(|problems| Failure::Usage(problems.render_styled()))?;
+    let scenario = read(name, &text, &Vocabulary::current())
+        .map_err(|problems| Failure::Usage(problems.render_styled()))?;
     let mut plan = scenario.plan(0);
     for setting in settings {
         match setting {

@@ -9,15 +9,28 @@ mod work;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use crate::scenario::{format::Scenario, make_plan, nearest::suggestion};
+use crate::{
+    check::{goal, law},
+    scenario::{format::Scenario, make_plan, nearest::suggestion},
+};
 
-/// The words that only the rooms above scenarios know.
+/// The names that a scenario may expect something by.
 #[derive(Debug, Clone, Default)]
 pub struct Vocabulary {
     /// Names of laws.
     pub laws: Vec<&'static str>,
     /// Names of goals.
     pub goals: Vec<&'static str>,
+}
+
+impl Vocabulary {
+    /// The words of this version.
+    pub fn current() -> Self {
+        Self {
+            laws: law::LAWS.iter().map(|law| law.name).collect(),
+            goals: goal::GOALS.iter().map(|goal| goal.name).collect(),
+        }
+    }
 }
 
 /// Something in a scenario that makes no sense.
