@@ -96,7 +96,11 @@ pub struct Engine {
     versions: BTreeMap<Arc<str>, Version>,
     pending: BTreeMap<SeqNo, Arc<str>>,
     dead: Vec<(u64, DocId)>,
+    /// The commit that the disk surely holds.
     durable: Option<Commit>,
+    /// A safe commit on its way to the disk.
+    publishing: Option<Commit>,
+    /// A commit that is not known to be safe yet.
     candidate: Option<Commit>,
     synced: BTreeSet<String>,
 }
@@ -154,7 +158,7 @@ impl Engine {
         let commit = Commit::described(meta.clone())?;
         engine.next_number = engine.number_above_files();
         engine.load(&commit)?;
-        engine.candidate = Some(commit);
+        engine.publishing = Some(commit);
         Ok(engine)
     }
 
@@ -174,12 +178,13 @@ impl Engine {
             pending: BTreeMap::new(),
             dead: Vec::new(),
             durable: None,
+            publishing: None,
             candidate: None,
             synced: BTreeSet::new(),
         })
     }
 
-    /// Goes back to the durable commit, or to an empty index.
+    /// Goes back to the last safe commit, or to an empty index.
     ///
     /// # Errors
     ///
@@ -190,7 +195,7 @@ impl Engine {
         self.pending.clear();
         self.dead.clear();
         self.candidate = None;
-        if let Some(commit) = self.durable.clone() {
+        if let Some(commit) = self.publishing.clone().or(self.durable.clone()) {
             self.load(&commit)?;
         }
         self.collect_garbage();
@@ -388,7 +393,7 @@ impl Engine {
     // durable.
     fn collect_garbage(&mut self) {
         let mut needed: BTreeSet<String> = self.segments.values().flat_map(Segment::files).collect();
-        for commit in [&self.durable, &self.candidate].into_iter().flatten() {
+        for commit in [&self.durable, &self.publishing, &self.candidate].into_iter().flatten() {
             needed.extend(commit.files.iter().cloned());
         }
         for file in self.directory.files().into_keys() {
@@ -462,29 +467,59 @@ impl Engine {
         self.candidate.as_ref()
     }
 
+    /// The safe commit that is on its way to the disk.
+    pub fn publishing(&self) -> Option<&Commit> {
+        self.publishing.as_ref()
+    }
+
     /// The commit that the disk holds.
     pub fn durable(&self) -> Option<&Commit> {
         self.durable.as_ref()
     }
 
-    /// Files of the candidate that have not been synced yet.
+    /// The candidate is safe: it is to become durable. Its files are [`Self::files_to_sync`].
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub fn begin_publish(&mut self) {
+        assert!(self.candidate.is_some(), "what is published has been prepared");
+        self.publishing = self.candidate.take();
+    }
+
+    /// Files of the commit on its way to the disk that have not been synced yet.
     pub fn files_to_sync(&self) -> Vec<FileName> {
-        let files = self.candidate.iter().flat_map(|commit| &commit.files);
+        let files = self.publishing.iter().flat_map(|commit| &commit.files);
         files.filter(|file| !self.synced.contains(*file)).map(|file| self.directory.disk_name(file)).collect()
     }
 
-    /// All files of the candidate are synced: `meta.json` is to name them. Gives its name, to be synced.
-    pub fn publish(&mut self) -> FileName {
-        let commit = self.candidate.as_ref().expect("what is published has been prepared");
+    /// All files of the commit on its way are synced: `meta.json` is to name them. Gives its name, to be
+    /// synced.
+    ///
+    /// # Panics
+    ///
+    /// If no commit is on its way.
+    pub fn name_commit(&mut self) -> FileName {
+        let commit = self.publishing.as_ref().expect("what is named has been prepared");
         self.synced.extend(commit.files.iter().cloned());
         self.directory.replace(META, commit.meta.clone());
         self.directory.disk_name(META)
     }
 
-    /// `meta.json` is synced: the candidate is the durable commit.
+    /// `meta.json` is synced: the commit is durable.
+    ///
+    /// # Panics
+    ///
+    /// If no commit was on its way.
     pub fn published(&mut self) {
-        self.durable = self.candidate.take();
+        assert!(self.publishing.is_some(), "what is durable has been named");
+        self.durable = self.publishing.take();
         self.collect_garbage();
+    }
+
+    /// Every file of it, as the disk calls them.
+    pub fn disk_files(&self) -> Vec<FileName> {
+        self.directory.files().into_keys().map(|file| self.directory.disk_name(&file)).collect()
     }
 
     /// The files of the durable commit, `meta.json` included.

@@ -46,7 +46,8 @@ fn disk_after(disk: &mut Files, ops: Vec<DiskOp>) {
 
 fn commit(engine: &mut Engine, max_seq_no: i64) {
     engine.prepare_commit(SeqNo(max_seq_no)).unwrap();
-    engine.publish();
+    engine.begin_publish();
+    engine.name_commit();
     engine.published();
 }
 
@@ -258,7 +259,7 @@ fn snapshot_is_installed_elsewhere() {
     let mut installed = Engine::install("q/", AllocationId(2), &engine.snapshot()).unwrap();
     assert_eq!(installed.held(), engine.held());
     assert!(!installed.files_to_sync().is_empty());
-    assert_eq!(&*installed.publish(), "q/meta.json");
+    assert_eq!(&*installed.name_commit(), "q/meta.json");
     installed.published();
     let mut disk = Files::new();
     disk_after(&mut disk, installed.drain());
