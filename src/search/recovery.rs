@@ -118,9 +118,9 @@ impl Download {
     pub fn new(files: Vec<(String, u64)>) -> Self {
         let missing = files.iter().map(|(_, len)| len).sum();
         let got = files.iter().map(|(file, _)| (file.clone(), Vec::new())).collect();
-        let pieces = files.into_iter().flat_map(|(file, len)| {
-            (0..len).step_by(CHUNK_BYTES).map(move |offset| (file.clone(), offset))
-        });
+        let pieces = files
+            .into_iter()
+            .flat_map(|(file, len)| (0..len).step_by(CHUNK_BYTES).map(move |offset| (file.clone(), offset)));
         Self { wanted: pieces.collect(), got, missing, on_the_way: 0 }
     }
 

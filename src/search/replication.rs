@@ -144,7 +144,8 @@ impl Group {
         deadline: Instant,
         reachable: impl Fn(AllocationId) -> bool,
     ) -> Vec<AllocationId> {
-        let waiting: BTreeSet<_> = self.channels.keys().copied().chain(self.in_sync.iter().copied()).collect();
+        let waiting: BTreeSet<_> =
+            self.channels.keys().copied().chain(self.in_sync.iter().copied()).collect();
         let mut unreachable = Vec::new();
         for copy in waiting.iter().filter(|copy| !self.channels.contains_key(copy)) {
             if reachable(*copy) {
@@ -237,16 +238,18 @@ impl Group {
 
     /// In-sync copies that have been told less than the global checkpoint.
     pub fn untold(&self) -> Vec<(AllocationId, HostId)> {
-        let untold = self.channels.iter().filter(|(copy, channel)| {
-            self.in_sync.contains(copy) && channel.told < self.global_checkpoint
-        });
+        let untold = self
+            .channels
+            .iter()
+            .filter(|(copy, channel)| self.in_sync.contains(copy) && channel.told < self.global_checkpoint);
         untold.map(|(copy, channel)| (*copy, channel.node)).collect()
     }
 
     /// Copies that a write waits for and that are neither tracked nor `reachable`, as the newest state has
     /// it: the controller must remove them.
     pub fn unreachable(&self, reachable: impl Fn(AllocationId) -> bool) -> Vec<AllocationId> {
-        let waited_for: BTreeSet<_> = self.writes.values().flat_map(|write| &write.waiting).copied().collect();
+        let waited_for: BTreeSet<_> =
+            self.writes.values().flat_map(|write| &write.waiting).copied().collect();
         waited_for.into_iter().filter(|copy| !self.channels.contains_key(copy) && !reachable(*copy)).collect()
     }
 
@@ -260,7 +263,8 @@ impl Group {
 
     /// When [`Self::overdue`] may next have something new.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let silent = self.channels.iter().filter_map(|(copy, channel)| Some((copy, channel.first_deadline()?)));
+        let silent =
+            self.channels.iter().filter_map(|(copy, channel)| Some((copy, channel.first_deadline()?)));
         let absent = self.absent.iter().map(|(copy, deadline)| (copy, *deadline));
         let open = silent.chain(absent).filter(|(copy, _)| !self.reported.contains(copy));
         open.map(|(_, deadline)| deadline).min()

@@ -8,8 +8,8 @@ mod tests;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-pub use self::message::{Body, Operations, PrimaryContext, Purpose, ShardMessage};
 pub(in crate::search) use self::desk::{Awaited, Desk, Step, Ticket};
+pub use self::message::{Body, Operations, PrimaryContext, Purpose, ShardMessage};
 use crate::{
     core::{Files, Instant},
     defect::Defects,

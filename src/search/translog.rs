@@ -86,10 +86,8 @@ impl Translog {
     ///
     /// If a frame is damaged that is not the end of the file.
     pub fn open(prefix: &str, disk: &Files) -> Result<(Self, Replayed), Damage> {
-        let mut generations: Vec<(u64, &FileName)> = disk
-            .keys()
-            .filter_map(|file| Some((file.strip_prefix(prefix)?.parse().ok()?, file)))
-            .collect();
+        let mut generations: Vec<(u64, &FileName)> =
+            disk.keys().filter_map(|file| Some((file.strip_prefix(prefix)?.parse().ok()?, file))).collect();
         generations.sort_unstable();
         let Some(&(generation, _)) = generations.last() else {
             return Ok((Self::create(prefix, SeqNo::NONE), Replayed::default()));
@@ -124,11 +122,7 @@ impl Translog {
 
     /// Begins a new generation with the operations that are still needed; the older files stay until
     /// [`Self::drop_older`].
-    pub fn cut<'a>(
-        &mut self,
-        kept: impl Iterator<Item = &'a Arc<Operation>>,
-        global_checkpoint: SeqNo,
-    ) {
+    pub fn cut<'a>(&mut self, kept: impl Iterator<Item = &'a Arc<Operation>>, global_checkpoint: SeqNo) {
         self.older.push(self.file());
         self.generation += 1;
         let mut bytes = frame(&Record::Begin { global_checkpoint });
@@ -279,7 +273,8 @@ mod tests {
     fn torn_tail_is_cut_off_at_every_byte() {
         let (_, disk) = written(&[appended(0, 1), appended(1, 1)]);
         let whole = disk["t.1"].clone();
-        let two = frame(&Record::Begin { global_checkpoint: SeqNo::NONE }).len() + frame(&appended(0, 1)).len();
+        let two =
+            frame(&Record::Begin { global_checkpoint: SeqNo::NONE }).len() + frame(&appended(0, 1)).len();
         for len in two..whole.len() {
             let torn: Files = [("t.1".into(), whole[..len].into())].into();
             let (mut translog, replayed) = Translog::open("t.", &torn).unwrap();

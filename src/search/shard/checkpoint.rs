@@ -61,7 +61,10 @@ mod tests {
         for seq_no in [0, 2, 3] {
             checkpoint.mark(SeqNo(seq_no));
         }
-        assert_eq!((checkpoint.get(), checkpoint.has(SeqNo(3)), checkpoint.has(SeqNo(1))), (SeqNo(0), true, false));
+        assert_eq!(
+            (checkpoint.get(), checkpoint.has(SeqNo(3)), checkpoint.has(SeqNo(1))),
+            (SeqNo(0), true, false)
+        );
         checkpoint.mark(SeqNo(1));
         assert_eq!(checkpoint, LocalCheckpoint::at(SeqNo(3)));
     }

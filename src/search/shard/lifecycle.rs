@@ -260,7 +260,9 @@ fn role_of(copy: &ShardCopy) -> Role {
             let from = if own { Origin::Store } else { Origin::Peer };
             Role::Building { from, failures: copy.failures }
         }
-        CopyState::Started | CopyState::Relocating if copy.primary => Role::Primary { target: copy.relocating },
+        CopyState::Started | CopyState::Relocating if copy.primary => {
+            Role::Primary { target: copy.relocating }
+        }
         CopyState::Started | CopyState::Relocating => Role::Replica,
     }
 }

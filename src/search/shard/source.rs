@@ -90,9 +90,10 @@ impl Shard {
     // changes to it. And a primary that is new, or about to go, has other things to do first.
     fn can_feed(&self, step: &Step<'_, '_>, (node, copy): (HostId, AllocationId), term: Term) -> bool {
         let ready = matches!(&self.phase, Phase::Primary(primary) if !primary.is_blocked());
-        let listed = self.table(step).and_then(|table| table.copy(copy)).is_some_and(|listed| {
-            listed.node == Some(node) && listed.state == CopyState::Initializing
-        });
+        let listed = self
+            .table(step)
+            .and_then(|table| table.copy(copy))
+            .is_some_and(|listed| listed.node == Some(node) && listed.state == CopyState::Initializing);
         ready && listed && term == self.term
     }
 
@@ -106,8 +107,7 @@ impl Shard {
         let Phase::Primary(primary) = &mut self.phase else { return };
         primary.group.track(copy, node, Some(SeqNo(next.0 - 1)));
         let operations = self.open_store().operations_from(next).unwrap_or_default();
-        let requests =
-            self.send_batches(step, (node, copy), &operations, |_| Purpose::Recovery { attempt });
+        let requests = self.send_batches(step, (node, copy), &operations, |_| Purpose::Recovery { attempt });
         let last = requests.last().copied().unwrap_or_default();
         if let Phase::Primary(primary) = &mut self.phase {
             primary.sessions.insert(copy, Session { attempt, node, stage: Stage::Operations { last } });
@@ -135,7 +135,9 @@ impl Shard {
         offset: u64,
     ) -> Result<(), Failure> {
         let bytes = match &self.phase {
-            Phase::Primary(primary) => primary.sessions.get(&copy).and_then(|session| session.chunk(attempt, &file, offset)),
+            Phase::Primary(primary) => {
+                primary.sessions.get(&copy).and_then(|session| session.chunk(attempt, &file, offset))
+            }
             _ => None,
         };
         let body = match bytes {

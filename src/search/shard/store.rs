@@ -93,13 +93,15 @@ impl Store {
     pub fn open(shard: &ShardId, allocation: AllocationId, disk: &Files) -> Result<Option<Self>, Failure> {
         let name = state_file(shard, allocation);
         let Some(bytes) = disk.get(name.as_str()) else { return Ok(None) };
-        let (StateFile { folder }, _) = unframe(bytes, 0).ok_or_else(|| Failure(format!("{name} is damaged")))?;
+        let (StateFile { folder }, _) =
+            unframe(bytes, 0).ok_or_else(|| Failure(format!("{name} is damaged")))?;
         let prefix = folder_prefix(shard, allocation, folder);
         let engine = Engine::open(&format!("{prefix}index/"), allocation, disk)?;
         let opened = Translog::open(&format!("{prefix}translog."), disk);
         let (translog, replayed) = opened.map_err(|damage| Failure(damage.to_string()))?;
         let mut store = Self::over(shard, allocation, folder, engine, translog);
-        store.global_checkpoint = store.global_checkpoint.max(replayed.global_checkpoint.unwrap_or(SeqNo::NONE));
+        store.global_checkpoint =
+            store.global_checkpoint.max(replayed.global_checkpoint.unwrap_or(SeqNo::NONE));
         let floor = store.floor;
         store.history = replayed.operations.into_iter().filter(|(seq_no, _)| *seq_no > floor).collect();
         store.uncommitted = store.history.len() as u32;
@@ -236,7 +238,8 @@ impl Store {
     /// If the engine cannot be built anew.
     pub fn trim_unconfirmed(&mut self) -> Result<usize, Failure> {
         let above = self.history.range(self.global_checkpoint.next()..);
-        let void: Vec<SeqNo> = above.map(|(seq_no, _)| *seq_no).filter(|seq_no| !self.confirmed.has(*seq_no)).collect();
+        let void: Vec<SeqNo> =
+            above.map(|(seq_no, _)| *seq_no).filter(|seq_no| !self.confirmed.has(*seq_no)).collect();
         if void.is_empty() {
             return Ok(0);
         }
@@ -279,7 +282,8 @@ impl Store {
 
     fn is_complete_to(&self, seq_no: SeqNo) -> bool {
         let doubted = self.confirmed.get().next()..seq_no.next();
-        doubted.is_empty() || self.history.range(doubted.clone()).count() as i64 == doubted.end.0 - doubted.start.0
+        doubted.is_empty()
+            || self.history.range(doubted.clone()).count() as i64 == doubted.end.0 - doubted.start.0
     }
 
     /// Every operation up to here is on all in-sync copies, as far as this one knows.
@@ -299,7 +303,8 @@ impl Store {
 
     /// The operations from this number on; none if some of them are not at hand any more.
     pub fn operations_from(&self, seq_no: SeqNo) -> Option<Vec<Arc<Operation>>> {
-        (seq_no > self.floor).then(|| self.history.range(seq_no..).map(|(_, operation)| operation.clone()).collect())
+        (seq_no > self.floor)
+            .then(|| self.history.range(seq_no..).map(|(_, operation)| operation.clone()).collect())
     }
 
     /// Operations taken since the last commit was prepared.

@@ -70,7 +70,8 @@ impl Shard {
         let until = step.after(RETRY_DELAY);
         let Phase::Recovering(target) = &mut self.phase else { return };
         let asked = target.source.is_some_and(|(source, _)| source == node);
-        let waiting = matches!(target.progress, Progress::Asked | Progress::Fetching(_) | Progress::Following);
+        let waiting =
+            matches!(target.progress, Progress::Asked | Progress::Fetching(_) | Progress::Following);
         if asked && waiting {
             target.back_off(until);
         }
@@ -127,7 +128,8 @@ impl Shard {
     fn fetch(&mut self, step: &mut Step<'_, '_>, attempt: u64) -> Result<(), Failure> {
         let deadline = step.request_deadline();
         let Some(target) = self.target_of(attempt) else { return Ok(()) };
-        let (Progress::Fetching(download), Some((node, source))) = (&mut target.progress, target.source) else {
+        let (Progress::Fetching(download), Some((node, source))) = (&mut target.progress, target.source)
+        else {
             return Ok(());
         };
         let (pieces, files) = (download.next_pieces(), download.finish());
@@ -189,7 +191,10 @@ impl Shard {
         store.write_state();
         let state = store.state_file();
         self.hand_on_disk(step);
-        step.tell_after_sync(&state, super::Ticket { life: self.store_life, ..self.ticket(Awaited::Switched) });
+        step.tell_after_sync(
+            &state,
+            super::Ticket { life: self.store_life, ..self.ticket(Awaited::Switched) },
+        );
         Ok(())
     }
 
