@@ -26,7 +26,7 @@ const DEEDS: [(&str, &str); 3] = [
     ("pause = \"WHO\"", "the process is not scheduled; undone: resume"),
     (
         "cut = \"WHO\"",
-        "messages do not get through to everybody else, or `to = \"WHO\"`; `direction` both, outgoing, incoming; `mode` stall, reset; undone: heal",
+        "messages do not get through to any other server or node, or `to = \"WHO\"`; `direction` both, outgoing, incoming; `mode` stall, reset; undone: heal",
     ),
 ];
 

@@ -9,6 +9,7 @@ mod list;
 mod output;
 mod run;
 mod source;
+mod summary;
 mod sweep;
 
 use std::ffi::OsString;

@@ -9,7 +9,11 @@ use std::{
 use crate::{
     event::{CopyState, Event, EventKind, Outcome, Placement},
     name::{AllocationId, HostId, HostKind, SessionId, ShardId, SimTime, Term},
-    report::{style::Tone, words::counted},
+    report::{
+        health::{health, missing, target},
+        style::Tone,
+        words::counted,
+    },
 };
 
 /// One line.
@@ -314,33 +318,6 @@ fn crowd(hosts: &[HostId]) -> String {
     }
 }
 
-/// The node that a leaving copy moves to: where the newest copy of the shard initializes.
-fn target(leaving: &Placement, routing: &[Placement]) -> Option<HostId> {
-    let initializing =
-        |copy: &&Placement| copy.shard == leaving.shard && copy.state == CopyState::Initializing;
-    routing.iter().filter(initializing).max_by_key(|copy| copy.allocation).and_then(|copy| copy.node)
-}
-
-fn is_active(copy: &Placement) -> bool {
-    matches!(copy.state, CopyState::Started | CopyState::Relocating)
-}
-
-/// Copies that the cluster should have and that do not serve; targets of relocations are extra.
-fn missing(routing: &[Placement]) -> usize {
-    let extra = routing.iter().filter(|copy| copy.state == CopyState::Relocating).count();
-    routing.iter().filter(|copy| !is_active(copy)).count().saturating_sub(extra)
-}
-
-/// Elasticsearch's health: red if a primary is not active, yellow if another copy is not.
-fn health(routing: &[Placement]) -> (&'static str, Tone) {
-    let active = routing.iter().filter(|copy| copy.primary && is_active(copy));
-    let active: BTreeSet<&ShardId> = active.map(|copy| &copy.shard).collect();
-    if routing.iter().any(|copy| !active.contains(&copy.shard)) {
-        return ("red", Tone::Bad);
-    }
-    if missing(routing) > 0 { ("yellow", Tone::Fault) } else { ("green", Tone::Good) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -355,18 +332,6 @@ mod tests {
             .iter()
             .map(|entry| format!("{} {} {}", entry.at.0 / 1_000_000, entry.who, entry.text()))
             .collect()
-    }
-
-    fn placement(number: u32, state: CopyState, primary: bool) -> Placement {
-        Placement {
-            shard: ShardId { index: "a".into(), number },
-            node: Some(HostId::search(1)),
-            allocation: Some(AllocationId(1)),
-            primary,
-            state,
-            in_sync: true,
-            term: Term(1),
-        }
     }
 
     #[test]
@@ -436,20 +401,5 @@ mod tests {
             event(3, HostId::zookeeper(1), lost()),
         ];
         assert_eq!(texts(&events), ["1 zk-1 leads ZooKeeper in epoch 1", "3 zk-1 leads no more: no quorum"]);
-    }
-
-    #[test]
-    fn health_is_that_of_the_worst_shard() {
-        let (started, starting) = (CopyState::Started, CopyState::Initializing);
-        assert_eq!(health(&[placement(0, started, true), placement(0, started, false)]).0, "green");
-        assert_eq!(health(&[placement(0, started, true), placement(0, starting, false)]).0, "yellow");
-        assert_eq!(health(&[placement(0, started, true), placement(1, starting, true)]).0, "red");
-    }
-
-    #[test]
-    fn relocation_keeps_the_cluster_green() {
-        let routing =
-            [placement(0, CopyState::Relocating, true), placement(0, CopyState::Initializing, false)];
-        assert_eq!((health(&routing).0, missing(&routing)), ("green", 0));
     }
 }
