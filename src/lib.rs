@@ -16,5 +16,7 @@ pub mod report;
 pub mod scenario;
 pub mod search;
 pub mod sim;
+pub mod sweep;
+pub mod trial;
 pub mod workload;
 pub mod zookeeper;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary — decides nothing: it hands arguments in and an exit code out. It never prints.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shardarium::cli::main(std::env::args_os()).into()
+}

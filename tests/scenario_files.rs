@@ -206,10 +206,8 @@ crsh = "search-1"
 
 #[test]
 fn builtin_scenarios_are_sound() {
-    let words = shardarium::cli::vocabulary();
     for builtin in builtin::ALL {
-        let scenario =
-            read(builtin.name, builtin.text, &words).unwrap_or_else(|problems| panic!("{problems}"));
+        let scenario = builtin.scenario();
         assert!(!scenario.description.is_empty(), "{}", builtin.name);
         assert!(settle_bound(&scenario.plan(1)) < Duration::from_secs(180), "{}", builtin.name);
     }
@@ -217,7 +215,7 @@ fn builtin_scenarios_are_sound() {
 
 #[test]
 fn first_failover_is_the_default_and_what_the_readme_promises() {
-    let scenario = read("", builtin::DEFAULT.text, &shardarium::cli::vocabulary()).unwrap();
+    let scenario = builtin::DEFAULT.scenario();
     let plan = scenario.plan(1);
     assert_eq!((plan.zookeeper.servers.len(), plan.nodes.len()), (3, 5));
     let targets: Vec<String> =
@@ -237,7 +235,7 @@ fn first_failover_is_the_default_and_what_the_readme_promises() {
 #[test]
 fn scenario_round_trips_through_toml() {
     for builtin in builtin::ALL {
-        let words = shardarium::cli::vocabulary();
+        let words = Vocabulary::current();
         let scenario = read(builtin.name, builtin.text, &words).unwrap();
         let text = toml::to_string(&scenario).unwrap();
         assert_eq!(read("written.toml", &text, &words).unwrap(), scenario, "{text}");
@@ -257,7 +255,7 @@ proptest! {
         ratio in 0.0..=1.0,
         spans in prop::collection::vec(delays(), 3),
     ) {
-        let scenario = read("", builtin::ALL[which].text, &shardarium::cli::vocabulary()).unwrap();
+        let scenario = builtin::ALL[which].scenario();
         let mut plan = scenario.plan(seed);
         plan.links.between_zones.min = spans[0];
         plan.clocks.offset_max = spans[1];
@@ -275,7 +273,7 @@ proptest! {
         let at = at.index(bytes.len());
         bytes[at] = byte;
         let text = String::from_utf8_lossy(&bytes);
-        if let Err(problems) = read("s.toml", &text, &shardarium::cli::vocabulary()) {
+        if let Err(problems) = read("s.toml", &text, &Vocabulary::current()) {
             prop_assert!(!problems.list.is_empty());
             prop_assert!(problems.to_string().contains("s.toml"));
         }

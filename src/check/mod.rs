@@ -1,3 +1,29 @@
 //! The laws: pure functions of the events. They see no live core and no randomness.
+//!
+//! [`law`] has the table and judges, [`goal`] says which rare things a run has reached; every other room
+//! here holds one family of laws, each law a monitor that reads the record once.
 
+mod agreement;
+mod calm;
+mod control;
+mod copies;
+mod documents;
+mod durability;
+mod ephemerals;
+pub mod goal;
+mod held;
+mod history;
+mod hosts;
+mod inspected;
+pub mod law;
+mod membership;
+mod order;
+mod placement;
+mod primaries;
+#[cfg(test)]
+mod record;
+mod replicas;
+mod search;
+mod session;
+mod settle;
 pub mod verdict;

@@ -1,1 +1,10 @@
-//! report (contract pending).
+//! Reports: what a person or a program gets to see of a run. They read events and verdicts, never a core.
+
+pub mod failover;
+mod health;
+pub mod json;
+pub mod style;
+pub mod text;
+pub mod timeline;
+pub mod trace_file;
+pub mod words;

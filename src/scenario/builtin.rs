@@ -1,5 +1,7 @@
 //! Built-in scenarios — decides which scenario files the binary carries. It never changes one.
 
+use crate::scenario::{check::Vocabulary, format::Scenario, read::read};
+
 /// A scenario file that the binary carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Builtin {
@@ -7,6 +9,18 @@ pub struct Builtin {
     pub name: &'static str,
     /// The file's text.
     pub text: &'static str,
+}
+
+impl Builtin {
+    /// What the file says.
+    ///
+    /// # Panics
+    ///
+    /// If a file that the binary carries is unsound, which a test rules out.
+    pub fn scenario(&self) -> Scenario {
+        let read = read(self.name, self.text, &Vocabulary::current());
+        read.unwrap_or_else(|problems| panic!("a built-in scenario is sound\n{problems}"))
+    }
 }
 
 macro_rules! builtin {

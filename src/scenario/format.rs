@@ -294,7 +294,7 @@ pub struct Fault {
     /// Whose messages do not get through.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cut: Option<Selector>,
-    /// Of a cut: the other side. Default: everybody else.
+    /// Of a cut: the other side. Default: every other server and node; clients have their own way in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Selector>,
     /// Of a cut: which way. Default `both`.

@@ -1,5 +1,5 @@
-//! Planning — decides which explicit steps a scenario and a seed come to. It draws nothing: all that is left
-//! to chance is keyed by the seed in the world.
+//! Planning — decides which explicit steps a scenario and a seed come to. It never draws anything: all that is
+//! left to chance is keyed by the seed in the world.
 
 use crate::{
     defect::Defects,

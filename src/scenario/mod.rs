@@ -11,3 +11,4 @@ pub mod problem;
 pub mod read;
 pub mod select;
 pub mod settle;
+pub mod unplan;

@@ -15,7 +15,7 @@ use toml::{
 use crate::scenario::{
     check::{Flaw, Vocabulary, check},
     format::Scenario,
-    nearest::suggestion,
+    nearest::{nearest, suggestion},
     problem::{Problem, Problems},
 };
 
@@ -75,7 +75,7 @@ fn interpret(tree: &Tree<'_>, vocabulary: &Vocabulary) -> Result<Scenario, Vec<P
             Err(error) => {
                 problems.push(explain(&error));
                 let Some(path) = error.span().and_then(|span| take_out(rest.get_mut(), &span)) else { break };
-                unread.push(path);
+                unread.push(meant(path, &error));
             }
         }
     }
@@ -84,12 +84,27 @@ fn interpret(tree: &Tree<'_>, vocabulary: &Vocabulary) -> Result<Scenario, Vec<P
 
 /// Whether a flaw is, or relies on, something that was not read.
 fn rests_on(flaw: &Flaw, unread: &[String]) -> bool {
-    let within = |path: &str, part: &str| path == part || path.starts_with(&format!("{part}."));
+    let one_within_other = |path: &str, other: &str| {
+        path.split('.').zip(other.split('.')).all(|(step, other)| step == other || other == "*")
+    };
     unread.iter().any(|part| {
-        within(&flaw.path, part)
-            || within(part, &flaw.path)
-            || (!flaw.hinges_on.is_empty() && within(part, flaw.hinges_on))
+        let relies = flaw.hinges_on.iter().any(|hinge| one_within_other(part, hinge));
+        relies || one_within_other(part, &flaw.path)
     })
+}
+
+/// What was probably meant at the path of an entry that could not be read: of a misspelt key, the nearest.
+fn meant(path: String, error: &Error) -> String {
+    let Some((name, expected)) = unknown_field(error.message()) else { return path };
+    match nearest(name, expected.split('`').skip(1).step_by(2)) {
+        Some(nearest) => format!("{}{nearest}", path.strip_suffix(name).unwrap_or(&path)),
+        None => path,
+    }
+}
+
+fn unknown_field(message: &str) -> Option<(&str, &str)> {
+    let (name, expected) = message.strip_prefix("unknown field `")?.split_once("`, expected ")?;
+    Some((name, expected))
 }
 
 /// A flaw with its place in the file.
@@ -181,8 +196,8 @@ fn explain(error: &Error) -> Problem {
 
 fn reword(message: &str) -> (String, String) {
     let (what, expected) = message.split_once(", expected ").unwrap_or((message, ""));
-    if let Some(name) = what.strip_prefix("unknown field ") {
-        return (format!("there is no key {name} here"), among(name, expected));
+    if let Some((name, expected)) = unknown_field(message) {
+        return (format!("there is no key `{name}` here"), among(name, expected));
     }
     if let Some(name) = what.strip_prefix("unknown variant ") {
         return (format!("{name} is not a choice here"), among(name, expected));

@@ -5,15 +5,24 @@ use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
     core::{CloseReason, ConnId, Entropy, Instant},
-    defect::Defects,
+    defect::{Defect, Defects},
     event::Word,
-    name::{AllocationId, HostId, IndexName, ShardId, Term},
+    name::{AllocationId, HostId, IndexName, SessionId, ShardId, Term},
     search::{
+        allocation::Settings,
         api::{ApiAnswer, ApiError},
+        controller::{Controller, ControllerConfig, Fence},
+        discovery::{self, Discovery, ELECTION, STATE},
+        petitions::Petitions,
         state::ClusterState,
+        tasks::Task,
         transport::Ctx,
     },
-    zookeeper::wire::ServerFrame,
+    zookeeper::{
+        client::{Client, ClientConfig, ClientNews, ClientState},
+        recipes::{Candidacy, Follow, Layout, Seen, Standing, What},
+        wire::{Data, ServerFrame},
+    },
 };
 
 /// What a node's shards have to tell the controller. Kept and sent again until the cluster state shows it or
@@ -46,7 +55,12 @@ pub enum ShardReport {
 #[derive(Debug, Clone, PartialEq)]
 pub enum ControlMessage {
     /// To the controller.
-    Report(ShardReport),
+    Report {
+        /// The session by which the sender's applied state knows the sender.
+        session: SessionId,
+        /// What it has to say.
+        report: ShardReport,
+    },
     /// To the controller: make an index. `request` is the sender's number.
     CreateIndex {
         /// The sender's number.
@@ -71,8 +85,8 @@ impl ControlMessage {
     /// A word for traces.
     pub fn label(&self) -> Word {
         match self {
-            Self::Report(ShardReport::Started { .. }) => "shard-started".into(),
-            Self::Report(ShardReport::Failed { .. }) => "shard-failed".into(),
+            Self::Report { report: ShardReport::Started { .. }, .. } => "shard-started".into(),
+            Self::Report { report: ShardReport::Failed { .. }, .. } => "shard-failed".into(),
             Self::CreateIndex { .. } => "create-index".into(),
             Self::IndexCreated { .. } => "index-created".into(),
         }
@@ -98,6 +112,18 @@ pub enum ControlNews {
 /// A node's link to ZooKeeper.
 #[derive(Debug)]
 pub struct Control {
+    client: Client,
+    /// The session in which the recipes below were begun.
+    session: Option<SessionId>,
+    layout: Layout,
+    discovery: Discovery,
+    followed: Follow,
+    candidacy: Candidacy,
+    controller: Controller,
+    petitions: Petitions,
+    state: Option<Arc<ClusterState>>,
+    /// Whether the session was certainly alive when time was last looked at.
+    alive: bool,
     news: VecDeque<ControlNews>,
 }
 
@@ -116,51 +142,88 @@ pub struct ControlConfig {
     pub defects: Defects,
 }
 
-#[allow(unused_variables, clippy::todo, reason = "contract, to be filled in")]
 impl Control {
     /// A node that is not connected yet.
-    pub fn new(config: ControlConfig, entropy: Entropy) -> Self {
-        Self { news: VecDeque::new() }
+    ///
+    /// # Panics
+    ///
+    /// If the ensemble has no servers.
+    pub fn new(config: ControlConfig, mut entropy: Entropy) -> Self {
+        let petitions = Petitions::new(config.search.request_timeout, Entropy::new(entropy.draw()));
+        let unfenced = config.defects.has(Defect::ControllerUnfenced);
+        let controller = ControllerConfig {
+            me: config.me,
+            allocation: Settings::default(),
+            delayed_allocation: config.search.delayed_allocation,
+            fence: if unfenced { Fence::None } else { Fence::Epoch },
+        };
+        let client = ClientConfig { servers: config.servers, session_timeout: config.search.session_timeout };
+        Self {
+            client: Client::new(client, entropy),
+            session: None,
+            layout: discovery::layout(),
+            discovery: Discovery::new(config.me, &config.zone),
+            followed: Follow::new(STATE, What::Data),
+            candidacy: Candidacy::new(ELECTION),
+            controller: Controller::new(controller),
+            petitions,
+            state: None,
+            alive: false,
+            news: VecDeque::new(),
+        }
     }
 
     /// The first step: dials ZooKeeper.
     pub fn start(&mut self, ctx: &mut Ctx<'_>) {
-        todo!()
+        self.client.start(ctx.now.mono, ctx.out);
     }
 
     /// Whether this connection is the one to ZooKeeper.
     pub fn owns(&self, conn: ConnId) -> bool {
-        todo!()
+        self.client.owns(conn)
     }
 
     /// The connection to ZooKeeper is established.
     pub fn connected(&mut self, ctx: &mut Ctx<'_>, conn: ConnId) {
-        todo!()
+        self.client.connected(ctx.now.mono, conn, ctx.out);
+        self.settle(ctx);
     }
 
     /// A frame from ZooKeeper.
     pub fn received(&mut self, ctx: &mut Ctx<'_>, conn: ConnId, frame: ServerFrame) {
-        todo!()
+        self.client.received(ctx.now.mono, conn, frame, ctx.out);
+        self.settle(ctx);
     }
 
     /// The connection to ZooKeeper ended.
-    pub fn closed(&mut self, ctx: &mut Ctx<'_>, conn: ConnId, reason: CloseReason) {
-        todo!()
+    pub fn closed(&mut self, ctx: &mut Ctx<'_>, conn: ConnId, _reason: CloseReason) {
+        self.client.closed(ctx.now.mono, conn, ctx.out);
+        self.settle(ctx);
     }
 
     /// A message from another node's control part.
     pub fn message(&mut self, ctx: &mut Ctx<'_>, from: HostId, message: ControlMessage) {
-        todo!()
+        match message {
+            ControlMessage::Report { session, report } => self.controller.report(from, session, report),
+            ControlMessage::CreateIndex { request, index, shards, replicas } => {
+                let task = Task::CreateIndex { from, request, index, shards, replicas };
+                self.controller.create_index(ctx, task);
+            }
+            ControlMessage::IndexCreated { request, result } => {
+                self.news.extend(self.petitions.answered(request, result, self.state.as_deref()));
+            }
+        }
+        self.settle(ctx);
     }
 
     /// The connection to a peer broke: what was sent to it may be lost.
     pub fn peer_lost(&mut self, ctx: &mut Ctx<'_>, peer: HostId) {
-        todo!()
+        self.petitions.peer_lost(ctx.now.mono, peer);
     }
 
     /// Tells the controller about a copy; kept and sent again until the state shows it.
     pub fn report(&mut self, ctx: &mut Ctx<'_>, report: ShardReport) {
-        todo!()
+        self.petitions.report(ctx, self.state.as_deref(), report);
     }
 
     /// Has an index made; ends in [`ControlNews::Answer`] with this token.
@@ -172,17 +235,21 @@ impl Control {
         shards: u32,
         replicas: u32,
     ) {
-        todo!()
+        self.petitions.create_index(ctx, token, index, shards, replicas);
     }
 
     /// Time passed.
     pub fn wake(&mut self, ctx: &mut Ctx<'_>) {
-        todo!()
+        self.client.wake(ctx.now.mono, ctx.out);
+        self.news.extend(self.petitions.wake(ctx));
+        self.settle(ctx);
     }
 
     /// When it wants to be woken.
     pub fn next_wake(&self) -> Option<Instant> {
-        todo!()
+        let doubt = self.client.certain_until().filter(|_| self.alive);
+        let parts = [self.client.next_wake(), self.petitions.next_wake(), self.controller.next_wake(), doubt];
+        parts.into_iter().flatten().min()
     }
 
     /// What happened since the last call, in order.
@@ -192,11 +259,104 @@ impl Control {
 
     /// The newest cluster state this node has applied, if any.
     pub fn state(&self) -> Option<&Arc<ClusterState>> {
-        todo!()
+        self.state.as_ref()
     }
 
-    /// Whether this node's session is known to be alive: contact within two thirds of its timeout.
+    /// Whether this node's session is known to be alive, as of the last step of this part: contact within
+    /// two thirds of its timeout.
     pub fn is_connected(&self) -> bool {
-        todo!()
+        self.alive
+    }
+
+    /// Takes the client's news to the recipes, lets the controller act, sends what they ask.
+    fn settle(&mut self, ctx: &mut Ctx<'_>) {
+        loop {
+            let news = self.client.take_news();
+            if news.is_empty() {
+                break;
+            }
+            for news in news {
+                self.digest(ctx, &news);
+            }
+        }
+        if !self.controller.is_on() {
+            self.discovery.stop_entries();
+            // Who has lost the office does not sit on the first ticket.
+            self.candidacy.withdraw(&mut self.client);
+        }
+        self.controller.act(ctx, &mut self.client);
+        self.client.flush(ctx.now.mono, ctx.out);
+        self.alive = self.client.is_certainly_alive(ctx.now.mono);
+    }
+
+    fn digest(&mut self, ctx: &mut Ctx<'_>, news: &ClientNews) {
+        if let ClientNews::State(state) = news {
+            self.session_news(ctx, *state);
+        }
+        self.controller.news(ctx, &mut self.client, news);
+        self.recipe_news(ctx, news);
+        if matches!(news, ClientNews::State(ClientState::Connected)) && self.session != self.client.session()
+        {
+            self.session = self.client.session();
+            self.layout.begin(&mut self.client);
+        }
+    }
+
+    fn session_news(&mut self, ctx: &mut Ctx<'_>, state: ClientState) {
+        if matches!(state, ClientState::Expired | ClientState::Closed) {
+            self.session = None;
+            self.petitions.session_lost();
+            self.controller.ticket_lost(ctx, "its session is over");
+            self.news.push_back(ControlNews::SessionLost);
+            self.client.start(ctx.now.mono, ctx.out);
+        }
+    }
+
+    fn recipe_news(&mut self, ctx: &mut Ctx<'_>, news: &ClientNews) {
+        let client = &mut self.client;
+        if self.layout.news(client, news) {
+            self.discovery.begin(client);
+            self.followed.begin(client);
+            self.candidacy.begin(client);
+        }
+        if let Some(members) = self.discovery.news(ctx, client, news) {
+            self.controller.members(members);
+        }
+        match self.candidacy.news(client, news) {
+            Some(Standing::Leading) => {
+                self.controller.elected(ctx, client);
+                self.discovery.read_entries(client);
+            }
+            Some(Standing::Lost) => self.controller.ticket_lost(ctx, "its ticket is gone"),
+            None => {}
+        }
+        if let Some(Seen::Data(data, _)) = self.followed.news(client, news) {
+            self.read(ctx, &data);
+        }
+    }
+
+    fn read(&mut self, ctx: &mut Ctx<'_>, data: &Data) {
+        self.controller.state_changed(&mut self.client);
+        if let Some(state) = ClusterState::from_bytes(data.as_deref()) {
+            self.controller.observed(ctx, state.epoch);
+            self.apply(ctx, state);
+        }
+    }
+
+    /// Applied only forward: a state of an earlier epoch, or an earlier version, is none.
+    fn apply(&mut self, ctx: &mut Ctx<'_>, state: ClusterState) {
+        let newest = match &self.state {
+            Some(current) => state.is_newer_than(current),
+            None => state.is_newer_than(&ClusterState::default()),
+        };
+        if newest {
+            let state = Arc::new(state);
+            self.state = Some(state.clone());
+            self.news.push_back(ControlNews::State(state.clone()));
+            self.news.extend(self.petitions.applied(ctx, &state));
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,14 +8,21 @@ pub mod controller;
 pub mod coordination;
 pub mod discovery;
 pub mod engine;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod node;
 pub mod operation;
+pub mod petitions;
 pub mod recovery;
 pub mod replication;
 pub mod routing;
 pub mod shard;
 pub mod shards;
+#[cfg(test)]
+pub(crate) mod soundness;
 pub mod state;
+pub mod tasks;
+pub mod transition;
 pub mod translog;
 pub mod transport;
 pub mod wire;

@@ -1,27 +1,289 @@
-//! stub
-pub struct Node;
+//! Node — decides which part of a search node an input is for, and carries news between the parts. It never
+//! decides what a part makes of it.
+
+use std::sync::Arc;
+
+use crate::{
+    core::{CloseReason, ConnId, Core, Entropy, Files, Input, Instant, Now, Output, Port},
+    defect::Defects,
+    event::EventKind,
+    name::HostId,
+    scenario::plan::SearchConfig,
+    search::{
+        control::{Control, ControlConfig, ControlNews},
+        coordination::{CoordinationMessage, Coordinator, Question, Serving, View},
+        shards::{ShardNews, Shards, ShardsConfig},
+        state::ClusterState,
+        transport::{Ctx, Links, Lost},
+        wire::{Message, Transport},
+    },
+};
+
+/// More rounds of news between the parts within one step than any real one takes.
+const ROUNDS_MAX: u32 = 1_000;
+
+/// Settings of a search node.
+#[derive(Debug, Clone)]
 pub struct NodeConfig {
-    pub me: crate::name::HostId,
+    /// This node.
+    pub me: HostId,
+    /// Its zone.
     pub zone: String,
-    pub servers: Vec<crate::name::HostId>,
-    pub search: crate::scenario::plan::SearchConfig,
-    pub defects: crate::defect::Defects,
+    /// The ensemble.
+    pub servers: Vec<HostId>,
+    /// Settings of the search cluster.
+    pub search: SearchConfig,
+    /// Historic bugs switched on.
+    pub defects: Defects,
 }
+
+/// One search node: a [`Core`].
+#[derive(Debug)]
+pub struct Node {
+    me: HostId,
+    links: Links,
+    parts: Parts,
+}
+
+#[derive(Debug)]
+struct Parts {
+    control: Control,
+    shards: Shards,
+    coordinator: Coordinator,
+    serving: Serving,
+    applied: Option<Arc<ClusterState>>,
+}
+
 impl Node {
-    pub fn boot(_: NodeConfig, _: crate::core::Entropy, _: &crate::core::Files) -> Self {
-        Node
+    /// A node that starts with what its disk holds.
+    pub fn boot(config: NodeConfig, mut entropy: Entropy, files: &Files) -> Self {
+        let NodeConfig { me, zone, servers, search, defects } = config;
+        let life = entropy.draw();
+        let timeout = search.request_timeout;
+        let shards = ShardsConfig { search: search.clone(), defects: defects.clone() };
+        let parts = Parts {
+            control: Control::new(ControlConfig { me, zone, servers, search, defects }, entropy),
+            shards: Shards::boot(shards, files),
+            coordinator: Coordinator::new(timeout, life, usize::from(me.number)),
+            serving: Serving::new(timeout),
+            applied: None,
+        };
+        Self { me, links: Links::default(), parts }
     }
 }
-impl crate::core::Core for Node {
-    type Message = super::wire::Message;
-    fn step(
-        &mut self,
-        _: crate::core::Now,
-        _: crate::core::Input<Self::Message>,
-        _: &mut crate::core::Output<Self::Message>,
-    ) {
+
+impl Core for Node {
+    type Message = Message;
+
+    fn step(&mut self, now: Now, input: Input<Message>, out: &mut Output<Message>) {
+        let mut ctx = Ctx { now, me: self.me, out, links: &mut self.links };
+        self.parts.take(&mut ctx, input);
+        self.parts.settle(&mut ctx);
     }
-    fn next_wake(&self) -> Option<crate::core::Instant> {
-        None
+
+    fn next_wake(&self) -> Option<Instant> {
+        self.parts.next_wake()
+    }
+}
+
+impl Parts {
+    fn take(&mut self, ctx: &mut Ctx<'_>, input: Input<Message>) {
+        match input {
+            Input::Start => self.control.start(ctx),
+            Input::Wake => self.wake(ctx),
+            Input::Connected { conn } if self.control.owns(conn) => self.control.connected(ctx, conn),
+            Input::Connected { conn } => ctx.links.connected(conn),
+            Input::Accepted { conn, from, port: Port::Transport } => {
+                ctx.links.accepted(conn, from, ctx.out);
+            }
+            Input::Accepted { port: Port::Api, .. } => {}
+            Input::Accepted { conn, .. } => ctx.out.close(conn),
+            Input::Received { conn, message } => self.received(ctx, conn, message),
+            Input::Closed { conn, reason } => self.closed(ctx, conn, reason),
+            Input::Synced { token } => self.shards.synced(ctx, token),
+            Input::Inspect => self.shards.inspect(ctx),
+        }
+    }
+
+    fn received(&mut self, ctx: &mut Ctx<'_>, conn: ConnId, message: Message) {
+        match message {
+            Message::FromZooKeeper(frame) if self.control.owns(conn) => {
+                self.control.received(ctx, conn, frame);
+            }
+            Message::Transport(message) => {
+                if let Some(from) = ctx.links.received(conn, ctx.now) {
+                    self.transported(ctx, from, message);
+                }
+            }
+            Message::Request(request) => {
+                let view = View { state: self.applied.as_ref(), connected: self.control.is_connected() };
+                self.coordinator.request(ctx, view, conn, request);
+            }
+            // From a connection that was given up, or nothing that one says to a node.
+            Message::FromZooKeeper(_) | Message::ToZooKeeper(_) | Message::Reply(_) => {}
+        }
+    }
+
+    fn transported(&mut self, ctx: &mut Ctx<'_>, from: HostId, message: Transport) {
+        match message {
+            Transport::Shard(message) => self.shards.message(ctx, from, message),
+            Transport::Control(message) => self.control.message(ctx, from, message),
+            Transport::Coordination(message) => self.coordinate(ctx, from, message),
+        }
+    }
+
+    fn coordinate(&mut self, ctx: &mut Ctx<'_>, from: HostId, message: CoordinationMessage) {
+        let view = View { state: self.applied.as_ref(), connected: self.control.is_connected() };
+        match message {
+            CoordinationMessage::Ask { ticket, routed_by, ask } => {
+                let question = Question { from, ticket, routed_by, ask };
+                self.serving.ask(ctx, view, &mut self.shards, question);
+            }
+            CoordinationMessage::Answer { ticket, outcome } => {
+                self.coordinator.answered(ctx, view, from, ticket, outcome);
+            }
+            CoordinationMessage::Ping => {
+                ctx.send(from, Transport::Coordination(CoordinationMessage::Pong));
+            }
+            CoordinationMessage::Pong => {}
+        }
+    }
+
+    fn closed(&mut self, ctx: &mut Ctx<'_>, conn: ConnId, reason: CloseReason) {
+        if self.control.owns(conn) {
+            self.control.closed(ctx, conn, reason);
+        } else {
+            ctx.links.closed(conn, reason, ctx.out);
+        }
+    }
+
+    fn wake(&mut self, ctx: &mut Ctx<'_>) {
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= ctx.now.mono);
+        let [control, shards] = [self.control.next_wake(), self.shards.next_wake()].map(due);
+        if control {
+            self.control.wake(ctx);
+        }
+        if shards {
+            self.shards.wake(ctx);
+        }
+        self.serving.wake(ctx);
+        let view = View { state: self.applied.as_ref(), connected: self.control.is_connected() };
+        self.coordinator.wake(ctx, view);
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        let wakes = [
+            self.control.next_wake(),
+            self.shards.next_wake(),
+            self.serving.next_wake(),
+            self.coordinator.next_wake(),
+        ];
+        wakes.into_iter().flatten().min()
+    }
+
+    /// Carries news between the parts until there are none.
+    fn settle(&mut self, ctx: &mut Ctx<'_>) {
+        let rounds = (0..ROUNDS_MAX).take_while(|_| self.carry_news(ctx)).count() as u32;
+        assert!(rounds < ROUNDS_MAX, "what the parts of a node say to each other comes to an end");
+    }
+
+    fn carry_news(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        let losses = self.tell_losses(ctx);
+        let control = self.control.take_news();
+        let shards = self.shards.take_news();
+        let creates = self.coordinator.take_creates();
+        let local = ctx.links.take_local();
+        let idle = control.is_empty() && shards.is_empty() && creates.is_empty() && local.is_empty();
+        for news in control {
+            self.control_news(ctx, news);
+        }
+        for news in shards {
+            self.shard_news(ctx, news);
+        }
+        for (token, call) in creates {
+            self.control.create_index(ctx, token, call.index, call.shards, call.replicas);
+        }
+        for message in local {
+            self.transported(ctx, ctx.me, message);
+        }
+        losses || !idle
+    }
+
+    fn control_news(&mut self, ctx: &mut Ctx<'_>, news: ControlNews) {
+        match news {
+            ControlNews::State(state) => self.apply(ctx, state),
+            ControlNews::Answer { token, result } => self.coordinator.created(ctx, token, result),
+            // Writes are refused from now on, since the control part is not connected; copies stay as they
+            // are until a state says otherwise.
+            ControlNews::SessionLost => {}
+        }
+    }
+
+    fn shard_news(&mut self, ctx: &mut Ctx<'_>, news: ShardNews) {
+        match news {
+            ShardNews::Report(report) => self.control.report(ctx, report),
+            ShardNews::Write { token, result } => self.serving.write_ended(ctx, token, result),
+        }
+    }
+
+    /// Copies first, so that they know whose loss matters no more; then what waited for a newer state.
+    fn apply(&mut self, ctx: &mut Ctx<'_>, state: Arc<ClusterState>) {
+        let former = self.applied.replace(state.clone());
+        assert!(
+            former.as_ref().is_none_or(|former| state.is_newer_than(former)),
+            "a cluster state is applied only forward"
+        );
+        ctx.out.note(EventKind::StateApplied { epoch: state.epoch, version: state.version });
+        self.shards.apply(ctx, &state);
+        for peer in former.iter().flat_map(|former| departed(former, &state)) {
+            if peer != ctx.me {
+                ctx.links.drop_peer(peer, ctx.out);
+            }
+        }
+        self.tell_losses(ctx);
+        let view = View { state: Some(&state), connected: self.control.is_connected() };
+        self.serving.state_applied(ctx, view, &mut self.shards);
+        self.coordinator.state_applied(ctx, view);
+    }
+
+    fn tell_losses(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        let losses = ctx.links.take_lost();
+        let any = !losses.is_empty();
+        for lost in losses {
+            self.tell_loss(ctx, lost);
+        }
+        any
+    }
+
+    fn tell_loss(&mut self, ctx: &mut Ctx<'_>, lost: Lost) {
+        self.control.peer_lost(ctx, lost.peer);
+        self.shards.peer_lost(ctx, lost.peer);
+        self.serving.peer_lost(lost.peer);
+        let view = View { state: self.applied.as_ref(), connected: self.control.is_connected() };
+        self.coordinator.peer_lost(ctx, view, lost);
+    }
+}
+
+/// Nodes that left between two states, or came back as another life: connections to their former life are
+/// dead, even if they do not show it (Elasticsearch's `NodeConnectionsService` disconnects from them).
+fn departed(former: &ClusterState, state: &ClusterState) -> Vec<HostId> {
+    let session = |host| state.nodes.get(host).map(|node| node.session);
+    let gone = former.nodes.iter().filter(|(host, node)| session(host) != Some(node.session));
+    gone.map(|(host, _)| *host).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{name::SessionId, search::fixture::state};
+
+    #[test]
+    fn nodes_that_left_or_returned_have_departed() {
+        let former = state(1, Vec::new());
+        let mut new = state(2, Vec::new());
+        new.nodes.remove(&HostId::search(1));
+        new.nodes.get_mut(&HostId::search(3)).unwrap().session = SessionId(7);
+        assert_eq!(departed(&former, &new), [HostId::search(1), HostId::search(3)]);
+        assert_eq!(departed(&former, &former), []);
     }
 }

@@ -1,10 +1,14 @@
-//! Cluster state — decides what every node knows of nodes, indices and copies, and how a state follows from
-//! another. It never decides where a copy should go (`allocation`), nor who may write it (`controller`).
+//! Cluster state — decides what every node knows of nodes, indices and copies. It never decides how a state
+//! follows from another (`transition`), where a copy should go (`allocation`), nor who may write it
+//! (`controller`).
 //!
 //! Primary terms and in-sync sets are Elasticsearch's (`IndexMetadata`), the routing table is
 //! `IndexShardRoutingTable`; all of it is one value here, since ZooKeeper keeps it in one znode.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +32,9 @@ pub struct ClusterState {
     pub indices: BTreeMap<IndexName, IndexMetadata>,
     /// The next number for an allocation id in this epoch.
     pub next_allocation: u32,
+    /// On which node's disk the data of each known copy lies, also of copies that are not assigned now.
+    #[serde(default)]
+    pub homes: BTreeMap<AllocationId, HostId>,
 }
 
 /// A node of the cluster.
@@ -84,6 +91,20 @@ impl ClusterState {
         (self.epoch, self.version) > (other.epoch, other.version)
     }
 
+    /// The state as it stands in its znode (postcard).
+    pub fn to_bytes(&self) -> Arc<[u8]> {
+        let bytes = postcard::to_stdvec(self);
+        bytes.unwrap_or_else(|error| unreachable!("a cluster state can be written down: {error}")).into()
+    }
+
+    /// The state in a znode's data: the empty one if none was written yet, none if it cannot be read.
+    pub fn from_bytes(data: Option<&[u8]>) -> Option<Self> {
+        match data {
+            None | Some([]) => Some(Self::default()),
+            Some(bytes) => postcard::from_bytes(bytes).ok(),
+        }
+    }
+
     /// The table of a shard.
     pub fn shard(&self, id: &ShardId) -> Option<&ShardTable> {
         self.indices.get(&id.index)?.shards.get(id.number as usize)
@@ -128,6 +149,16 @@ impl ShardTable {
         self.copies.iter().find(|copy| copy.allocation == Some(id))
     }
 
+    /// Whether a copy's data may still be wanted: it is in the table, or in the in-sync set.
+    pub fn knows(&self, id: AllocationId) -> bool {
+        self.in_sync.contains(&id) || self.copy(id).is_some()
+    }
+
+    /// The copy on this node. Never more than one: the same-shard rule holds for relocation targets, too.
+    pub fn on(&self, node: HostId) -> Option<&ShardCopy> {
+        self.copies.iter().find(|copy| copy.node == Some(node))
+    }
+
     /// Copies that serve.
     pub fn active(&self) -> impl Iterator<Item = &ShardCopy> {
         self.copies.iter().filter(|copy| copy.is_active())
@@ -138,5 +169,32 @@ impl ShardCopy {
     /// Whether it serves: started, or the source of a relocation.
     pub fn is_active(&self) -> bool {
         matches!(self.state, CopyState::Started | CopyState::Relocating)
+    }
+
+    /// Whether it is the target of a relocation.
+    pub fn is_target(&self) -> bool {
+        self.state == CopyState::Initializing && self.relocating.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_survives_its_znode() {
+        let mut state = ClusterState { version: 3, ..ClusterState::default() };
+        state.enter_epoch(Epoch(2), HostId::search(1));
+        let entry = NodeEntry { session: SessionId(7), zone: "a".to_owned() };
+        state.set_members(&[(HostId::search(1), entry)].into());
+        state.create_index(&"articles".into(), 2, 1).unwrap();
+        state.assign(&"articles/0".parse().unwrap(), 0, HostId::search(1), None);
+        assert_eq!(ClusterState::from_bytes(Some(&state.to_bytes())), Some(state));
+    }
+
+    #[test]
+    fn garbage_is_no_state_and_nothing_is_the_first_one() {
+        assert_eq!(ClusterState::from_bytes(Some(&[0xff; 9])), None);
+        assert_eq!(ClusterState::from_bytes(None), Some(ClusterState::default()));
     }
 }

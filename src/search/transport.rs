@@ -4,11 +4,15 @@
 //! the peer's own outgoing connection. Messages to one peer arrive in order as long as the connection
 //! stands; when it breaks, what was in flight is lost and the parts of the node are told that the peer is
 //! lost, so that they fail or retry what waited for it.
+//!
+//! The two connections between two nodes are one link: when one of them is reset, or the peer is given up,
+//! both go, since requests travel on one and their answers on the other. A peer that connects anew (after a
+//! restart, or having given us up) replaces its earlier connection, from which nothing is heard any more.
 
 use std::collections::BTreeMap;
 
 use crate::{
-    core::{Address, ConnId, FileName, Now, Output, Port},
+    core::{Address, CloseReason, ConnId, FileName, Instant, Now, Output, Port},
     name::HostId,
     search::wire::{Message, Transport},
 };
@@ -38,11 +42,39 @@ impl Ctx<'_> {
     }
 }
 
+/// What became of the messages on a lost connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// The connection was never established: none of them was sent.
+    Unsent,
+    /// Some may have arrived, and answers may have been lost.
+    Unknown,
+}
+
+/// An outgoing connection that ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lost {
+    /// Whom it led to.
+    pub peer: HostId,
+    /// Which one it was.
+    pub conn: ConnId,
+    /// What became of what was sent on it.
+    pub fate: Fate,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Outgoing {
+    conn: ConnId,
+    established: bool,
+}
+
 /// The connections of one node to its peers.
 #[derive(Debug, Default)]
 pub struct Links {
-    outgoing: BTreeMap<HostId, ConnId>,
-    incoming: BTreeMap<ConnId, HostId>,
+    outgoing: BTreeMap<HostId, Outgoing>,
+    incoming: BTreeMap<HostId, ConnId>,
+    heard: BTreeMap<HostId, Instant>,
+    lost: Vec<Lost>,
     local: Vec<Transport>,
 }
 
@@ -59,11 +91,13 @@ impl Links {
             self.local.push(message);
             return;
         }
-        let conn =
-            *self.outgoing.entry(to).or_insert_with(|| out.dial(Address { host: to, port: Port::Transport }));
+        let link = self.outgoing.entry(to).or_insert_with(|| Outgoing {
+            conn: out.dial(Address { host: to, port: Port::Transport }),
+            established: false,
+        });
         match after {
-            None => out.send(conn, message),
-            Some(file) => out.send_after_sync(file, conn, message),
+            None => out.send(link.conn, message),
+            Some(file) => out.send_after_sync(file, link.conn, message),
         }
     }
 
@@ -72,30 +106,192 @@ impl Links {
         std::mem::take(&mut self.local)
     }
 
-    /// A peer connected to the transport port.
-    pub fn accepted(&mut self, conn: ConnId, from: HostId) {
-        self.incoming.insert(conn, from);
+    /// Outgoing connections that ended since the last call; their peers are lost.
+    pub fn take_lost(&mut self) -> Vec<Lost> {
+        std::mem::take(&mut self.lost)
     }
 
-    /// Who speaks on this incoming connection.
-    pub fn peer(&self, conn: ConnId) -> Option<HostId> {
-        self.incoming.get(&conn).copied()
+    /// The outgoing connection to a peer, if there is one.
+    pub fn to(&self, peer: HostId) -> Option<ConnId> {
+        self.outgoing.get(&peer).map(|link| link.conn)
     }
 
-    /// A connection ended. If it was the outgoing one to a peer: that peer, which is lost.
-    pub fn closed(&mut self, conn: ConnId) -> Option<HostId> {
-        if self.incoming.remove(&conn).is_some() {
-            return None;
+    /// When the peer last said anything.
+    pub fn heard(&self, peer: HostId) -> Option<Instant> {
+        self.heard.get(&peer).copied()
+    }
+
+    /// A dialled connection is established.
+    pub fn connected(&mut self, conn: ConnId) {
+        for link in self.outgoing.values_mut().filter(|link| link.conn == conn) {
+            link.established = true;
         }
-        let peer = self.outgoing.iter().find(|(_, c)| **c == conn).map(|(peer, _)| *peer)?;
-        self.outgoing.remove(&peer);
+    }
+
+    /// A peer connected to the transport port. If its earlier connection still stands, the peer does not
+    /// remember it (its machine lost power, say), nor what came on ours: that link is over.
+    pub fn accepted(&mut self, conn: ConnId, from: HostId, out: &mut Output<Message>) {
+        if self.incoming.contains_key(&from) {
+            self.drop_peer(from, out);
+        }
+        self.incoming.insert(from, conn);
+    }
+
+    /// Something was received on this connection: from whom; from nobody, if the connection was given up.
+    pub fn received(&mut self, conn: ConnId, now: Now) -> Option<HostId> {
+        let peer = self.incoming_peer(conn)?;
+        self.heard.insert(peer, now.mono);
         Some(peer)
     }
 
-    /// Gives up a peer that is silent: its outgoing connection is closed; the next send dials anew.
+    /// A connection ended, or could not be made.
+    pub fn closed(&mut self, conn: ConnId, reason: CloseReason, out: &mut Output<Message>) {
+        if let Some(peer) = self.outgoing_peer(conn) {
+            let lost = self.lose(peer);
+            self.lost.extend(lost);
+            if reason == CloseReason::Reset {
+                self.hang_up(peer, out);
+            }
+        } else if let Some(peer) = self.incoming_peer(conn) {
+            self.incoming.remove(&peer);
+            if reason == CloseReason::Reset {
+                self.drop_peer(peer, out);
+            }
+        }
+    }
+
+    /// Gives up a peer that is silent or gone: both connections are closed, the next send dials anew, and
+    /// every part of the node is told (through [`Links::take_lost`]).
     pub fn drop_peer(&mut self, peer: HostId, out: &mut Output<Message>) {
-        if let Some(conn) = self.outgoing.remove(&peer) {
+        if let Some(lost) = self.lose(peer) {
+            out.close(lost.conn);
+            // A dial that succeeds in this very moment may still deliver what was sent before the close.
+            self.lost.push(Lost { fate: Fate::Unknown, ..lost });
+        }
+        self.hang_up(peer, out);
+    }
+
+    fn lose(&mut self, peer: HostId) -> Option<Lost> {
+        let link = self.outgoing.remove(&peer)?;
+        let fate = if link.established { Fate::Unknown } else { Fate::Unsent };
+        Some(Lost { peer, conn: link.conn, fate })
+    }
+
+    fn hang_up(&mut self, peer: HostId, out: &mut Output<Message>) {
+        if let Some(conn) = self.incoming.remove(&peer) {
             out.close(conn);
         }
+    }
+
+    fn outgoing_peer(&self, conn: ConnId) -> Option<HostId> {
+        self.outgoing.iter().find(|(_, link)| link.conn == conn).map(|(peer, _)| *peer)
+    }
+
+    fn incoming_peer(&self, conn: ConnId) -> Option<HostId> {
+        self.incoming.iter().find(|(_, incoming)| **incoming == conn).map(|(peer, _)| *peer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{core::Effect, search::coordination::CoordinationMessage};
+
+    const ME: HostId = HostId::search(1);
+    const PEER: HostId = HostId::search(2);
+    const NOW: Now = Now { mono: Instant(5), wall_ms: 0 };
+    /// Numbers of dialled connections are even here, those of accepted ones odd.
+    const FROM_PEER: ConnId = ConnId(1);
+
+    fn ping() -> Transport {
+        Transport::Coordination(CoordinationMessage::Ping)
+    }
+
+    fn send(links: &mut Links, to: HostId) -> Vec<Effect<Message>> {
+        let mut out = Output::new(10);
+        links.send(ME, to, None, ping(), &mut out);
+        out.drain().collect()
+    }
+
+    fn established() -> (Links, ConnId) {
+        let mut links = Links::default();
+        send(&mut links, PEER);
+        let conn = links.to(PEER).unwrap();
+        links.connected(conn);
+        links.accepted(FROM_PEER, PEER, &mut Output::default());
+        (links, conn)
+    }
+
+    fn closed(links: &mut Links, conn: ConnId, reason: CloseReason) -> Vec<Effect<Message>> {
+        let mut out = Output::default();
+        links.closed(conn, reason, &mut out);
+        out.drain().collect()
+    }
+
+    #[test]
+    fn peer_is_dialled_once() {
+        let mut links = Links::default();
+        let conn = ConnId(10);
+        let to = Address { host: PEER, port: Port::Transport };
+        let sent = Effect::Send { conn, message: ping().into() };
+        assert_eq!(send(&mut links, PEER), [Effect::Dial { conn, to }, sent.clone()]);
+        assert_eq!(send(&mut links, PEER), [sent]);
+    }
+
+    #[test]
+    fn message_to_itself_stays_on_the_node() {
+        let mut links = Links::default();
+        assert_eq!(send(&mut links, ME), []);
+        assert_eq!(links.take_local(), [ping()]);
+    }
+
+    #[test]
+    fn refused_dial_has_sent_nothing() {
+        let mut links = Links::default();
+        send(&mut links, PEER);
+        closed(&mut links, ConnId(10), CloseReason::Refused);
+        assert_eq!(links.take_lost(), [Lost { peer: PEER, conn: ConnId(10), fate: Fate::Unsent }]);
+        assert_eq!(links.to(PEER), None, "the next send dials anew");
+    }
+
+    #[test]
+    fn reset_of_either_connection_loses_both() {
+        let (mut links, conn) = established();
+        assert_eq!(closed(&mut links, conn, CloseReason::Reset), [Effect::Close { conn: FROM_PEER }]);
+        assert_eq!(links.take_lost(), [Lost { peer: PEER, conn, fate: Fate::Unknown }]);
+        assert_eq!(links.received(FROM_PEER, NOW), None, "a lost peer is not heard");
+
+        let (mut links, conn) = established();
+        assert_eq!(closed(&mut links, FROM_PEER, CloseReason::Reset), [Effect::Close { conn }]);
+        assert_eq!(links.take_lost(), [Lost { peer: PEER, conn, fate: Fate::Unknown }]);
+    }
+
+    #[test]
+    fn peer_that_closes_in_order_has_said_all() {
+        let (mut links, conn) = established();
+        assert_eq!(closed(&mut links, FROM_PEER, CloseReason::Closed), []);
+        assert_eq!((links.take_lost(), links.to(PEER)), (Vec::new(), Some(conn)));
+    }
+
+    #[test]
+    fn new_life_of_a_peer_replaces_the_earlier_one() {
+        let (mut links, conn) = established();
+        let mut out = Output::default();
+        links.accepted(ConnId(3), PEER, &mut out);
+        assert_eq!(out.effects(), [Effect::Close { conn }, Effect::Close { conn: FROM_PEER }]);
+        assert_eq!(links.take_lost(), [Lost { peer: PEER, conn, fate: Fate::Unknown }]);
+        assert_eq!(links.received(FROM_PEER, NOW), None, "the earlier life is not heard");
+        assert_eq!(links.received(ConnId(3), NOW), Some(PEER));
+    }
+
+    #[test]
+    fn silent_peer_is_dialled_anew() {
+        let (mut links, conn) = established();
+        links.received(FROM_PEER, NOW);
+        assert_eq!(links.heard(PEER), Some(NOW.mono));
+        let mut out = Output::default();
+        links.drop_peer(PEER, &mut out);
+        assert_eq!(links.take_lost(), [Lost { peer: PEER, conn, fate: Fate::Unknown }]);
+        assert!(matches!(send(&mut links, PEER).as_slice(), [Effect::Dial { .. }, Effect::Send { .. }]));
     }
 }

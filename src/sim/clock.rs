@@ -44,7 +44,8 @@ impl Clock {
         let at = elapsed * 1_000_000 / (1_000_000 + self.drift_ppm) as u128;
         let at = u64::try_from(at).unwrap_or(u64::MAX);
         // Rounding can put the estimate off by one either way.
-        let late_enough = (at.saturating_sub(1)..).take(4).find(|at| self.origin + self.local(*at) >= instant.0);
+        let late_enough =
+            (at.saturating_sub(1)..).take(4).find(|at| self.origin + self.local(*at) >= instant.0);
         SimTime(late_enough.unwrap_or(at))
     }
 

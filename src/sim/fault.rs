@@ -26,7 +26,7 @@ pub enum Chore {
 pub struct Faults {
     /// What each did, to be undone.
     under_way: BTreeMap<u32, Vec<Switch>>,
-    /// When the last one struck or was undone.
+    /// When the last one struck or was undone, or a host started.
     last: SimTime,
     /// When the last one that is under way will be undone.
     open: SimTime,
@@ -41,9 +41,14 @@ enum Switch {
 }
 
 impl Faults {
-    /// When the last fault struck or was undone, and when the last open one will be.
+    /// When the last fault struck or was undone or a host started, and when the last open one will be.
     pub fn last_change(&self) -> (SimTime, SimTime) {
         (self.last, self.open)
+    }
+
+    /// Something changed that the cluster has to settle after: a fault, its end, a host that starts.
+    pub fn last_change_is(&mut self, at: SimTime) {
+        self.last = self.last.max(at);
     }
 
     /// Whether a fault keeps this host's process from running: no supervisor may start it.
@@ -64,7 +69,7 @@ impl World {
             self.record(None, EventKind::FaultMissed { step, what });
             return;
         }
-        self.faults().last = now;
+        self.faults().last_change_is(now);
         if let Some(lasts) = fault.lasts {
             let end = SimTime::from(now.since_start() + lasts);
             let mut faults = self.faults();
@@ -155,7 +160,7 @@ impl World {
     /// A fault is undone.
     pub fn undo(&self, step: u32) {
         let switches = self.faults().under_way.remove(&step).unwrap_or_default();
-        self.faults().last = self.now();
+        self.faults().last_change_is(self.now());
         for switch in switches {
             match switch {
                 Switch::Stopped(host) => self.start(host),

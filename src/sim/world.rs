@@ -195,6 +195,7 @@ impl World {
             return;
         }
         *lock(&self.incarnations).entry(host).or_insert(0) += 1;
+        self.faults().last_change_is(self.now());
         self.net().process_started(host);
         self.record(Some(host), EventKind::HostStarted { incarnation: self.incarnation(host) });
         Handle::current().restart(self.machine(host));

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Flaws, node_count};
+use super::{Flaws, NODES, SERVERS, node_count};
 use crate::{
     name::{HostId, HostKind},
     scenario::format::{Scenario, Spread},
@@ -51,7 +51,7 @@ fn ensemble(scenario: &Scenario, flaws: &mut Flaws) {
 
 fn timeouts(scenario: &Scenario, flaws: &mut Flaws) {
     let cluster = &scenario.cluster;
-    if cluster.tick < Duration::from_millis(1) || cluster.tick.subsec_nanos() % 1_000_000 != 0 {
+    if cluster.tick < Duration::from_millis(1) || !cluster.tick.subsec_nanos().is_multiple_of(1_000_000) {
         let help = "ZooKeeper counts in milliseconds: such as `tick = \"500ms\"`";
         flaws.add("cluster.tick", "the tick is not a whole number of milliseconds", help);
     }
@@ -86,7 +86,12 @@ fn nodes(scenario: &Scenario, flaws: &mut Flaws) {
         }
         if node.joins_at >= scenario.duration {
             let message = "the node joins when the run is over";
-            flaws.add_if_read("duration", format!("nodes.{at}.joins_at"), message, "earlier than `duration`");
+            flaws.add_if_read(
+                &["duration"],
+                format!("nodes.{at}.joins_at"),
+                message,
+                "earlier than `duration`",
+            );
         }
     }
 }
@@ -127,9 +132,9 @@ fn delay(path: &str, spread: Spread, flaws: &mut Flaws) {
 /// Whether the host is one of the run's.
 pub(super) fn known_host(scenario: &Scenario, path: String, host: HostId, flaws: &mut Flaws) {
     let (count, noun, hinge) = match host.kind {
-        HostKind::ZooKeeper => (usize::from(scenario.cluster.zookeeper), "ZooKeeper server", "cluster"),
-        HostKind::Search => (node_count(scenario), "search node", "cluster"),
-        HostKind::Client => (scenario.workloads.len(), "client", "workloads"),
+        HostKind::ZooKeeper => (usize::from(scenario.cluster.zookeeper), "ZooKeeper server", SERVERS),
+        HostKind::Search => (node_count(scenario), "search node", NODES),
+        HostKind::Client => (scenario.workloads.len(), "client", &["workloads"] as &[&str]),
     };
     if usize::from(host.number) <= count {
         return;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Flaws, cluster::known_host, zones};
+use super::{Flaws, INDICES, SERVERS, ZONES, cluster::known_host, zones};
 use crate::{
     event::EventKind,
     name::ShardId,
@@ -55,7 +55,7 @@ impl Place<'_> {
         if time >= end {
             let message = format!("the fault strikes at {}, when the run is over", duration::show(time));
             let help = format!("earlier than the end at {}", duration::show(end));
-            flaws.add_if_read("duration", self.path(key), message, help);
+            flaws.add_if_read(&["duration"], self.path(key), message, help);
         }
     }
 
@@ -138,7 +138,7 @@ impl Place<'_> {
             Selector::ZkMinority if self.scenario.cluster.zookeeper < 3 => {
                 let message =
                     format!("no minority of {} ZooKeeper server(s)", self.scenario.cluster.zookeeper);
-                flaws.add_if_read("cluster", path, message, "it takes three servers or more");
+                flaws.add_if_read(SERVERS, path, message, "it takes three servers or more");
             }
             _ => {}
         }
@@ -148,15 +148,16 @@ impl Place<'_> {
         let indices = &self.scenario.indices;
         let Some(index) = indices.iter().find(|index| *index.name == *shard.index.0) else {
             let help = suggestion(&shard.index.0, indices.iter().map(|index| index.name.as_str()));
-            return flaws.add_if_read("indices", path, format!("there is no index `{}`", shard.index), help);
+            return flaws.add_if_read(INDICES, path, format!("there is no index `{}`", shard.index), help);
         };
         if shard.number >= index.shards {
             let help = format!("its shards are 0 to {}", index.shards.saturating_sub(1));
-            return flaws.add_if_read("indices", path, format!("there is no shard `{shard}`"), help);
+            let hinges_on = &["indices.*.shards"];
+            return flaws.add_if_read(hinges_on, path, format!("there is no shard `{shard}`"), help);
         }
         if index.replicas < replicas_min {
             let message = format!("index `{}` has no replicas", index.name);
-            flaws.add_if_read("indices", path, message, "give it `replicas = 1`");
+            flaws.add_if_read(&["indices.*.replicas"], path, message, "give it `replicas = 1`");
         }
     }
 
@@ -164,7 +165,7 @@ impl Place<'_> {
         let zones = zones(self.scenario);
         if !zones.contains(zone) {
             let help = suggestion(zone, zones.iter().map(String::as_str));
-            flaws.add_if_read("cluster", path, format!("no search node is in zone `{zone}`"), help);
+            flaws.add_if_read(ZONES, path, format!("no search node is in zone `{zone}`"), help);
         }
     }
 }

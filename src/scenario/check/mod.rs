@@ -9,15 +9,28 @@ mod work;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use crate::scenario::{format::Scenario, make_plan, nearest::suggestion};
+use crate::{
+    check::{goal, law},
+    scenario::{format::Scenario, make_plan, nearest::suggestion},
+};
 
-/// The words that only the rooms above scenarios know.
+/// The names that a scenario may expect something by.
 #[derive(Debug, Clone, Default)]
 pub struct Vocabulary {
     /// Names of laws.
     pub laws: Vec<&'static str>,
     /// Names of goals.
     pub goals: Vec<&'static str>,
+}
+
+impl Vocabulary {
+    /// The words of this version.
+    pub fn current() -> Self {
+        Self {
+            laws: law::LAWS.iter().map(|law| law.name).collect(),
+            goals: goal::GOALS.iter().map(|goal| goal.name).collect(),
+        }
+    }
 }
 
 /// Something in a scenario that makes no sense.
@@ -29,9 +42,9 @@ pub struct Flaw {
     pub message: String,
     /// What was probably meant, or what is allowed.
     pub help: String,
-    /// Another part of the file that this judgement relies on: if that could not be read, this flaw may
-    /// not be one.
-    pub hinges_on: &'static str,
+    /// Other parts of the file that this judgement relies on, as paths in which `*` is any number: if one
+    /// could not be read, this flaw may not be one.
+    pub hinges_on: &'static [&'static str],
 }
 
 /// Everything that makes no sense in `scenario`, in the order of the file's usual layout.
@@ -50,13 +63,13 @@ struct Flaws(Vec<Flaw>);
 
 impl Flaws {
     fn add(&mut self, path: impl Into<String>, message: impl Into<String>, help: impl Into<String>) {
-        self.add_if_read("", path, message, help);
+        self.add_if_read(&[], path, message, help);
     }
 
     /// A flaw that is one only if `hinges_on` could be read.
     fn add_if_read(
         &mut self,
-        hinges_on: &'static str,
+        hinges_on: &'static [&'static str],
         path: impl Into<String>,
         message: impl Into<String>,
         help: impl Into<String>,
@@ -98,6 +111,18 @@ fn expectations(scenario: &Scenario, vocabulary: &Vocabulary, flaws: &mut Flaws)
         }
     }
 }
+
+/// What the number of servers relies on.
+const SERVERS: &[&str] = &["cluster.zookeeper"];
+
+/// What the number of search nodes relies on.
+const NODES: &[&str] = &["cluster.search", "nodes"];
+
+/// What the zones of search nodes rely on.
+const ZONES: &[&str] = &["cluster.search", "cluster.zones", "nodes"];
+
+/// What the names of indices rely on.
+const INDICES: &[&str] = &["indices.*.name"];
 
 /// How many search nodes there will be.
 fn node_count(scenario: &Scenario) -> usize {

@@ -1,6 +1,6 @@
 //! Sense of the work — decides whether indices and workloads fit the cluster. It never counts load.
 
-use super::{Flaws, node_count};
+use super::{Flaws, INDICES, NODES, node_count};
 use crate::scenario::{
     format::{Scenario, Workload},
     nearest::suggestion,
@@ -37,7 +37,7 @@ fn index(scenario: &Scenario, at: usize, flaws: &mut Flaws) {
     if nodes > 0 && index.replicas as usize >= nodes {
         let message = format!("{} replicas and a primary do not fit on {nodes} nodes", index.replicas);
         let help = format!("no two copies of a shard share a node: at most {}", nodes - 1);
-        flaws.add_if_read("cluster", path("replicas"), message, help);
+        flaws.add_if_read(NODES, path("replicas"), message, help);
     }
 }
 
@@ -58,12 +58,7 @@ fn target(scenario: &Scenario, at: usize, workload: &Workload, flaws: &mut Flaws
         "" => "the workload names no index".into(),
         name => format!("there is no index `{name}`"),
     };
-    flaws.add_if_read(
-        "indices",
-        format!("workloads.{at}.index"),
-        message,
-        suggestion(&workload.index, names),
-    );
+    flaws.add_if_read(INDICES, format!("workloads.{at}.index"), message, suggestion(&workload.index, names));
 }
 
 fn load(scenario: &Scenario, at: usize, workload: &Workload, flaws: &mut Flaws) {
@@ -92,7 +87,7 @@ fn load(scenario: &Scenario, at: usize, workload: &Workload, flaws: &mut Flaws) 
     }
     if workload.starts_at >= scenario.duration {
         let message = "the workload begins when the run is over";
-        flaws.add_if_read("duration", path("starts_at"), message, "earlier than `duration`");
+        flaws.add_if_read(&["duration"], path("starts_at"), message, "earlier than `duration`");
     }
 }
 

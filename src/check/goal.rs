@@ -1,0 +1,281 @@
+//! Goals — decides which rare things a run has reached, so that a sweep can show that it was not idle. It
+//! never judges: a goal that one run misses is no fault of that run.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    event::{CopyState, DocOp, Event, EventKind, Outcome, Placement, SyncMode},
+    name::{AllocationId, HostId, HostKind, SessionId, ShardId, Term},
+};
+
+/// Something that should happen in some run of a sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Goal {
+    /// How scenario files, reports and the command line call it.
+    pub name: &'static str,
+    /// What happens, in one sentence.
+    pub sentence: &'static str,
+}
+
+macro_rules! goals {
+    ($($id:ident $name:literal $sentence:literal)*) => {
+        /// Every goal, in the order of reports.
+        pub static GOALS: &[Goal] = &[$($id),*];
+
+        $(const $id: Goal = Goal { name: $name, sentence: $sentence };)*
+    };
+}
+
+goals! {
+    ZK_LEADER_CHANGED "zk-leader-changed" "A second ZooKeeper leader is established."
+    SESSION_EXPIRED "session-expired" "The ZooKeeper leader expires a session."
+    SESSION_MOVED "session-moved" "A client goes on with its session on another server."
+    LOG_TRUNCATED "log-truncated" "A ZooKeeper server cuts uncommitted transactions off its log."
+    SNAPSHOT_SYNC "snapshot-sync" "A ZooKeeper server is brought level by a snapshot."
+    TORN_WRITE_SEEN "torn-write-seen" "A crash leaves a write on disk in part."
+    UNSYNCED_WRITE_LOST "unsynced-write-lost" "A crash loses bytes that were not synced."
+    CONTROLLER_CHANGED "controller-changed" "Another node becomes controller."
+    PRIMARY_PROMOTED "primary-promoted" "Another copy becomes primary, in a higher term."
+    RESYNC_RAN "resync-ran" "A new primary brings the other copies level."
+    RECOVERY_BY_OPERATIONS "recovery-by-operations" "A copy recovers by the operations it lacks."
+    RECOVERY_BY_FILES "recovery-by-files" "A copy recovers by files."
+    SHARD_RELOCATED "shard-relocated" "A copy moves to another node."
+    WRITE_UNKNOWN "write-unknown" "A client never learns what became of its write."
+    PARTIAL_SEARCH "partial-search" "A search is answered by some of its shards only."
+    NODE_REJOINED "node-rejoined" "A search node that was lost registers again."
+    PRIMARY_HANDED_OFF "primary-handed-off" "A primary hands over to the target of its relocation."
+}
+
+/// The goal of this name.
+pub fn named(name: &str) -> Option<&'static Goal> {
+    GOALS.iter().find(|goal| goal.name == name)
+}
+
+/// The names of the goals that this record reaches, in the order of [`GOALS`].
+pub fn goals_met(events: &[Event]) -> Vec<&'static str> {
+    let mut watch = Watch::default();
+    events.iter().for_each(|event| watch.observe(event));
+    GOALS.iter().map(|goal| goal.name).filter(|name| watch.met.contains(name)).collect()
+}
+
+/// What has been met, and what must be remembered to tell.
+#[derive(Default)]
+struct Watch {
+    met: BTreeSet<&'static str>,
+    leader: bool,
+    controller: Option<HostId>,
+    servers: BTreeMap<SessionId, HostId>,
+    primaries: BTreeMap<ShardId, (Term, AllocationId)>,
+    recoveries: BTreeMap<AllocationId, Goal>,
+    moves: BTreeMap<AllocationId, Vec<AllocationId>>,
+    registered: BTreeMap<HostId, SessionId>,
+    writes: BTreeSet<u64>,
+}
+
+impl Watch {
+    fn meet(&mut self, goal: Goal, condition: bool) {
+        if condition {
+            self.met.insert(goal.name);
+        }
+    }
+
+    fn observe(&mut self, event: &Event) {
+        match &event.kind {
+            EventKind::Delivered { .. } | EventKind::FileSynced { .. } => {}
+            EventKind::DiskDamaged { lost, torn, .. } => {
+                self.meet(TORN_WRITE_SEEN, *torn);
+                self.meet(UNSYNCED_WRITE_LOST, *lost > 0);
+            }
+            kind => {
+                self.ensemble(kind);
+                self.cluster(kind, event.host);
+                self.copies(kind);
+                self.clients(kind);
+            }
+        }
+    }
+
+    fn ensemble(&mut self, kind: &EventKind) {
+        match kind {
+            EventKind::LeaderEstablished { .. } => {
+                self.meet(ZK_LEADER_CHANGED, self.leader);
+                self.leader = true;
+            }
+            EventKind::SessionExpired { .. } => self.meet(SESSION_EXPIRED, true),
+            EventKind::LogTruncated { .. } => self.meet(LOG_TRUNCATED, true),
+            EventKind::SnapshotInstalled { .. } => self.meet(SNAPSHOT_SYNC, true),
+            EventKind::FollowerSynced { mode, .. } => self.meet(SNAPSHOT_SYNC, *mode == SyncMode::Snap),
+            EventKind::ClientConnected { session, server, resumed } => {
+                let old = self.servers.insert(*session, *server);
+                self.meet(SESSION_MOVED, *resumed && old.is_some_and(|old| old != *server));
+            }
+            _ => {}
+        }
+    }
+
+    fn cluster(&mut self, kind: &EventKind, host: Option<HostId>) {
+        match (kind, host) {
+            (EventKind::ControllerElected { .. }, Some(host)) => {
+                let old = self.controller.replace(host);
+                self.meet(CONTROLLER_CHANGED, old.is_some_and(|old| old != host));
+            }
+            (EventKind::NodeRegistered { session }, Some(host)) if host.kind == HostKind::Search => {
+                let old = self.registered.insert(host, *session);
+                self.meet(NODE_REJOINED, old.is_some_and(|old| old != *session));
+            }
+            (EventKind::StatePublished { routing, .. }, _) => self.relocations(routing),
+            _ => {}
+        }
+    }
+
+    /// A move is done when its source is gone and one of the copies that were built meanwhile has started.
+    fn relocations(&mut self, routing: &[Placement]) {
+        let find = |id: AllocationId| routing.iter().find(|copy| copy.allocation == Some(id));
+        let arrived = |targets: &[AllocationId]| {
+            targets.iter().any(|id| find(*id).is_some_and(|copy| copy.state == CopyState::Started))
+        };
+        let gone = self.moves.iter().filter(|(source, _)| find(**source).is_none());
+        let is_done = gone.map(|(_, targets)| targets).any(|targets| arrived(targets));
+        self.meet(SHARD_RELOCATED, is_done);
+        self.moves.retain(|source, _| find(*source).is_some());
+        for source in routing.iter().filter(|copy| copy.state == CopyState::Relocating) {
+            let built = routing
+                .iter()
+                .filter(|copy| copy.shard == source.shard && copy.state == CopyState::Initializing);
+            let targets = built.filter_map(|copy| copy.allocation).collect();
+            self.moves.extend(source.allocation.map(|id| (id, targets)));
+        }
+    }
+
+    fn copies(&mut self, kind: &EventKind) {
+        match kind {
+            EventKind::PrimaryActivated { shard, allocation, term } => {
+                let old = self.primaries.insert(shard.clone(), (*term, *allocation));
+                let is_promotion = old.is_some_and(|(before, copy)| *term > before && copy != *allocation);
+                self.meet(PRIMARY_PROMOTED, is_promotion);
+            }
+            EventKind::PrimaryDeactivated { why, .. } => self.meet(PRIMARY_HANDED_OFF, why == "handed-off"),
+            EventKind::ResyncCompleted { .. } => self.meet(RESYNC_RAN, true),
+            EventKind::RecoveryStarted { allocation, from, .. } => {
+                let goal = match from.as_ref() {
+                    "operations" => RECOVERY_BY_OPERATIONS,
+                    "files" => RECOVERY_BY_FILES,
+                    _ => return,
+                };
+                self.recoveries.insert(*allocation, goal);
+            }
+            EventKind::RecoveryCompleted { allocation, .. } => {
+                if let Some(goal) = self.recoveries.remove(allocation) {
+                    self.meet(goal, true);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn clients(&mut self, kind: &EventKind) {
+        match kind {
+            EventKind::DocInvoked { request, op: DocOp::Index | DocOp::Delete, .. } => {
+                self.writes.insert(*request);
+            }
+            EventKind::DocCompleted { request, outcome, .. } => {
+                let is_write = self.writes.remove(request);
+                self.meet(WRITE_UNKNOWN, is_write && *outcome == Outcome::Unknown);
+            }
+            EventKind::SearchCompleted { outcome: Outcome::Ok, shards_successful, shards_total, .. } => {
+                self.meet(PARTIAL_SEARCH, shards_successful < shards_total);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::record::{Record, client, search, shard, zk};
+    use crate::event::EventKind as E;
+
+    #[test]
+    fn healthy_record_meets_what_its_faults_bring_about() {
+        let met = goals_met(&Record::healthy().events);
+        let expected = [
+            "zk-leader-changed",
+            "session-expired",
+            "session-moved",
+            "log-truncated",
+            "unsynced-write-lost",
+            "controller-changed",
+            "primary-promoted",
+            "resync-ran",
+            "recovery-by-files",
+            "node-rejoined",
+        ];
+        assert_eq!(met, expected);
+    }
+
+    fn met_by(events: &[(HostId, E)]) -> Vec<&'static str> {
+        let mut record = Record::default();
+        events.iter().for_each(|(host, kind)| _ = record.on(*host, kind.clone()));
+        goals_met(&record.events)
+    }
+
+    #[test]
+    fn damage_and_snapshots_are_told_apart() {
+        let torn = E::DiskDamaged { file: "log.1".into(), kept: 5, lost: 0, torn: true };
+        assert_eq!(met_by(&[(zk(1), torn)]), ["torn-write-seen"]);
+        let zxid = crate::check::record::txn(1, 1).zxid;
+        let installed = E::SnapshotInstalled { zxid, sessions: vec![], ephemerals: vec![] };
+        assert_eq!(met_by(&[(zk(1), installed)]), ["snapshot-sync"]);
+    }
+
+    #[test]
+    fn recovery_counts_once_it_is_complete() {
+        let allocation = AllocationId(7);
+        let begun = E::RecoveryStarted { shard: shard(), allocation, from: "operations".into() };
+        let done = E::RecoveryCompleted { shard: shard(), allocation, operations: 3 };
+        assert!(met_by(&[(search(1), begun.clone())]).is_empty());
+        assert_eq!(met_by(&[(search(1), begun), (search(1), done)]), ["recovery-by-operations"]);
+    }
+
+    #[test]
+    fn move_counts_when_its_target_has_replaced_its_source() {
+        let published = |copies: &[(u64, CopyState)]| {
+            let mut record = Record::default();
+            record.publish(search(1), 1, copies);
+            record.events[0].kind.clone()
+        };
+        let moving = published(&[(1, CopyState::Relocating), (2, CopyState::Initializing)]);
+        let failed = published(&[(1, CopyState::Started)]);
+        let moved = published(&[(2, CopyState::Started)]);
+        assert!(met_by(&[(search(1), moving.clone()), (search(1), failed)]).is_empty());
+        assert_eq!(met_by(&[(search(1), moving), (search(1), moved)]), ["shard-relocated"]);
+    }
+
+    #[test]
+    fn hand_off_unknown_write_and_partial_search_count() {
+        let (allocation, term) = (AllocationId(1), Term(1));
+        let handed = E::PrimaryDeactivated { shard: shard(), allocation, term, why: "handed-off".into() };
+        assert_eq!(met_by(&[(search(1), handed)]), ["primary-handed-off"]);
+
+        let mut record = Record::default();
+        record.write(1, "a", Some(1)).complete(1, Outcome::Unknown, None).get(2, "a").complete(
+            2,
+            Outcome::Unknown,
+            None,
+        );
+        assert_eq!(goals_met(&record.events), ["write-unknown"]);
+
+        let (shards_successful, shards_total, total) = (1, 3, 0);
+        let outcome = Outcome::Ok;
+        let partial =
+            E::SearchCompleted { request: 1, outcome, shards_successful, shards_total, total, hits: vec![] };
+        assert_eq!(met_by(&[(client(), partial)]), ["partial-search"]);
+    }
+
+    #[test]
+    fn every_goal_is_found_by_its_name() {
+        assert!(GOALS.iter().all(|goal| named(goal.name) == Some(goal) && goal.sentence.ends_with('.')));
+        assert_eq!(named("zk-leader"), None);
+    }
+}

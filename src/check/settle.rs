@@ -1,0 +1,392 @@
+//! Settling — decides whether ensemble and cluster come to rest in time after the last disturbance, and
+//! stay so; if not, it says what they wait for. It never judges a run too short to tell.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    check::{
+        calm::Calm,
+        hosts::is_new_life,
+        law::{Law, Monitor},
+        verdict::{Judged, Point, broken, clock, listed, undecided},
+    },
+    event::{CopyState, Event, EventKind, Placement},
+    name::{Epoch, HostId, HostKind, ShardId},
+};
+
+pub(super) const ENSEMBLE_SETTLES: Law = Law {
+    name: "ensemble.settles",
+    sentence: "Within the derived bound after the last disturbance one ZooKeeper leader is established, every live server \
+               serves under it, and it stays so.",
+    source: "ZooKeeper: initLimit, syncLimit, FastLeaderElection; ZOOKEEPER-975, ZOOKEEPER-1732, ZOOKEEPER-4394",
+    monitor: || Box::<EnsembleSettles>::default(),
+};
+
+pub(super) const CLUSTER_SETTLES: Law = Law {
+    name: "cluster.settles",
+    sentence: "Within the derived bound after the last disturbance every copy of every index is started, the nodes of the \
+               cluster are the live ones, and it stays so.",
+    source: "Elasticsearch, cluster health green; its own tests' stabilisation bound (SEARCH.md §e)",
+    monitor: || Box::<ClusterSettles>::default(),
+};
+
+/// A state that must be reached by a deadline, and kept.
+#[derive(Default)]
+struct Deadline {
+    calm: Calm,
+    /// What is waited for; none while settled.
+    waits: Option<String>,
+    /// The first place after the deadline where something was waited for.
+    late: Option<(Point, String)>,
+    settled: Option<Point>,
+}
+
+impl Deadline {
+    /// Time passes up to this event.
+    fn pass(&mut self, event: &Event) {
+        let is_past = self
+            .calm
+            .due()
+            .is_some_and(|due| event.at > due || event.at == due && event.kind == EventKind::RunEnded);
+        if is_past && self.late.is_none() {
+            self.late = self.waits.clone().map(|waits| (event.into(), waits));
+        }
+        if self.calm.observe(event) {
+            self.late = None;
+        }
+    }
+
+    /// What is waited for after this event; none: settled.
+    fn wait(&mut self, event: &Event, waits: Option<String>) {
+        if waits.is_none() && self.waits.is_some() {
+            self.settled = Some(event.into());
+        }
+        self.waits = waits;
+    }
+
+    fn judge(&self, who: &str) -> Judged {
+        self.calm.is_long_enough()?;
+        let Some((at, waits)) = &self.late else { return Ok(()) };
+        if let Some(links) = self.calm.hosts.cut_links() {
+            return undecided(format!("{who} waits for {waits}, with links cut to the end: {links}"));
+        }
+        let then = match (&self.waits, self.settled) {
+            (None, Some(settled)) => format!("settled at {}", clock(settled.at)),
+            _ => "and it never settled".into(),
+        };
+        broken(*at, format!("{who} still waits for {waits} ({}; {then})", self.calm.due_text()))
+    }
+}
+
+/// The election bound says nothing if no quorum is alive: then the law is not judged.
+#[derive(Default)]
+struct EnsembleSettles {
+    deadline: Deadline,
+    servers: BTreeSet<HostId>,
+    roles: BTreeMap<HostId, (Epoch, HostId)>,
+}
+
+impl EnsembleSettles {
+    fn live(&self) -> BTreeSet<HostId> {
+        self.deadline.calm.hosts.live(HostKind::ZooKeeper)
+    }
+
+    fn waits(&self) -> Option<String> {
+        let live = self.live();
+        if live.is_empty() && self.servers.is_empty() {
+            return None;
+        }
+        let leads = |host: &HostId| {
+            self.roles.get(host).filter(|(_, leader)| leader == host).map(|(epoch, _)| *epoch)
+        };
+        let Some((leader, epoch)) =
+            live.iter().filter_map(|host| Some((*host, leads(host)?))).max_by_key(|(_, epoch)| *epoch)
+        else {
+            return Some("a leader to be established".into());
+        };
+        let idle: Vec<_> =
+            live.iter().filter(|host| self.roles.get(host) != Some(&(epoch, leader))).collect();
+        let names = listed(idle.iter().map(|host| host.to_string()), 7);
+        (!idle.is_empty()).then(|| format!("{names} to serve in epoch {epoch} under {leader}"))
+    }
+}
+
+impl Monitor for EnsembleSettles {
+    fn observe(&mut self, event: &Event) -> Judged {
+        self.deadline.pass(event);
+        match (&event.kind, event.host) {
+            (EventKind::RunStarted { servers, .. }, _) => self.servers = servers.iter().copied().collect(),
+            (EventKind::LeaderEstablished { epoch, .. }, Some(host)) => {
+                self.roles.insert(host, (*epoch, host));
+            }
+            (EventKind::FollowerSynced { leader, epoch, .. }, Some(host)) => {
+                self.roles.insert(host, (*epoch, *leader));
+            }
+            (EventKind::RoleLost { .. } | EventKind::ElectionStarted { .. }, Some(host)) => {
+                self.roles.remove(&host);
+            }
+            (EventKind::HostPaused | EventKind::HostResumed, Some(_)) => {}
+            (kind, Some(host)) if is_new_life(kind) => {
+                self.roles.remove(&host);
+            }
+            _ => return Ok(()),
+        }
+        let waits = self.waits();
+        self.deadline.wait(event, waits);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Judged {
+        self.deadline.calm.end()?;
+        let live = self.live();
+        if live.len() < self.servers.len() / 2 + 1 && !self.servers.is_empty() {
+            return undecided(format!(
+                "only {} of {} ZooKeeper servers live at the end",
+                live.len(),
+                self.servers.len()
+            ));
+        }
+        self.deadline.judge("the ensemble")
+    }
+}
+
+/// Green, with one allowance: replicas for which there are too few live nodes stay unassigned, since two
+/// copies of a shard never share a node.
+#[derive(Default)]
+struct ClusterSettles {
+    deadline: Deadline,
+    planned: Vec<HostId>,
+    copies: u32,
+    state: Option<State>,
+    leader: Option<HostId>,
+    controller: Option<HostId>,
+}
+
+/// The last published state, as far as settling goes.
+struct State {
+    version: u64,
+    nodes: BTreeSet<HostId>,
+    routing: Vec<Placement>,
+}
+
+impl ClusterSettles {
+    fn waits(&self) -> Option<String> {
+        let live = self.deadline.calm.hosts.live(HostKind::Search);
+        if self.planned.is_empty() && live.is_empty() {
+            return None;
+        }
+        let mut waits = match &self.state {
+            None => vec!["a first cluster state".to_owned()],
+            Some(state) => [self.membership(state, &live), self.health(state, live.len())].concat(),
+        };
+        if waits.is_empty() {
+            return None;
+        }
+        let is_live = |host: &HostId| self.deadline.calm.hosts.is_live(*host);
+        if self.leader.filter(is_live).is_none() {
+            waits.push("(there is no ZooKeeper leader)".into());
+        }
+        if self.controller.filter(is_live).is_none() {
+            waits.push("(there is no controller)".into());
+        }
+        Some(listed(waits, 8))
+    }
+
+    fn membership(&self, state: &State, live: &BTreeSet<HostId>) -> Vec<String> {
+        let joining = live.difference(&state.nodes).map(|node| format!("{node} to join the cluster"));
+        let leaving = state.nodes.difference(live).map(|node| format!("{node} to be removed"));
+        joining.chain(leaving).collect()
+    }
+
+    fn health(&self, state: &State, live: usize) -> Vec<String> {
+        let mut shards: BTreeMap<&ShardId, Vec<&Placement>> = BTreeMap::new();
+        state.routing.iter().for_each(|copy| shards.entry(&copy.shard).or_default().push(copy));
+        let mut waits = Vec::new();
+        let mut settled = 0;
+        for copies in shards.values() {
+            let mut homeless = copies.len().saturating_sub(live);
+            for copy in copies {
+                let is_homeless = copy.state == CopyState::Unassigned && homeless > 0;
+                homeless -= usize::from(is_homeless);
+                let is_home = copy.node.is_some_and(|node| state.nodes.contains(&node));
+                if is_homeless || copy.state == CopyState::Started && is_home {
+                    settled += 1;
+                } else {
+                    waits.push(unsettled(copy));
+                }
+            }
+        }
+        if waits.is_empty() && settled != self.copies {
+            waits.push(format!("{} copies, where the state has {settled}", self.copies));
+        }
+        waits
+    }
+
+    fn publish(&mut self, version: u64, nodes: &[HostId], routing: &[Placement]) {
+        if self.state.as_ref().is_none_or(|state| version >= state.version) {
+            let nodes = nodes.iter().copied().collect();
+            self.state = Some(State { version, nodes, routing: routing.to_vec() });
+        }
+    }
+}
+
+/// What a copy that is not started waits for.
+fn unsettled(copy: &Placement) -> String {
+    let role = if copy.primary { "primary" } else { "replica" };
+    let node = copy.node.map_or("?".to_owned(), |node| node.to_string());
+    match copy.state {
+        CopyState::Unassigned => format!("a node for a {role} of {}", copy.shard),
+        CopyState::Relocating => format!("the {role} of {} to leave {node}", copy.shard),
+        CopyState::Initializing | CopyState::Started => {
+            format!("the {role} of {} on {node} to start", copy.shard)
+        }
+    }
+}
+
+impl Monitor for ClusterSettles {
+    fn observe(&mut self, event: &Event) -> Judged {
+        self.deadline.pass(event);
+        match (&event.kind, event.host) {
+            (EventKind::RunStarted { nodes, copies, .. }, _) => {
+                self.planned.clone_from(nodes);
+                self.copies = *copies;
+            }
+            (EventKind::StatePublished { version, nodes, routing, .. }, _) => {
+                self.publish(*version, nodes, routing)
+            }
+            (EventKind::LeaderEstablished { .. }, host) => self.leader = host,
+            (EventKind::RoleLost { .. }, host) if host == self.leader => self.leader = None,
+            (EventKind::ControllerElected { .. }, host) => self.controller = host,
+            (EventKind::ControllerResigned { .. }, host) if host == self.controller => self.controller = None,
+            (EventKind::HostPaused | EventKind::HostResumed, Some(_)) => {}
+            (kind, Some(_)) if is_new_life(kind) => {}
+            _ => return Ok(()),
+        }
+        let waits = self.waits();
+        self.deadline.wait(event, waits);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Judged {
+        self.deadline.judge("the cluster")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        check::{
+            record::{Record, search, zk},
+            verdict::Verdict,
+        },
+        event::EventKind as E,
+    };
+
+    const LAW: &str = "cluster.settles";
+
+    fn last_routing(record: &mut Record) -> (&mut Vec<HostId>, &mut Vec<Placement>) {
+        let last = record.last(|event| matches!(event.kind, E::StatePublished { .. }));
+        match &mut record.events[last].kind {
+            E::StatePublished { nodes, routing, .. } => (nodes, routing),
+            _ => unreachable!("only publications are chosen"),
+        }
+    }
+
+    #[test]
+    fn copy_that_never_starts_fails_and_is_named() {
+        let mut record = Record::healthy();
+        last_routing(&mut record).1[1].state = CopyState::Initializing;
+        record
+            .assert_fails(LAW, "the cluster still waits for the replica of articles/0 on search-3 to start");
+        record.assert_fails(LAW, "10.000 s after the end of `zk-3 restarted`");
+    }
+
+    #[test]
+    fn node_that_never_joins_fails_and_is_named() {
+        let mut record = Record::healthy();
+        last_routing(&mut record).0.retain(|node| *node != search(1));
+        record.assert_fails(LAW, "search-1 to join the cluster");
+    }
+
+    #[test]
+    fn index_that_is_missing_fails() {
+        let mut record = Record::healthy();
+        last_routing(&mut record).1.clear();
+        record.assert_fails(LAW, "waits for 2 copies, where the state has 0");
+    }
+
+    #[test]
+    fn cluster_that_does_not_stay_settled_fails() {
+        let mut record = Record::healthy();
+        let last = record.last(|event| matches!(event.kind, E::StatePublished { .. }));
+        let mut broken = record.events[last].kind.clone();
+        let mut mended = broken.clone();
+        let versions = [(&mut broken, 8, CopyState::Unassigned), (&mut mended, 9, CopyState::Started)];
+        for (kind, new_version, state) in versions {
+            if let E::StatePublished { version, routing, .. } = kind {
+                *version = new_version;
+                routing[1].state = state;
+            }
+        }
+        let end = record.events.len() - 1;
+        record.insert(end, search(2), mended);
+        record.insert(end, search(2), broken);
+        record.assert_fails(LAW, "a node for a replica of articles/0");
+        record.assert_fails(LAW, "; settled at");
+    }
+
+    #[test]
+    fn replica_without_a_node_to_go_to_is_allowed() {
+        for (live, passes) in [(1, true), (2, false)] {
+            let mut record = Record::healthy();
+            let (nodes, routing) = last_routing(&mut record);
+            nodes.retain(|node| node.number <= live);
+            (routing[1].state, routing[1].node) = (CopyState::Unassigned, None);
+            routing[0].node = Some(search(1));
+            for gone in live + 1..=3 {
+                let start = record.index(0, |event| matches!(event.kind, E::StatePublished { .. }));
+                record.insert(start, search(gone), E::HostCrashed { power: true });
+                record.events.retain(|event| {
+                    event.host != Some(search(gone))
+                        || !matches!(event.kind, E::HostStarted { incarnation: 2 })
+                });
+            }
+            match passes {
+                true => record.assert_passes(LAW),
+                false => record.assert_fails(LAW, "a node for a replica of articles/0"),
+            }
+        }
+    }
+
+    #[test]
+    fn run_too_short_to_tell_is_unknown() {
+        for law in [LAW, "ensemble.settles"] {
+            let mut record = Record::healthy();
+            let (_, at) = record.nth(0, |kind| matches!(kind, E::RunStarted { .. }));
+            if let E::RunStarted { settle_bound, .. } = at {
+                *settle_bound = u64::MAX;
+            }
+            assert!(matches!(record.verdict(law), Verdict::Unknown { .. }));
+        }
+    }
+
+    #[test]
+    fn server_that_never_serves_again_fails() {
+        let mut record = Record::healthy();
+        let last = record.last(|event| matches!(event.kind, E::FollowerSynced { .. }));
+        record.events.remove(last);
+        record.assert_fails(
+            "ensemble.settles",
+            "the ensemble still waits for zk-3 to serve in epoch 2 under zk-2",
+        );
+    }
+
+    #[test]
+    fn ensemble_without_leader_fails() {
+        let mut record = Record::healthy();
+        let index = record.index(0, |event| matches!(event.kind, E::QuietBegan));
+        record.insert(index, zk(2), E::RoleLost { why: "no quorum".into() });
+        record.assert_fails("ensemble.settles", "waits for a leader to be established");
+    }
+}

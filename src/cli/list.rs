@@ -1,0 +1,82 @@
+//! Lists — decides what can be looked up. It never decides what there is.
+
+use std::fmt::Write;
+
+use super::args::Topic;
+use crate::{
+    defect::Defect,
+    event::EventKind,
+    report::style::{Painted, Tone},
+    scenario::{
+        builtin::{self, Builtin},
+        select::SELECTORS,
+    },
+    trial,
+};
+
+const ALL: [Topic; 6] =
+    [Topic::Scenarios, Topic::Laws, Topic::Goals, Topic::Faults, Topic::Events, Topic::Defects];
+
+/// What a fault can do, as scenario files write it.
+const DEEDS: [(&str, &str); 3] = [
+    (
+        "crash = \"WHO\"",
+        "the process dies and what was not synced meets the disk's fault contract; `power = true`: peers see silence, not resets; undone: restart",
+    ),
+    ("pause = \"WHO\"", "the process is not scheduled; undone: resume"),
+    (
+        "cut = \"WHO\"",
+        "messages do not get through to any other server or node, or `to = \"WHO\"`; `direction` both, outgoing, incoming; `mode` stall, reset; undone: heal",
+    ),
+];
+
+/// The names of a topic, or of all.
+pub(super) fn list(topic: Option<Topic>) -> String {
+    match topic {
+        Some(topic) => section(topic),
+        None => ALL
+            .map(|topic| format!("{}\n{}", Painted(Tone::Heading, heading(topic)), section(topic)))
+            .join("\n"),
+    }
+}
+
+fn heading(topic: Topic) -> &'static str {
+    match topic {
+        Topic::Scenarios => "Scenarios",
+        Topic::Laws => "Laws",
+        Topic::Goals => "Goals",
+        Topic::Faults => "Faults",
+        Topic::Events => "Events",
+        Topic::Defects => "Defects",
+    }
+}
+
+fn section(topic: Topic) -> String {
+    match topic {
+        Topic::Scenarios => rows(builtin::ALL.iter().map(|one| (one.name, summary(one)))),
+        Topic::Laws => {
+            rows(trial::laws().iter().map(|law| (law.name, format!("{} ({})", law.sentence, law.source))))
+        }
+        Topic::Goals => rows(trial::goals().iter().map(|goal| (goal.name, goal.sentence.to_owned()))),
+        Topic::Faults => {
+            let deeds = rows(DEEDS.iter().map(|(deed, what)| (*deed, (*what).to_owned())));
+            let targets = rows(SELECTORS.iter().map(|(who, what)| (*who, (*what).to_owned())));
+            format!("{deeds}  WHO\n{targets}")
+        }
+        Topic::Events => EventKind::NAMES.iter().map(|name| format!("  {name}\n")).collect(),
+        Topic::Defects => rows(Defect::ALL.iter().map(|defect| (defect.name(), defect.story().to_owned()))),
+    }
+}
+
+fn summary(builtin: &Builtin) -> String {
+    builtin.scenario().description.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn rows<'a>(rows: impl Iterator<Item = (&'a str, String)> + Clone) -> String {
+    let width = rows.clone().map(|(name, _)| name.len()).max().unwrap_or_default();
+    let mut text = String::new();
+    for (name, what) in rows {
+        let _ = writeln!(text, "  {name:<width$}  {}", Painted(Tone::Dim, what));
+    }
+    text
+}

@@ -1,0 +1,405 @@
+//! Timeline — decides which of a run's thousands of events a person wants to see, one line each. It never
+//! judges, and what repeats within a moment becomes one line.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use crate::{
+    event::{CopyState, Event, EventKind, Outcome, Placement},
+    name::{AllocationId, HostId, HostKind, SessionId, ShardId, SimTime, Term},
+    report::{
+        health::{health, missing, target},
+        style::Tone,
+        words::counted,
+    },
+};
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// When it happened, or the first of several.
+    pub at: SimTime,
+    /// On which host; several or none: a word for them.
+    pub who: String,
+    /// What happened.
+    pub what: String,
+    /// To what: shards, nodes, files.
+    pub subjects: Vec<String>,
+    /// Its looks.
+    pub tone: Tone,
+}
+
+impl Entry {
+    /// What happened and to what, in one line; of many subjects the first few.
+    pub fn text(&self) -> String {
+        const SHOWN: usize = 6;
+        let shown = self.subjects.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+        let more = match self.subjects.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("{} {shown}{more}", self.what).trim_end().to_owned()
+    }
+}
+
+/// The lines of a run, in order of time.
+pub fn timeline(events: &[Event]) -> Vec<Entry> {
+    let mut watch = Watch::default();
+    for event in events {
+        watch.observe(event);
+    }
+    watch.flush_trouble();
+    watch.entries.sort_by_key(|entry| entry.at);
+    watch.entries
+}
+
+/// Alike things within this span of the first are one line.
+const MOMENT: Duration = Duration::from_millis(1500);
+
+/// Requests that fail with gaps no longer than this are one stretch of trouble.
+const TROUBLE_GAP: Duration = Duration::from_secs(3);
+
+/// What must be remembered to tell a story from single events.
+#[derive(Default)]
+struct Watch {
+    entries: Vec<Entry>,
+    /// Where an entry of this host and wording was last put.
+    recent: BTreeMap<(String, String), usize>,
+    sessions: BTreeMap<SessionId, HostId>,
+    leader: Option<HostId>,
+    halted: BTreeSet<HostId>,
+    nodes: BTreeSet<HostId>,
+    health: Option<&'static str>,
+    moving: BTreeSet<(ShardId, AllocationId)>,
+    primaries: BTreeMap<ShardId, HostId>,
+    begun: BTreeMap<(ShardId, Option<AllocationId>), (SimTime, String)>,
+    trouble: Option<Trouble>,
+}
+
+/// A stretch of time in which clients' requests failed.
+struct Trouble {
+    from: SimTime,
+    to: SimTime,
+    failed: u64,
+    unknown: u64,
+}
+
+impl Watch {
+    fn observe(&mut self, event: &Event) {
+        self.world(event);
+        self.ensemble(event);
+        self.control(event);
+        self.copies(event);
+        if let EventKind::DocCompleted { outcome, .. } | EventKind::SearchCompleted { outcome, .. } =
+            &event.kind
+        {
+            self.answered(event.at, *outcome);
+        }
+    }
+
+    /// Adds a line, or a subject to a line of the same moment.
+    fn add(
+        &mut self,
+        at: SimTime,
+        who: impl ToString,
+        tone: Tone,
+        what: impl ToString,
+        subject: impl ToString,
+    ) {
+        let (who, what, subject) = (who.to_string(), what.to_string(), subject.to_string());
+        let subjects: Vec<String> = Some(subject).filter(|subject| !subject.is_empty()).into_iter().collect();
+        let key = (who.clone(), what.clone());
+        let recent = self.recent.get(&key).map(|index| &mut self.entries[*index]);
+        match recent.filter(|entry| at.0 - entry.at.0 <= MOMENT.as_nanos() as u64 && !subjects.is_empty()) {
+            Some(entry) => entry.subjects.extend(subjects),
+            None => {
+                self.recent.insert(key, self.entries.len());
+                self.entries.push(Entry { at, who, what, subjects, tone });
+            }
+        }
+    }
+
+    fn world(&mut self, event: &Event) {
+        let at = event.at;
+        let host = event.host.map(|host| host.to_string()).unwrap_or_default();
+        match &event.kind {
+            EventKind::FaultBegan { what, hosts, .. } => self.add(at, crowd(hosts), Tone::Fault, what, ""),
+            EventKind::FaultEnded { what, .. } => self.add(at, "world", Tone::Fault, "undone:", what),
+            EventKind::FaultMissed { what, .. } => self.add(at, "world", Tone::Bad, "fault missed:", what),
+            EventKind::HostHalted { why } => {
+                self.halted.extend(event.host);
+                self.add(at, host, Tone::Bad, format!("halts: {why}"), "");
+            }
+            EventKind::HostStarted { incarnation } => self.started(event, *incarnation),
+            EventKind::DiskDamaged { file, lost, torn, .. } if *lost > 0 || *torn => {
+                let torn = if *torn { ", torn" } else { "" };
+                self.add(at, host, Tone::Bad, "lost unsynced data:", format!("{file} ({lost} bytes{torn})"));
+            }
+            EventKind::QuietBegan => self.add(at, "clients", Tone::Dim, "the workload ends", ""),
+            EventKind::RunEnded => self.add(at, "world", Tone::Dim, "the run ends", ""),
+            _ => {}
+        }
+    }
+
+    fn started(&mut self, event: &Event, incarnation: u32) {
+        let Some(host) = event.host else { return };
+        if incarnation == 1 && event.at.0 > 0 && host.kind != HostKind::Client {
+            self.add(event.at, host, Tone::Plain, "starts for the first time", "");
+        } else if self.halted.remove(&host) {
+            self.add(event.at, host, Tone::Plain, "starts again", "");
+        }
+    }
+
+    fn ensemble(&mut self, event: &Event) {
+        let (at, Some(host)) = (event.at, event.host) else { return };
+        match &event.kind {
+            EventKind::LeaderEstablished { epoch, .. } => {
+                self.leader = Some(host);
+                self.add(at, host, Tone::Good, format!("leads ZooKeeper in epoch {epoch}"), "");
+            }
+            EventKind::RoleLost { why } if self.leader == Some(host) => {
+                self.leader = None;
+                self.add(at, host, Tone::Bad, format!("leads no more: {why}"), "");
+            }
+            EventKind::ClientConnected { session, .. } => drop(self.sessions.insert(*session, host)),
+            EventKind::SessionExpired { session } => {
+                let owner = self.sessions.get(session).map_or(session.to_string(), ToString::to_string);
+                self.add(at, host, Tone::Plain, "expires the session of", owner);
+            }
+            EventKind::LogTruncated { zxid, .. } => {
+                self.add(at, host, Tone::Plain, format!("cuts its log after {zxid}"), "");
+            }
+            EventKind::SnapshotInstalled { zxid, .. } => {
+                self.add(at, host, Tone::Plain, format!("takes its leader's snapshot at {zxid}"), "");
+            }
+            _ => {}
+        }
+    }
+
+    fn control(&mut self, event: &Event) {
+        let (at, Some(host)) = (event.at, event.host) else { return };
+        match &event.kind {
+            EventKind::ControllerElected { epoch } => {
+                self.add(at, host, Tone::Good, format!("is controller in epoch {epoch}"), "");
+            }
+            EventKind::ControllerResigned { epoch, why } => {
+                self.add(at, host, Tone::Plain, format!("is controller no more (epoch {epoch}): {why}"), "");
+            }
+            EventKind::StatePublished { nodes, routing, .. } => {
+                self.members(at, nodes);
+                self.relocations(at, routing);
+                self.health(at, routing);
+            }
+            _ => {}
+        }
+    }
+
+    fn members(&mut self, at: SimTime, nodes: &[HostId]) {
+        let nodes: BTreeSet<HostId> = nodes.iter().copied().collect();
+        for gone in self.nodes.difference(&nodes).copied().collect::<Vec<_>>() {
+            self.add(at, "cluster", Tone::Bad, "loses", gone);
+        }
+        for new in nodes.difference(&self.nodes).copied().collect::<Vec<_>>() {
+            self.add(at, "cluster", Tone::Good, "gains", new);
+        }
+        self.nodes = nodes;
+    }
+
+    fn relocations(&mut self, at: SimTime, routing: &[Placement]) {
+        let key = |copy: &Placement| copy.allocation.map(|allocation| (copy.shard.clone(), allocation));
+        let leaving = routing.iter().filter(|copy| copy.state == CopyState::Relocating);
+        let mut moving = BTreeSet::new();
+        for copy in leaving {
+            let Some((key, node)) = key(copy).zip(copy.node) else { continue };
+            if !self.moving.contains(&key) {
+                let to = target(copy, routing).map_or(String::new(), |target| format!(" to {target}"));
+                self.add(at, node, Tone::Plain, "hands over", format!("{}{to}", copy.shard));
+            }
+            moving.insert(key);
+        }
+        self.moving = moving;
+    }
+
+    fn health(&mut self, at: SimTime, routing: &[Placement]) {
+        let (health, tone) = health(routing);
+        if routing.is_empty() || self.health.replace(health) == Some(health) {
+            return;
+        }
+        let detail = match missing(routing) {
+            0 => "every copy is started".into(),
+            missing => format!("{} not started", counted(missing as u64, "copy is", "copies are")),
+        };
+        self.add(at, "cluster", tone, format!("is {health}: {detail}"), "");
+    }
+
+    fn copies(&mut self, event: &Event) {
+        let (at, Some(host)) = (event.at, event.host) else { return };
+        match &event.kind {
+            EventKind::PrimaryActivated { shard, term, .. } => self.activated(at, host, shard, *term),
+            EventKind::PrimaryDeactivated { shard, why, .. } => {
+                self.add(at, host, Tone::Plain, format!("is primary no more ({why}):"), shard);
+            }
+            EventKind::ResyncStarted { shard, operations, .. } => {
+                self.begun.insert((shard.clone(), None), (at, format!("{operations} operations")));
+            }
+            EventKind::ResyncCompleted { shard, .. } => {
+                let detail = self.ended(&(shard.clone(), None), at);
+                self.add(at, host, Tone::Good, "has resynced", format!("{shard}{detail}"));
+            }
+            EventKind::RecoveryStarted { shard, allocation, from } => {
+                self.begun.insert((shard.clone(), Some(*allocation)), (at, format!("by {from}")));
+            }
+            EventKind::RecoveryCompleted { shard, allocation, .. } => {
+                let detail = self.ended(&(shard.clone(), Some(*allocation)), at);
+                self.add(at, host, Tone::Good, "has recovered", format!("{shard}{detail}"));
+            }
+            EventKind::CopyFailed { shard, why, .. } => {
+                self.add(at, host, Tone::Bad, format!("copy fails ({why}):"), shard);
+            }
+            _ => {}
+        }
+    }
+
+    fn activated(&mut self, at: SimTime, host: HostId, shard: &ShardId, term: Term) {
+        let promoted = self.primaries.insert(shard.clone(), host).is_some_and(|before| before != host);
+        let (what, subject) = match promoted {
+            true => ("is promoted: primary of", format!("{shard} in term {term}")),
+            false => ("is primary of", shard.to_string()),
+        };
+        self.add(at, host, Tone::Good, what, subject);
+    }
+
+    /// How a thing went and how long it took, in brackets.
+    fn ended(&mut self, key: &(ShardId, Option<AllocationId>), at: SimTime) -> String {
+        let begun = self.begun.remove(key);
+        begun.map_or(String::new(), |(from, how)| format!(" ({how}, {} ms)", (at.0 - from.0) / 1_000_000))
+    }
+
+    fn answered(&mut self, at: SimTime, outcome: Outcome) {
+        if outcome == Outcome::Ok {
+            return;
+        }
+        if self.trouble.as_ref().is_some_and(|trouble| at.0 - trouble.to.0 > TROUBLE_GAP.as_nanos() as u64) {
+            self.flush_trouble();
+        }
+        let trouble = self.trouble.get_or_insert(Trouble { from: at, to: at, failed: 0, unknown: 0 });
+        trouble.to = at;
+        match outcome {
+            Outcome::Failed => trouble.failed += 1,
+            _ => trouble.unknown += 1,
+        }
+    }
+
+    fn flush_trouble(&mut self) {
+        let Some(trouble) = self.trouble.take() else { return };
+        let until = if trouble.to == trouble.from {
+            String::new()
+        } else {
+            format!(", until {:.3}", trouble.to.seconds())
+        };
+        let requests = counted(trouble.failed + trouble.unknown, "request", "requests");
+        let what = match (trouble.failed, trouble.unknown) {
+            (_, 0) => format!("{requests} refused{until}"),
+            (0, _) => format!("{requests} unanswered{until}"),
+            (failed, unknown) => format!("{requests}: {failed} refused, {unknown} unanswered{until}"),
+        };
+        self.add(trouble.from, "clients", Tone::Bad, what, "");
+    }
+}
+
+/// The word for the hosts of a fault.
+fn crowd(hosts: &[HostId]) -> String {
+    match hosts {
+        [] => "world".into(),
+        [host] => host.to_string(),
+        hosts => format!("{} hosts", hosts.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::{Epoch, SessionId};
+
+    fn event(ms: u64, host: HostId, kind: EventKind) -> Event {
+        Event { seq: ms, at: SimTime(ms * 1_000_000), host: Some(host), kind }
+    }
+
+    fn texts(events: &[Event]) -> Vec<String> {
+        timeline(events)
+            .iter()
+            .map(|entry| format!("{} {} {}", entry.at.0 / 1_000_000, entry.who, entry.text()))
+            .collect()
+    }
+
+    #[test]
+    fn alike_events_of_a_moment_share_a_line() {
+        let expired = |session| EventKind::SessionExpired { session: SessionId(session) };
+        let leader = HostId::zookeeper(2);
+        let connected = EventKind::ClientConnected { session: SessionId(1), server: leader, resumed: false };
+        let events = [
+            event(1, HostId::search(4), connected),
+            event(10, leader, expired(1)),
+            event(20, leader, expired(2)),
+            event(5_000, leader, expired(3)),
+        ];
+        assert_eq!(
+            texts(&events),
+            ["10 zk-2 expires the session of search-4, 0x2", "5000 zk-2 expires the session of 0x3"]
+        );
+    }
+
+    #[test]
+    fn failed_requests_are_one_stretch_of_trouble() {
+        let completed = |outcome| EventKind::SearchCompleted {
+            request: 1,
+            outcome,
+            shards_successful: 0,
+            shards_total: 1,
+            total: 0,
+            hits: vec![],
+        };
+        let client = HostId::client(1);
+        let events = [
+            event(1_000, client, completed(Outcome::Failed)),
+            event(2_500, client, completed(Outcome::Unknown)),
+            event(2_600, client, completed(Outcome::Ok)),
+            event(9_000, client, completed(Outcome::Failed)),
+        ];
+        assert_eq!(
+            texts(&events),
+            [
+                "1000 clients 2 requests: 1 refused, 1 unanswered, until 2.500",
+                "9000 clients 1 request refused"
+            ]
+        );
+    }
+
+    #[test]
+    fn first_primary_is_no_promotion_a_second_one_is() {
+        let activated = |term| EventKind::PrimaryActivated {
+            shard: ShardId { index: "a".into(), number: 0 },
+            allocation: AllocationId(1),
+            term: Term(term),
+        };
+        let events = [event(1, HostId::search(1), activated(1)), event(2, HostId::search(2), activated(2))];
+        assert_eq!(
+            texts(&events),
+            ["1 search-1 is primary of a/0", "2 search-2 is promoted: primary of a/0 in term 2"]
+        );
+    }
+
+    #[test]
+    fn only_the_leader_can_lose_the_lead() {
+        let lost = || EventKind::RoleLost { why: "no quorum".into() };
+        let leads = EventKind::LeaderEstablished { epoch: Epoch(1), history: vec![] };
+        let events = [
+            event(1, HostId::zookeeper(1), leads),
+            event(2, HostId::zookeeper(2), lost()),
+            event(3, HostId::zookeeper(1), lost()),
+        ];
+        assert_eq!(texts(&events), ["1 zk-1 leads ZooKeeper in epoch 1", "3 zk-1 leads no more: no quorum"]);
+    }
+}

@@ -1,0 +1,167 @@
+//! Unplanning — decides which scenario a plan comes from. It never changes what the plan does.
+//!
+//! A stored plan can thus be written as a scenario file, and is sound if that file reads back as the plan.
+
+use std::time::Duration;
+
+use crate::scenario::{
+    check::Vocabulary,
+    format::{
+        Clocks, Cluster, Disks, Expect, Fault, Index, Links, Node, Pair, Scenario, Spread, When, Workload,
+    },
+    plan::{Delay, FaultAction, FaultStep, IndexPlan, LinkPlan, Plan, Trigger, WorkloadPlan},
+    read::read,
+};
+
+impl From<&Plan> for Scenario {
+    fn from(plan: &Plan) -> Self {
+        Self {
+            title: plan.title.clone(),
+            description: String::new(),
+            duration: plan.duration,
+            defects: plan.defects.0.iter().copied().collect(),
+            cluster: cluster(plan),
+            nodes: plan.nodes.iter().map(node).collect(),
+            links: links(&plan.links),
+            clocks: Clocks { offset_max: plan.clocks.offset_max, drift_max_ppm: plan.clocks.drift_max_ppm },
+            disks: Disks { sync: spread(plan.disks.sync) },
+            indices: plan.indices.iter().map(index).collect(),
+            workloads: plan.workloads.iter().map(workload).collect(),
+            faults: plan.faults.iter().map(fault).collect(),
+            expect: Expect { laws: plan.expect.laws.clone(), goals: plan.expect.goals.clone() },
+        }
+    }
+}
+
+impl Plan {
+    /// Why this plan cannot be run, if it cannot: it was not made from a scenario, or not by this version.
+    pub fn unsound(&self, vocabulary: &Vocabulary) -> Option<String> {
+        let scenario = Scenario::from(self);
+        let text = match toml::to_string(&scenario) {
+            Ok(text) => text,
+            Err(error) => return Some(error.to_string()),
+        };
+        match read("the plan", &text, vocabulary) {
+            Ok(scenario) if scenario.plan(self.seed) == *self => None,
+            Ok(_) => Some("its hosts are not numbered from 1 on".into()),
+            Err(problems) => Some(problems.to_string()),
+        }
+    }
+}
+
+fn cluster(plan: &Plan) -> Cluster {
+    Cluster {
+        zookeeper: plan.zookeeper.servers.len().try_into().unwrap_or(u16::MAX),
+        tick: Duration::from_millis(plan.zookeeper.tick_ms),
+        init_limit: plan.zookeeper.init_limit,
+        sync_limit: plan.zookeeper.sync_limit,
+        snap_count: plan.zookeeper.snap_count,
+        search: Some(0),
+        session_timeout: plan.search.session_timeout,
+        refresh_interval: plan.search.refresh_interval,
+        delayed_allocation: plan.search.delayed_allocation,
+        request_timeout: plan.search.request_timeout,
+        flush_operations: plan.search.flush_operations,
+        ..Cluster::default()
+    }
+}
+
+fn node(node: &super::plan::NodePlan) -> Node {
+    Node { zone: Some(node.zone.clone()), joins_at: node.joins_at }
+}
+
+fn spread(delay: Delay) -> Spread {
+    Spread { min: delay.min, mean: delay.mean }
+}
+
+fn links(links: &LinkPlan) -> Links {
+    let pair =
+        |(from, to, delay): &(_, _, Delay)| Pair { from: *from, to: *to, min: delay.min, mean: delay.mean };
+    Links {
+        within_zone: spread(links.within_zone),
+        between_zones: spread(links.between_zones),
+        pairs: links.pairs.iter().map(pair).collect(),
+    }
+}
+
+fn index(index: &IndexPlan) -> Index {
+    Index { name: index.name.to_string(), shards: index.shards, replicas: index.replicas }
+}
+
+fn workload(workload: &WorkloadPlan) -> Workload {
+    Workload {
+        index: workload.index.to_string(),
+        writes_per_second: workload.writes_per_second,
+        reads_per_second: workload.reads_per_second,
+        searches_per_second: workload.searches_per_second,
+        documents: workload.documents,
+        delete_ratio: workload.delete_ratio,
+        starts_at: workload.starts_at,
+        timeout: workload.timeout,
+    }
+}
+
+fn fault(step: &FaultStep) -> Fault {
+    let mut fault = Fault { lasts: step.lasts, ..Fault::default() };
+    match &step.trigger {
+        Trigger::At(at) => fault.at = Some(*at),
+        Trigger::When { event, host, nth, after } => {
+            let (event, host) = (event.clone(), host.clone());
+            fault.when = Some(When { event, host, nth: *nth, after: *after });
+        }
+    }
+    match &step.action {
+        FaultAction::Crash { target, power } => {
+            (fault.crash, fault.power) = (Some(target.clone()), Some(*power));
+        }
+        FaultAction::Pause { target } => fault.pause = Some(target.clone()),
+        FaultAction::Cut { from, to, direction, mode } => {
+            (fault.cut, fault.to) = (Some(from.clone()), to.clone());
+            (fault.direction, fault.mode) = (Some(*direction), Some(*mode));
+        }
+    }
+    fault
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{name::HostId, scenario::builtin};
+
+    fn plans() -> Vec<Plan> {
+        let words = Vocabulary::default();
+        let plan = |one: &builtin::Builtin| {
+            let mut scenario = read(one.name, one.text, &words).map_err(|problems| problems.list.len());
+            scenario.as_mut().map(|scenario| scenario.plan(3)).ok()
+        };
+        builtin::ALL.iter().filter_map(plan).collect()
+    }
+
+    #[test]
+    fn plan_of_a_scenario_is_sound() {
+        let scenario = Scenario { title: "a".into(), duration: Duration::from_secs(1), ..Default::default() };
+        let mut plans = plans();
+        plans.push(scenario.plan(9));
+        for plan in plans {
+            assert_eq!(plan.unsound(&Vocabulary::default()), None);
+        }
+    }
+
+    #[test]
+    fn plan_without_servers_or_with_gaps_is_unsound() {
+        let scenario = Scenario { title: "a".into(), duration: Duration::from_secs(1), ..Default::default() };
+        let mut plan = scenario.plan(9);
+        plan.zookeeper.servers[0] = HostId::zookeeper(7);
+        assert!(plan.unsound(&Vocabulary::default()).unwrap().contains("not numbered"));
+        plan.zookeeper.servers.clear();
+        assert!(plan.unsound(&Vocabulary::default()).unwrap().contains("an ensemble of 0 servers"));
+    }
+
+    #[test]
+    fn endless_span_in_a_plan_is_unsound() {
+        let scenario = Scenario { title: "a".into(), duration: Duration::from_secs(1), ..Default::default() };
+        let mut plan = scenario.plan(9);
+        plan.search.session_timeout = Duration::MAX;
+        assert!(plan.unsound(&Vocabulary::default()).is_some());
+    }
+}

@@ -1,0 +1,238 @@
+//! Coordinator — decides which client requests are under way, whom they wait for, and when waiting ends. It
+//! never decides how a kind of request travels: its flow does.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{
+    Ask, CoordinationMessage, CreateCall, Outcome, Ticket, View,
+    alarm::Alarms,
+    asks::{Asked, Asks},
+    flow::{self, Ending, Flow, Move},
+    intake::{self, Beginning},
+};
+use crate::{
+    core::{ConnId, Instant},
+    name::HostId,
+    search::{
+        api::{ApiReply, ApiRequest},
+        routing::Rotation,
+        transport::{Ctx, Fate, Lost},
+        wire::{Message, Transport},
+    },
+};
+
+/// A client's request under way.
+#[derive(Debug)]
+struct Pending {
+    conn: ConnId,
+    id: u64,
+    began: Instant,
+    flow: Box<dyn Flow>,
+    asks: BTreeSet<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Alarm {
+    /// This request waits for a newer state: one more try, should only the way to the node have failed
+    /// (Elasticsearch tries once more when its wait for a state ends).
+    Retry(u64),
+    /// This request's time is up.
+    GiveUp(u64),
+}
+
+/// The requests that clients brought to this node.
+#[derive(Debug)]
+pub struct Coordinator {
+    timeout: Duration,
+    life: u64,
+    next: u64,
+    rotation: Rotation,
+    requests: BTreeMap<u64, Pending>,
+    asks: Asks,
+    alarms: Alarms<Alarm>,
+    creates: Vec<(u64, CreateCall)>,
+}
+
+impl Coordinator {
+    /// Requests end after `timeout`. `life` tells this life of the node from earlier ones; each shard's
+    /// turns begin at copy `first_turn`.
+    pub fn new(timeout: Duration, life: u64, first_turn: usize) -> Self {
+        Self {
+            timeout,
+            life,
+            next: 1,
+            rotation: Rotation::starting_at(first_turn),
+            requests: BTreeMap::new(),
+            asks: Asks::new(timeout),
+            alarms: Alarms::default(),
+            creates: Vec::new(),
+        }
+    }
+
+    /// A client asks something; the reply goes back on its connection, or nowhere if that has closed.
+    pub fn request(&mut self, ctx: &mut Ctx<'_>, view: View<'_>, conn: ConnId, request: ApiRequest) {
+        let ApiRequest { id, call } = request;
+        match intake::begin(view, &mut self.rotation, call) {
+            Err(error) => reply(ctx, conn, id, Err(error)),
+            Ok(Beginning::Answer(answer)) => reply(ctx, conn, id, Ok(answer)),
+            Ok(Beginning::Flow(flow)) => {
+                self.begin(ctx, view, conn, id, flow);
+            }
+            Ok(Beginning::Create(call, flow)) => {
+                let token = self.begin(ctx, view, conn, id, Box::new(flow));
+                self.creates.push((token, call));
+            }
+        }
+    }
+
+    /// Indices to be made, each with the token of its [`Coordinator::created`].
+    pub fn take_creates(&mut self) -> Vec<(u64, CreateCall)> {
+        std::mem::take(&mut self.creates)
+    }
+
+    /// The making of an index ended.
+    pub fn created(&mut self, ctx: &mut Ctx<'_>, token: u64, result: Ending) {
+        self.end(ctx, token, result);
+    }
+
+    /// A node answered. Answers to an earlier life, to what was given up, or from the wrong node count for
+    /// nothing.
+    pub fn answered(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        view: View<'_>,
+        from: HostId,
+        ticket: Ticket,
+        outcome: Outcome,
+    ) {
+        if ticket.life == self.life && self.asks.awaits(ticket.number, from) {
+            self.heard(ctx, view, ticket.number, outcome);
+        }
+    }
+
+    /// A connection to a peer was lost, and with it what was asked on it.
+    pub fn peer_lost(&mut self, ctx: &mut Ctx<'_>, view: View<'_>, lost: Lost) {
+        for number in self.asks.sent_on(lost.conn) {
+            self.heard(ctx, view, number, flow::lost(lost.fate == Fate::Unsent));
+        }
+    }
+
+    /// A newer state was applied.
+    pub fn state_applied(&mut self, ctx: &mut Ctx<'_>, view: View<'_>) {
+        let numbers: Vec<u64> = self.requests.keys().copied().collect();
+        for number in numbers {
+            self.try_again(ctx, view, number);
+        }
+    }
+
+    /// Time passed.
+    pub fn wake(&mut self, ctx: &mut Ctx<'_>, view: View<'_>) {
+        while let Some(alarm) = self.alarms.pop(ctx.now.mono) {
+            match alarm {
+                Alarm::Retry(request) => self.try_again(ctx, view, request),
+                Alarm::GiveUp(request) => self.give_up(ctx, request),
+            }
+        }
+        self.asks.wake(ctx);
+    }
+
+    /// When it wants to be woken.
+    pub fn next_wake(&self) -> Option<Instant> {
+        self.alarms.next().into_iter().chain(self.asks.next_wake()).min()
+    }
+
+    fn begin(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        view: View<'_>,
+        conn: ConnId,
+        id: u64,
+        mut flow: Box<dyn Flow>,
+    ) -> u64 {
+        let moves = flow.begin(view.state.expect("a request begins only once a state is known"));
+        let (number, began) = (self.draw(), ctx.now.mono);
+        self.requests.insert(number, Pending { conn, id, began, flow, asks: BTreeSet::new() });
+        self.alarms.set(began + self.timeout, Alarm::GiveUp(number));
+        self.carry_out(ctx, view, number, moves);
+        number
+    }
+
+    fn heard(&mut self, ctx: &mut Ctx<'_>, view: View<'_>, number: u64, outcome: Outcome) {
+        let Some(asked) = self.asks.take(number) else { return };
+        let Some(pending) = self.requests.get_mut(&asked.request) else { return };
+        pending.asks.remove(&number);
+        let Some(state) = view.state else { return };
+        let moves = pending.flow.heard(asked.part, outcome, state);
+        self.carry_out(ctx, view, asked.request, moves);
+    }
+
+    fn try_again(&mut self, ctx: &mut Ctx<'_>, view: View<'_>, number: u64) {
+        let Some(state) = view.state else { return };
+        let Some(pending) = self.requests.get_mut(&number) else { return };
+        let moves = pending.flow.state_applied(state);
+        self.carry_out(ctx, view, number, moves);
+    }
+
+    fn give_up(&mut self, ctx: &mut Ctx<'_>, number: u64) {
+        let Some(pending) = self.requests.get_mut(&number) else { return };
+        let ending = pending.flow.timed_out();
+        self.end(ctx, number, ending);
+    }
+
+    fn carry_out(&mut self, ctx: &mut Ctx<'_>, view: View<'_>, request: u64, moves: Vec<Move>) {
+        for step in moves {
+            match step {
+                Move::Ask { to, part, ask } => self.ask(ctx, view, request, to, part, ask),
+                Move::Wait => self.wait(ctx, request),
+                Move::End(ending) => self.end(ctx, request, ending),
+            }
+        }
+    }
+
+    fn ask(&mut self, ctx: &mut Ctx<'_>, view: View<'_>, request: u64, to: HostId, part: u32, ask: Ask) {
+        let Some(routed_by) = view.position() else { return };
+        let number = self.draw();
+        let Some(pending) = self.requests.get_mut(&request) else { return };
+        pending.asks.insert(number);
+        let ticket = Ticket { life: self.life, number };
+        ctx.send(to, Transport::Coordination(CoordinationMessage::Ask { ticket, routed_by, ask }));
+        self.asks.add(number, Asked { request, part, to, conn: ctx.links.to(to), at: ctx.now.mono });
+    }
+
+    fn wait(&mut self, ctx: &Ctx<'_>, request: u64) {
+        let Some(pending) = self.requests.get(&request) else { return };
+        let retry_at = self.retry_at(pending);
+        if ctx.now.mono < retry_at {
+            self.alarms.set(retry_at, Alarm::Retry(request));
+        }
+    }
+
+    fn end(&mut self, ctx: &mut Ctx<'_>, request: u64, ending: Ending) {
+        let Some(pending) = self.requests.remove(&request) else { return };
+        self.alarms.cancel(pending.began + self.timeout, Alarm::GiveUp(request));
+        self.alarms.cancel(self.retry_at(&pending), Alarm::Retry(request));
+        for number in &pending.asks {
+            self.asks.take(*number);
+        }
+        reply(ctx, pending.conn, pending.id, ending);
+    }
+
+    fn retry_at(&self, pending: &Pending) -> Instant {
+        pending.began + self.timeout / 2
+    }
+
+    fn draw(&mut self) -> u64 {
+        self.next += 1;
+        self.next - 1
+    }
+}
+
+fn reply(ctx: &mut Ctx<'_>, conn: ConnId, id: u64, result: Ending) {
+    ctx.out.send(conn, Message::Reply(ApiReply { id, result }));
+}
+
+#[cfg(test)]
+mod tests;

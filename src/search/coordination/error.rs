@@ -1,0 +1,74 @@
+//! Errors — decides what clients are told when the coordinating node gives up. It never decides when.
+//!
+//! Statuses and types are Elasticsearch's (`RestStatus` of the exception, its name in snake case).
+
+use crate::{
+    name::{IndexName, ShardId},
+    search::api::ApiError,
+};
+
+fn failed(status: u16, kind: &'static str, reason: String) -> ApiError {
+    ApiError { status, kind: kind.into(), reason, certain: true }
+}
+
+fn unknown(error: ApiError) -> ApiError {
+    ApiError { certain: false, ..error }
+}
+
+/// No cluster state has been seen yet, or there is no controller to turn to.
+pub(super) fn no_master() -> ApiError {
+    failed(503, "master_not_discovered_exception", "no controller is known to this node".to_owned())
+}
+
+/// The node is cut off from ZooKeeper (`no_master_block: write`, block 2).
+pub(super) fn no_master_block() -> ApiError {
+    let reason = "blocked by: [SERVICE_UNAVAILABLE/2/no master];";
+    failed(503, "cluster_block_exception", reason.to_owned())
+}
+
+/// The index is not in the cluster state.
+pub(super) fn no_index(index: &IndexName) -> ApiError {
+    failed(404, "index_not_found_exception", format!("no such index [{index}]"))
+}
+
+/// The request is malformed.
+pub(super) fn invalid(reason: String) -> ApiError {
+    failed(400, "action_request_validation_exception", format!("Validation Failed: 1: {reason};"))
+}
+
+/// The request asks for too much.
+pub(super) fn illegal(reason: String) -> ApiError {
+    failed(400, "illegal_argument_exception", reason)
+}
+
+/// No primary came up in time, and nothing was sent to one that may have done the write.
+pub(super) fn no_primary(shard: &ShardId) -> ApiError {
+    failed(503, "unavailable_shards_exception", format!("[{shard}] primary shard is not active"))
+}
+
+/// The primary was lost with the write under way.
+pub(super) fn primary_lost(shard: &ShardId) -> ApiError {
+    let reason = format!("[{shard}] primary was lost before it answered");
+    unknown(failed(503, "unavailable_shards_exception", reason))
+}
+
+/// The primary did not answer in time.
+pub(super) fn write_timed_out(shard: &ShardId) -> ApiError {
+    unknown(failed(503, "timeout_exception", format!("[{shard}] primary did not answer in time")))
+}
+
+/// The controller did not answer in time.
+pub(super) fn create_timed_out(index: &IndexName) -> ApiError {
+    let reason = format!("failed to process cluster event (create-index [{index}]) in time");
+    unknown(failed(503, "process_cluster_event_timeout_exception", reason))
+}
+
+/// No copy of the shard could be read.
+pub(super) fn no_copy(shard: &ShardId) -> ApiError {
+    failed(503, "no_shard_available_action_exception", format!("No shard available for [{shard}]"))
+}
+
+/// Not one shard answered a search.
+pub(super) fn all_shards_failed() -> ApiError {
+    failed(503, "search_phase_execution_exception", "all shards failed".to_owned())
+}

@@ -1,0 +1,57 @@
+//! Flows — decides the language between a coordinating node and the course of one request. It never sends.
+
+use std::fmt::Debug;
+
+use super::{Ask, Outcome};
+use crate::{
+    name::HostId,
+    search::{
+        api::{ApiAnswer, ApiError},
+        shards::ShardRefusal,
+        state::ClusterState,
+    },
+};
+
+/// How a request ended.
+pub(super) type Ending = Result<ApiAnswer, ApiError>;
+
+/// What a flow wants next.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Move {
+    /// Ask this node; `part` comes back with the outcome.
+    Ask {
+        /// Whom.
+        to: HostId,
+        /// The flow's own number for it.
+        part: u32,
+        /// What.
+        ask: Ask,
+    },
+    /// Wait for a newer cluster state ([`Flow::state_applied`]).
+    Wait,
+    /// Tell the client. The last move of a flow.
+    End(Ending),
+}
+
+/// The course of one request: says what to do at the start and after each thing that happens.
+pub(super) trait Flow: Debug {
+    /// The first moves.
+    fn begin(&mut self, state: &ClusterState) -> Vec<Move>;
+
+    /// What was asked as `part` came to this. A lost peer is a copy that is not there
+    /// ([`lost`]).
+    fn heard(&mut self, part: u32, outcome: Outcome, state: &ClusterState) -> Vec<Move>;
+
+    /// A newer state was applied, or it is time for another try.
+    fn state_applied(&mut self, _state: &ClusterState) -> Vec<Move> {
+        Vec::new()
+    }
+
+    /// Time is up: what the client is told.
+    fn timed_out(&mut self) -> Ending;
+}
+
+/// What a lost peer amounts to: its copy is not there; `certain`: what was asked never left this node.
+pub(super) fn lost(certain: bool) -> Outcome {
+    Err(ShardRefusal::NotHere { certain })
+}

@@ -1,0 +1,178 @@
+//! Intake — decides whether a client's request can begin, and as which flow. It never waits.
+
+use std::collections::VecDeque;
+
+use super::{
+    View, create::CreateFlow, error, flow::Flow, get::GetFlow, health, refresh::RefreshFlow,
+    scatter::SearchFlow, write::WriteFlow,
+};
+use crate::{
+    name::{HostId, IndexName, ShardId},
+    search::{
+        api::{ApiAnswer, ApiCall, ApiError},
+        routing::{self, Rotation},
+        shards::WriteCall,
+        state::{ClusterState, IndexMetadata},
+    },
+};
+
+/// The longest document id, in bytes (Elasticsearch's `IndexRequest`).
+const ID_BYTES_MAX: usize = 512;
+/// `index.max_result_window`.
+const RESULT_WINDOW_MAX: u32 = 10_000;
+
+/// How a request begins.
+#[derive(Debug)]
+pub(super) enum Beginning {
+    /// It has ended already.
+    Answer(ApiAnswer),
+    /// It takes its course.
+    Flow(Box<dyn Flow>),
+    /// The control part is asked for an index; the flow waits.
+    Create(CreateCall, CreateFlow),
+}
+
+/// An index to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateCall {
+    /// Its name.
+    pub index: IndexName,
+    /// number_of_shards.
+    pub shards: u32,
+    /// number_of_replicas.
+    pub replicas: u32,
+}
+
+/// Begins a request by the node's own view. A node that is cut off from ZooKeeper refuses writes and goes on
+/// serving reads from its last state (`no_master_block: write`).
+pub(super) fn begin(view: View<'_>, rotation: &mut Rotation, call: ApiCall) -> Result<Beginning, ApiError> {
+    let state: &ClusterState = view.state.ok_or_else(error::no_master)?;
+    let flow: Box<dyn Flow> = match call {
+        ApiCall::Health => return Ok(Beginning::Answer(health::of(state))),
+        ApiCall::CreateIndex { index, shards, replicas } => return create(view, index, shards, replicas),
+        ApiCall::Index { index, id, source, condition } => {
+            let shard = writable(view, state, &index, &id)?;
+            Box::new(WriteFlow::new(shard, WriteCall::Index { id, source, condition }))
+        }
+        ApiCall::Delete { index, id } => {
+            let shard = writable(view, state, &index, &id)?;
+            Box::new(WriteFlow::new(shard, WriteCall::Delete { id }))
+        }
+        ApiCall::Get { index, id } => {
+            let shard = routing::shard_of(&index, metadata(state, &index)?, &id);
+            let copies = state.shard(&shard).map(|table| rotation.order(&shard, table));
+            Box::new(GetFlow::new(shard, id, copies.unwrap_or_default()))
+        }
+        ApiCall::Refresh { index } => {
+            let shards = copies(rotation, &index, metadata(state, &index)?);
+            Box::new(RefreshFlow::new(&index, shards))
+        }
+        ApiCall::Search { index, query, size } => {
+            let shards = copies(rotation, &index, metadata(state, &index)?);
+            Box::new(SearchFlow::new(index, query, window(size)?, shards))
+        }
+    };
+    Ok(Beginning::Flow(flow))
+}
+
+fn create(view: View<'_>, index: IndexName, shards: u32, replicas: u32) -> Result<Beginning, ApiError> {
+    if !view.connected {
+        return Err(error::no_master());
+    }
+    let flow = CreateFlow::new(index.clone());
+    Ok(Beginning::Create(CreateCall { index, shards, replicas }, flow))
+}
+
+fn metadata<'a>(state: &'a ClusterState, index: &IndexName) -> Result<&'a IndexMetadata, ApiError> {
+    state.indices.get(index).ok_or_else(|| error::no_index(index))
+}
+
+fn writable(view: View<'_>, state: &ClusterState, index: &IndexName, id: &str) -> Result<ShardId, ApiError> {
+    if !view.connected {
+        return Err(error::no_master_block());
+    }
+    let bytes = id.len();
+    if bytes == 0 {
+        return Err(error::invalid("if _id is specified it must not be empty".to_owned()));
+    }
+    if bytes > ID_BYTES_MAX {
+        let reason = format!("id is too long, must be no longer than {ID_BYTES_MAX} bytes but was: {bytes}");
+        return Err(error::invalid(reason));
+    }
+    Ok(routing::shard_of(index, metadata(state, index)?, id))
+}
+
+fn window(size: u32) -> Result<u32, ApiError> {
+    let too_large = || {
+        let reason = "Result window is too large, from + size must be less than or equal to";
+        error::illegal(format!("{reason}: [{RESULT_WINDOW_MAX}] but was [{size}]"))
+    };
+    (size <= RESULT_WINDOW_MAX).then_some(size).ok_or_else(too_large)
+}
+
+fn copies(rotation: &mut Rotation, index: &IndexName, metadata: &IndexMetadata) -> Vec<VecDeque<HostId>> {
+    let shards = (0..).zip(&metadata.shards);
+    shards.map(|(number, table)| rotation.order(&ShardId { index: index.clone(), number }, table)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::search::{
+        api::Query,
+        fixture::{state, table},
+    };
+
+    fn refused(view: View<'_>, call: ApiCall) -> (u16, String, bool) {
+        let error = begin(view, &mut Rotation::default(), call).unwrap_err();
+        (error.status, error.kind.into_owned(), error.certain)
+    }
+
+    fn delete(index: &str, id: &str) -> ApiCall {
+        ApiCall::Delete { index: index.into(), id: id.to_owned() }
+    }
+
+    fn search(size: u32) -> ApiCall {
+        ApiCall::Search { index: "articles".into(), query: Query::MatchAll, size }
+    }
+
+    fn create() -> ApiCall {
+        ApiCall::CreateIndex { index: "books".into(), shards: 1, replicas: 0 }
+    }
+
+    #[test]
+    fn nothing_begins_before_a_first_state() {
+        let view = View { state: None, connected: true };
+        for call in [delete("articles", "a"), search(1), create(), ApiCall::Health] {
+            assert_eq!(refused(view, call), (503, "master_not_discovered_exception".to_owned(), true));
+        }
+    }
+
+    #[test]
+    fn node_cut_off_from_zookeeper_refuses_writes_and_serves_reads() {
+        let state = Arc::new(state(1, vec![table(Vec::new())]));
+        let view = View { state: Some(&state), connected: false };
+        let blocked = (503, "cluster_block_exception".to_owned(), true);
+        assert_eq!(refused(view, delete("articles", "a")), blocked);
+        assert_eq!(refused(view, create()), (503, "master_not_discovered_exception".to_owned(), true));
+        assert!(begin(view, &mut Rotation::default(), search(1)).is_ok());
+    }
+
+    #[test]
+    fn bad_requests_are_refused() {
+        let state = Arc::new(state(1, vec![table(Vec::new())]));
+        let view = View { state: Some(&state), connected: true };
+        let cases = [
+            (delete("books", "a"), 404, "index_not_found_exception"),
+            (delete("articles", ""), 400, "action_request_validation_exception"),
+            (delete("articles", &"x".repeat(513)), 400, "action_request_validation_exception"),
+            (search(10_001), 400, "illegal_argument_exception"),
+        ];
+        for (call, status, kind) in cases {
+            assert_eq!(refused(view, call), (status, kind.to_owned(), true));
+        }
+        assert!(begin(view, &mut Rotation::default(), delete("articles", &"x".repeat(512))).is_ok());
+    }
+}

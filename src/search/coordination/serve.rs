@@ -1,0 +1,386 @@
+//! Serving — decides when this node's copies do what a coordinating node asks of them. It never routes.
+//!
+//! Whoever asks names the state by which it routed. A node that is behind that state waits until it has
+//! caught up, so that "not here" means "not here any more" and never "not here yet".
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{Ask, CoordinationMessage, Outcome, Position, Served, Ticket, View, alarm::Alarms};
+use crate::{
+    core::Instant,
+    name::{AllocationId, HostId, ShardId, Term},
+    search::{
+        api::{GotDoc, Query},
+        shards::{ShardHits, ShardRefusal, Shards, WriteCall, Written},
+        transport::Ctx,
+        wire::Transport,
+    },
+};
+
+/// The copies on this node, as far as they serve; see the methods of [`Shards`].
+pub trait Copies {
+    /// A write; its end comes to [`Serving::write_ended`] with this token.
+    fn write(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        token: u64,
+        shard: &ShardId,
+        allocation: AllocationId,
+        term: Term,
+        call: WriteCall,
+    );
+
+    /// A realtime get.
+    ///
+    /// # Errors
+    ///
+    /// If there is no active copy here, or it fails.
+    fn get(&mut self, ctx: &mut Ctx<'_>, shard: &ShardId, id: &str) -> Result<Option<GotDoc>, ShardRefusal>;
+
+    /// A refresh.
+    ///
+    /// # Errors
+    ///
+    /// If there is no active copy here, or it fails.
+    fn refresh(&mut self, ctx: &mut Ctx<'_>, shard: &ShardId) -> Result<(), ShardRefusal>;
+
+    /// A search.
+    ///
+    /// # Errors
+    ///
+    /// If there is no active copy here, or it fails.
+    fn search(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        shard: &ShardId,
+        query: &Query,
+        size: u32,
+    ) -> Result<ShardHits, ShardRefusal>;
+}
+
+impl Copies for Shards {
+    fn write(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        token: u64,
+        shard: &ShardId,
+        allocation: AllocationId,
+        term: Term,
+        call: WriteCall,
+    ) {
+        Shards::write(self, ctx, token, shard, allocation, term, call);
+    }
+
+    fn get(&mut self, ctx: &mut Ctx<'_>, shard: &ShardId, id: &str) -> Result<Option<GotDoc>, ShardRefusal> {
+        Shards::get(self, ctx, shard, id)
+    }
+
+    fn refresh(&mut self, ctx: &mut Ctx<'_>, shard: &ShardId) -> Result<(), ShardRefusal> {
+        Shards::refresh(self, ctx, shard)
+    }
+
+    fn search(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        shard: &ShardId,
+        query: &Query,
+        size: u32,
+    ) -> Result<ShardHits, ShardRefusal> {
+        Shards::search(self, ctx, shard, query, size)
+    }
+}
+
+/// What a coordinating node wants of a copy here.
+#[derive(Debug)]
+pub struct Question {
+    /// Who asks.
+    pub from: HostId,
+    /// To be sent back with the answer.
+    pub ticket: Ticket,
+    /// The state by which it was routed.
+    pub routed_by: Position,
+    /// What is asked.
+    pub ask: Ask,
+}
+
+#[derive(Debug)]
+struct Held {
+    question: Question,
+    until: Instant,
+}
+
+/// What other nodes, and this one, asked of the copies on this node.
+#[derive(Debug)]
+pub struct Serving {
+    timeout: Duration,
+    next: u64,
+    held: BTreeMap<u64, Held>,
+    writes: BTreeMap<u64, (HostId, Ticket)>,
+    alarms: Alarms<u64>,
+}
+
+impl Serving {
+    /// Nothing asked yet. What waits for a state is refused after `timeout`.
+    pub fn new(timeout: Duration) -> Self {
+        let (held, writes) = (BTreeMap::new(), BTreeMap::new());
+        Self { timeout, next: 0, held, writes, alarms: Alarms::default() }
+    }
+
+    /// A node asks something.
+    pub fn ask(&mut self, ctx: &mut Ctx<'_>, view: View<'_>, copies: &mut impl Copies, question: Question) {
+        if view.position() < Some(question.routed_by) {
+            self.hold(Held { question, until: ctx.now.mono + self.timeout });
+        } else {
+            self.serve(ctx, view, copies, question);
+        }
+    }
+
+    /// A newer state was applied: what waited for it is served.
+    pub fn state_applied(&mut self, ctx: &mut Ctx<'_>, view: View<'_>, copies: &mut impl Copies) {
+        let ready = self.held.iter().filter(|(_, held)| Some(held.question.routed_by) <= view.position());
+        let numbers: Vec<u64> = ready.map(|(number, _)| *number).collect();
+        for number in numbers {
+            if let Some(held) = self.release(number) {
+                self.serve(ctx, view, copies, held.question);
+            }
+        }
+    }
+
+    /// A write of a copy on this node ended.
+    pub fn write_ended(&mut self, ctx: &mut Ctx<'_>, token: u64, result: Result<Written, ShardRefusal>) {
+        let asker = self.writes.remove(&token);
+        assert!(asker.is_some(), "a write ends once");
+        if let Some((from, ticket)) = asker {
+            answer(ctx, from, ticket, result.map(Served::Written));
+        }
+    }
+
+    /// A peer is lost: it does not wait any more for what has not begun.
+    pub fn peer_lost(&mut self, peer: HostId) {
+        let numbers: Vec<u64> = self
+            .held
+            .iter()
+            .filter(|(_, held)| held.question.from == peer)
+            .map(|(number, _)| *number)
+            .collect();
+        for number in numbers {
+            self.release(number);
+        }
+    }
+
+    /// Time passed.
+    pub fn wake(&mut self, ctx: &mut Ctx<'_>) {
+        while let Some(number) = self.alarms.pop(ctx.now.mono) {
+            if let Some(held) = self.held.remove(&number) {
+                let Question { from, ticket, .. } = held.question;
+                answer(ctx, from, ticket, Err(ShardRefusal::NotHere { certain: true }));
+            }
+        }
+    }
+
+    /// When it wants to be woken.
+    pub fn next_wake(&self) -> Option<Instant> {
+        self.alarms.next()
+    }
+
+    fn serve(&mut self, ctx: &mut Ctx<'_>, view: View<'_>, copies: &mut impl Copies, question: Question) {
+        let Question { from, ticket, ask, .. } = question;
+        let outcome = match ask {
+            Ask::Write { .. } if !view.connected => Err(ShardRefusal::NotHere { certain: true }),
+            Ask::Write { shard, allocation, term, call } => {
+                let token = self.draw();
+                self.writes.insert(token, (from, ticket));
+                return copies.write(ctx, token, &shard, allocation, term, call);
+            }
+            Ask::Get { shard, id } => copies.get(ctx, &shard, &id).map(Served::Got),
+            Ask::Search { shard, query, size } => copies.search(ctx, &shard, &query, size).map(Served::Found),
+            Ask::Refresh { shard } => copies.refresh(ctx, &shard).map(|()| Served::Refreshed),
+        };
+        answer(ctx, from, ticket, outcome);
+    }
+
+    fn hold(&mut self, held: Held) {
+        let number = self.draw();
+        self.alarms.set(held.until, number);
+        self.held.insert(number, held);
+    }
+
+    fn release(&mut self, number: u64) -> Option<Held> {
+        let held = self.held.remove(&number)?;
+        self.alarms.cancel(held.until, number);
+        Some(held)
+    }
+
+    fn draw(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+}
+
+fn answer(ctx: &mut Ctx<'_>, to: HostId, ticket: Ticket, outcome: Outcome) {
+    ctx.send(to, Transport::Coordination(CoordinationMessage::Answer { ticket, outcome }));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        core::{Now, Output},
+        name::Epoch,
+        search::{fixture::state, state::ClusterState, transport::Links},
+    };
+
+    /// Copies that have no document and acknowledge nothing by themselves.
+    #[derive(Default)]
+    struct Fake {
+        writes: Vec<u64>,
+    }
+
+    impl Copies for Fake {
+        fn write(
+            &mut self,
+            _: &mut Ctx<'_>,
+            token: u64,
+            _: &ShardId,
+            _: AllocationId,
+            _: Term,
+            _: WriteCall,
+        ) {
+            self.writes.push(token);
+        }
+
+        fn get(&mut self, _: &mut Ctx<'_>, _: &ShardId, _: &str) -> Result<Option<GotDoc>, ShardRefusal> {
+            Ok(None)
+        }
+
+        fn refresh(&mut self, _: &mut Ctx<'_>, _: &ShardId) -> Result<(), ShardRefusal> {
+            Ok(())
+        }
+
+        fn search(
+            &mut self,
+            _: &mut Ctx<'_>,
+            _: &ShardId,
+            _: &Query,
+            _: u32,
+        ) -> Result<ShardHits, ShardRefusal> {
+            Ok(ShardHits { total: 0, hits: Vec::new() })
+        }
+    }
+
+    const ME: HostId = HostId::search(1);
+    const TIMEOUT: Duration = Duration::from_secs(8);
+
+    /// The serving part of search-1, asked by itself so that answers can be read from the local queue.
+    struct Bench {
+        serving: Serving,
+        fake: Fake,
+        links: Links,
+        state: Arc<ClusterState>,
+        connected: bool,
+        now: Instant,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            Self {
+                serving: Serving::new(TIMEOUT),
+                fake: Fake::default(),
+                links: Links::default(),
+                state: Arc::new(state(3, Vec::new())),
+                connected: true,
+                now: Instant(0),
+            }
+        }
+
+        fn act(&mut self, act: impl FnOnce(&mut Serving, &mut Ctx<'_>, View<'_>, &mut Fake)) -> Vec<Outcome> {
+            let (mut out, now) = (Output::default(), Now { mono: self.now, wall_ms: 0 });
+            let mut ctx = Ctx { now, me: ME, out: &mut out, links: &mut self.links };
+            let view = View { state: Some(&self.state), connected: self.connected };
+            act(&mut self.serving, &mut ctx, view, &mut self.fake);
+            let outcome = |message| match message {
+                Transport::Coordination(CoordinationMessage::Answer { outcome, .. }) => outcome,
+                other => panic!("{other:?}"),
+            };
+            self.links.take_local().into_iter().map(outcome).collect()
+        }
+
+        fn ask(&mut self, version: u64, ask: Ask) -> Vec<Outcome> {
+            let ticket = Ticket { life: 1, number: 1 };
+            let routed_by = Position { epoch: Epoch(0), version };
+            let question = Question { from: ME, ticket, routed_by, ask };
+            self.act(|it, ctx, view, fake| it.ask(ctx, view, fake, question))
+        }
+    }
+
+    fn get() -> Ask {
+        Ask::Get { shard: "articles/0".parse().unwrap(), id: "a".to_owned() }
+    }
+
+    fn write() -> Ask {
+        let call = WriteCall::Delete { id: "a".to_owned() };
+        Ask::Write { shard: "articles/0".parse().unwrap(), allocation: AllocationId(1), term: Term(1), call }
+    }
+
+    fn not_here() -> Outcome {
+        Err(ShardRefusal::NotHere { certain: true })
+    }
+
+    #[test]
+    fn node_behind_the_asking_state_answers_when_it_has_caught_up() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.ask(4, get()), []);
+        bench.state = Arc::new(state(4, Vec::new()));
+        let answers = bench.act(|it, ctx, view, fake| it.state_applied(ctx, view, fake));
+        assert_eq!(answers, [Ok(Served::Got(None))]);
+        assert_eq!(bench.serving.next_wake(), None);
+    }
+
+    #[test]
+    fn node_that_does_not_catch_up_refuses() {
+        let mut bench = Bench::new();
+        bench.ask(4, write());
+        assert_eq!(bench.serving.next_wake(), Some(Instant(0) + TIMEOUT));
+        bench.now = Instant(0) + TIMEOUT;
+        assert_eq!(bench.act(|it, ctx, _, _| it.wake(ctx)), [not_here()]);
+        bench.state = Arc::new(state(4, Vec::new()));
+        assert_eq!(bench.act(|it, ctx, view, fake| it.state_applied(ctx, view, fake)), []);
+        assert!(bench.fake.writes.is_empty(), "what was refused is not done later");
+    }
+
+    #[test]
+    fn node_ahead_of_the_asking_state_answers_at_once() {
+        assert_eq!(Bench::new().ask(2, get()), [Ok(Served::Got(None))]);
+    }
+
+    #[test]
+    fn write_is_answered_when_it_ends() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.ask(3, write()), []);
+        let token = bench.fake.writes[0];
+        let refusal = ShardRefusal::NotHere { certain: false };
+        let answers = bench.act(|it, ctx, _, _| it.write_ended(ctx, token, Err(refusal.clone())));
+        assert_eq!(answers, [Err(refusal)]);
+    }
+
+    #[test]
+    fn node_cut_off_from_zookeeper_begins_no_write() {
+        let mut bench = Bench::new();
+        bench.connected = false;
+        assert_eq!(bench.ask(3, write()), [not_here()]);
+        assert_eq!(bench.ask(3, get()), [Ok(Served::Got(None))]);
+        assert!(bench.fake.writes.is_empty());
+    }
+
+    #[test]
+    fn lost_peer_has_nothing_done_later() {
+        let mut bench = Bench::new();
+        bench.ask(4, write());
+        bench.act(|it, _, _, _| it.peer_lost(ME));
+        bench.state = Arc::new(state(4, Vec::new()));
+        bench.act(|it, ctx, view, fake| it.state_applied(ctx, view, fake));
+        assert_eq!((bench.fake.writes.len(), bench.serving.next_wake()), (0, None));
+    }
+}

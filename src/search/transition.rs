@@ -1,0 +1,396 @@
+//! Transitions — decides how a cluster state follows from another when nodes, copies or users do something.
+//! It never decides where a copy should go (`allocation`), nor when a state is written (`controller`).
+//!
+//! The rules are those of Elasticsearch's `RoutingNodes`, `IndexMetadataUpdater` and `AllocationService`:
+//! a primary is replaced only by an active copy of the in-sync set, and every assignment of a primary raises
+//! the term; a copy leaves the in-sync set when a write went on without it, never because its node left.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    api::ApiError,
+    state::{ClusterState, IndexMetadata, NodeEntry, ShardCopy, ShardTable},
+};
+use crate::{
+    event::CopyState,
+    name::{AllocationId, Epoch, HostId, IndexName, ShardId, Term},
+};
+
+/// Most shards an index may have (`index.max_number_of_shards`).
+const SHARDS_MAX: u32 = 1024;
+
+/// Most copies there may be for each node (`cluster.max_shards_per_node`).
+const COPIES_PER_NODE_MAX: u64 = 1000;
+
+/// number_of_routing_shards of a new index: the largest `shards` × 2^k that is at most 1024.
+pub fn routing_shards(shards: u32) -> u32 {
+    let mut routing = shards.max(1);
+    while routing <= SHARDS_MAX / 2 {
+        routing *= 2;
+    }
+    routing
+}
+
+/// Why a copy left its node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// Its node's session is over; the data may come back with the node.
+    NodeLeft,
+    /// The copy is no good, by its own or its primary's word.
+    Failed,
+    /// Its primary went while it was being built.
+    PrimaryGone,
+}
+
+impl ClusterState {
+    /// Adds an index; its copies are unassigned.
+    ///
+    /// # Errors
+    ///
+    /// 400 if the name is taken or malformed, or the number of shards is out of range.
+    pub fn create_index(&mut self, name: &IndexName, shards: u32, replicas: u32) -> Result<(), ApiError> {
+        if self.indices.contains_key(name) {
+            return Err(refused(
+                "resource_already_exists_exception",
+                format!("index [{name}] already exists"),
+            ));
+        }
+        if !is_index_name(&name.0) {
+            return Err(refused("invalid_index_name_exception", format!("Invalid index name [{name}]")));
+        }
+        if !(1..=SHARDS_MAX).contains(&shards) {
+            let why = format!("number_of_shards must be between 1 and {SHARDS_MAX}, not {shards}");
+            return Err(refused("illegal_argument_exception", why));
+        }
+        let added = u64::from(shards) * (1 + u64::from(replicas));
+        let limit = COPIES_PER_NODE_MAX * self.nodes.len().max(1) as u64;
+        if added + self.configured_copies() > limit {
+            let why = format!("this action would add [{added}] shards, but the cluster may have [{limit}]");
+            return Err(refused("validation_exception", why));
+        }
+        let table = ShardTable::unassigned(replicas);
+        let shards_of = vec![table; shards as usize];
+        let index = IndexMetadata { replicas, routing_shards: routing_shards(shards), shards: shards_of };
+        self.indices.insert(name.clone(), index);
+        Ok(())
+    }
+
+    /// Takes over the list of members: copies on nodes whose session is over are lost. A node that has come
+    /// back in a new session has lost its copies, too. Returns what changed, for people.
+    pub fn set_members(&mut self, members: &BTreeMap<HostId, NodeEntry>) -> Vec<String> {
+        let lives_on =
+            |host, was: &NodeEntry| members.get(host).is_some_and(|entry| entry.session == was.session);
+        let gone: BTreeSet<HostId> =
+            self.nodes.iter().filter(|(host, was)| !lives_on(host, was)).map(|(host, _)| *host).collect();
+        let joined: Vec<HostId> = members
+            .keys()
+            .filter(|host| gone.contains(host) || !self.nodes.contains_key(host))
+            .copied()
+            .collect();
+        self.nodes.clone_from(members);
+        for table in self.tables_mut() {
+            table.lose_nodes(&gone);
+        }
+        self.forget_homes();
+        let left = gone.iter().map(|host| format!("{host} left"));
+        left.chain(joined.iter().map(|host| format!("{host} joined"))).collect()
+    }
+
+    /// A copy reports from its node that it has recovered. Returns whether that changes anything: reports of
+    /// another term, or of a copy that is not being built there, are moot.
+    pub fn copy_started(&mut self, shard: &ShardId, id: AllocationId, term: Term, from: HostId) -> bool {
+        let Some((table, replicas)) = self.table_mut(shard) else { return false };
+        let is_due = |copy: &ShardCopy| copy.state == CopyState::Initializing && copy.node == Some(from);
+        if table.term != term || !table.copy(id).is_some_and(is_due) {
+            return false;
+        }
+        table.start(id, replicas);
+        self.forget_homes();
+        true
+    }
+
+    /// A node reports that a copy must go. Returns whether that changes anything. Heard are the node of the
+    /// copy, and the node of the primary as long as the term is its own.
+    pub fn copy_failed(&mut self, shard: &ShardId, id: AllocationId, term: Term, from: HostId) -> bool {
+        let Some((table, _)) = self.table_mut(shard) else { return false };
+        if !table.may_fail(id, term, from) {
+            return false;
+        }
+        let is_assigned = table.copy(id).is_some_and(|copy| copy.node.is_some());
+        let changes = if is_assigned {
+            table.lose(id, Cause::Failed);
+            true
+        } else {
+            table.in_sync.remove(&id)
+        };
+        self.forget_homes();
+        changes
+    }
+
+    /// Puts an unassigned copy on a node: with `id` if its data is there, else as a new, empty one.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such unassigned copy.
+    pub fn assign(&mut self, shard: &ShardId, slot: usize, node: HostId, id: Option<AllocationId>) {
+        let id = id.unwrap_or_else(|| self.draw_allocation());
+        self.homes.insert(id, node);
+        let Some((table, _)) = self.table_mut(shard) else { unreachable!("a shard that is assigned exists") };
+        let copy = &mut table.copies[slot];
+        assert!(copy.state == CopyState::Unassigned, "only an unassigned copy is assigned");
+        copy.state = CopyState::Initializing;
+        copy.node = Some(node);
+        copy.allocation = Some(id);
+        if copy.primary {
+            table.term = table.term.next();
+        }
+        self.forget_homes();
+    }
+
+    /// Makes the copy that has this identity the one to be primary. It may be in the table or only in the
+    /// in-sync set; no copy of the shard is active.
+    ///
+    /// # Panics
+    ///
+    /// If a primary is assigned.
+    pub fn choose_primary(&mut self, shard: &ShardId, id: AllocationId) -> usize {
+        let Some((table, _)) = self.table_mut(shard) else { unreachable!("a shard with a choice exists") };
+        assert!(table.primary().is_none(), "a shard has one primary");
+        let slot = table.slot(id).or_else(|| table.copies.iter().position(|copy| copy.primary));
+        let slot = slot.unwrap_or(0);
+        table.copies[slot].allocation = Some(id);
+        for (at, copy) in table.copies.iter_mut().enumerate() {
+            copy.primary = at == slot;
+        }
+        slot
+    }
+
+    /// Begins to move a started copy to another node; returns the target's identity.
+    ///
+    /// # Panics
+    ///
+    /// If the copy is not started.
+    pub fn relocate(&mut self, shard: &ShardId, id: AllocationId, node: HostId) -> AllocationId {
+        let target = self.draw_allocation();
+        self.homes.insert(target, node);
+        let Some((table, _)) = self.table_mut(shard) else { unreachable!("a shard that moves exists") };
+        let source = table.slot(id).map(|slot| &mut table.copies[slot]);
+        let Some(source) = source.filter(|copy| copy.state == CopyState::Started) else {
+            unreachable!("only a started copy moves");
+        };
+        source.state = CopyState::Relocating;
+        source.relocating = Some(target);
+        table.copies.push(ShardCopy {
+            state: CopyState::Initializing,
+            node: Some(node),
+            allocation: Some(target),
+            relocating: Some(id),
+            ..ShardCopy::unassigned(false)
+        });
+        target
+    }
+
+    /// Hands the state to a new epoch: its allocation ids are numbered anew.
+    pub fn enter_epoch(&mut self, epoch: Epoch, controller: HostId) {
+        if self.epoch != epoch {
+            self.next_allocation = 0;
+        }
+        self.epoch = epoch;
+        self.controller = Some(controller);
+    }
+
+    fn configured_copies(&self) -> u64 {
+        let copies =
+            self.indices.values().map(|index| index.shards.len() as u64 * u64::from(1 + index.replicas));
+        copies.sum()
+    }
+
+    fn draw_allocation(&mut self) -> AllocationId {
+        let id = AllocationId(u64::from(self.epoch.0) << 32 | u64::from(self.next_allocation));
+        self.next_allocation += 1;
+        id
+    }
+
+    fn tables_mut(&mut self) -> impl Iterator<Item = &mut ShardTable> {
+        self.indices.values_mut().flat_map(|index| &mut index.shards)
+    }
+
+    fn table_mut(&mut self, shard: &ShardId) -> Option<(&mut ShardTable, u32)> {
+        let index = self.indices.get_mut(&shard.index)?;
+        Some((index.shards.get_mut(shard.number as usize)?, index.replicas))
+    }
+
+    fn forget_homes(&mut self) {
+        let mut homes = std::mem::take(&mut self.homes);
+        homes.retain(|id, _| self.shards().any(|(_, table)| table.knows(*id)));
+        self.homes = homes;
+    }
+}
+
+impl ShardTable {
+    /// A shard that no node has yet.
+    fn unassigned(replicas: u32) -> Self {
+        let copies = (0..=replicas).map(|nth| ShardCopy::unassigned(nth == 0)).collect();
+        Self { copies, ..Self::default() }
+    }
+
+    fn slot(&self, id: AllocationId) -> Option<usize> {
+        self.copies.iter().position(|copy| copy.allocation == Some(id))
+    }
+
+    /// The active copies of the in-sync set, by identity: those that may be promoted.
+    fn promotable(&self) -> impl Iterator<Item = AllocationId> {
+        let ids = self.active().filter(|copy| !copy.primary).filter_map(|copy| copy.allocation);
+        ids.filter(|id| self.in_sync.contains(id))
+    }
+
+    /// The copies on these nodes are lost: replicas first, so that none of them is promoted on a node that is gone as well.
+    fn lose_nodes(&mut self, gone: &BTreeSet<HostId>) {
+        let is_lost = |copy: &&ShardCopy| copy.node.is_some_and(|node| gone.contains(&node));
+        let mut lost: Vec<&ShardCopy> = self.copies.iter().filter(is_lost).collect();
+        lost.sort_by_key(|copy| copy.primary);
+        for id in lost.iter().filter_map(|copy| copy.allocation).collect::<Vec<_>>() {
+            self.lose(id, Cause::NodeLeft);
+        }
+    }
+
+    /// Takes a copy from its node, with all that follows for the rest of its group.
+    fn lose(&mut self, id: AllocationId, cause: Cause) {
+        // It may be gone by now, as the target of another copy that was lost.
+        let Some(copy) = self.copy(id).cloned() else { return };
+        match copy.relocating {
+            Some(_) if copy.is_target() => return self.cancel_relocation(id, cause),
+            Some(target) => self.cancel_relocation(target, Cause::PrimaryGone),
+            None => {}
+        }
+        if copy.primary {
+            self.lose_initializing(id);
+            self.promote();
+        }
+        // The last copy stays in the set, whatever is wrong with it: nothing else has the writes.
+        let is_replaced = self.primary().is_some_and(|primary| primary.allocation != Some(id));
+        if cause == Cause::Failed && is_replaced {
+            self.in_sync.remove(&id);
+        }
+        self.unassign(id, cause);
+    }
+
+    /// Copies that are being built from a primary that goes are failed first.
+    fn lose_initializing(&mut self, primary: AllocationId) {
+        let is_built = |copy: &&ShardCopy| copy.state == CopyState::Initializing;
+        let ids = self.copies.iter().filter(is_built).filter_map(|copy| copy.allocation);
+        for id in ids.filter(|id| *id != primary).collect::<Vec<_>>() {
+            if self.copy(id).is_some_and(ShardCopy::is_target) {
+                self.cancel_relocation(id, Cause::PrimaryGone);
+            } else {
+                self.unassign(id, Cause::PrimaryGone);
+            }
+        }
+    }
+
+    /// Makes an active copy of the in-sync set the primary: the one that was allocated first.
+    fn promote(&mut self) {
+        let Some(heir) = self.promotable().min() else { return };
+        for copy in &mut self.copies {
+            copy.primary = copy.allocation == Some(heir);
+        }
+        self.term = self.term.next();
+    }
+
+    /// Removes the target; the source goes on as before.
+    fn cancel_relocation(&mut self, target: AllocationId, cause: Cause) {
+        self.copies.retain(|copy| copy.allocation != Some(target) || !copy.is_target());
+        for source in self.copies.iter_mut().filter(|copy| copy.relocating == Some(target)) {
+            source.state = CopyState::Started;
+            source.relocating = None;
+            source.failures += u32::from(cause == Cause::Failed);
+        }
+    }
+
+    /// Its identity is kept if its data is worth coming back to: it is in sync, or only its node is away.
+    fn unassign(&mut self, id: AllocationId, cause: Cause) {
+        let keep = cause == Cause::NodeLeft || self.in_sync.contains(&id);
+        let Some(slot) = self.slot(id) else { return };
+        let copy = &mut self.copies[slot];
+        copy.state = CopyState::Unassigned;
+        copy.node = None;
+        copy.allocation = Some(id).filter(|_| keep);
+        match cause {
+            Cause::NodeLeft => copy.failures = 0,
+            Cause::Failed => copy.failures += 1,
+            Cause::PrimaryGone => {}
+        }
+    }
+
+    /// The copy serves, and has every acknowledged write.
+    fn start(&mut self, id: AllocationId, replicas: u32) {
+        let Some(slot) = self.slot(id) else { return };
+        if let Some(source) = self.copies[slot].relocating {
+            self.take_place(source, slot);
+        }
+        let Some(slot) = self.slot(id) else { return };
+        let copy = &mut self.copies[slot];
+        copy.state = CopyState::Started;
+        copy.failures = 0;
+        if self.in_sync.insert(id) {
+            self.trim_in_sync(1 + replicas as usize);
+        }
+    }
+
+    /// A relocation target takes the place of its source, which goes. The term stays: the source hands its
+    /// whole knowledge over.
+    fn take_place(&mut self, source: AllocationId, target: usize) {
+        let Some(place) = self.slot(source) else { return };
+        let mut copy = self.copies[target].clone();
+        copy.relocating = None;
+        copy.primary = self.copies[place].primary;
+        self.copies[place] = copy;
+        self.copies.remove(target);
+        self.in_sync.remove(&source);
+    }
+
+    /// Trimmed only when it grows, and then of copies that no node has (Elasticsearch #21976): nothing that
+    /// serves is ever dropped.
+    fn trim_in_sync(&mut self, most: usize) {
+        let is_away = |id: &AllocationId| self.copy(*id).is_none_or(|copy| copy.node.is_none());
+        let away: Vec<AllocationId> = self.in_sync.iter().copied().filter(is_away).collect();
+        for id in away.into_iter().take(self.in_sync.len().saturating_sub(most)) {
+            self.in_sync.remove(&id);
+        }
+    }
+
+    /// A primary whose term is over has no say; a copy's own node may always give up a replica. Nobody
+    /// takes the last copy out of the in-sync set.
+    fn may_fail(&self, id: AllocationId, term: Term, from: HostId) -> bool {
+        let own = self.copy(id).filter(|copy| copy.node == Some(from));
+        let by_primary = term == self.term && self.primary().is_some_and(|copy| copy.node == Some(from));
+        match own {
+            Some(copy) => !copy.primary || term == self.term,
+            None => by_primary && self.knows(id),
+        }
+    }
+}
+
+impl ShardCopy {
+    /// A copy that was never assigned.
+    pub fn unassigned(primary: bool) -> Self {
+        let (node, allocation, relocating) = (None, None, None);
+        Self { primary, state: CopyState::Unassigned, node, allocation, relocating, failures: 0 }
+    }
+}
+
+fn refused(kind: &'static str, reason: String) -> ApiError {
+    ApiError { status: 400, kind: kind.into(), reason, certain: true }
+}
+
+/// Elasticsearch's rules for index names, as far as ASCII goes.
+fn is_index_name(name: &str) -> bool {
+    let is_plain = |c: char| !c.is_uppercase() && !c.is_control() && !" \"*\\<|,>/?#:".contains(c);
+    !name.is_empty()
+        && name.len() <= 255
+        && !name.starts_with(['-', '_', '+', '.'])
+        && name.chars().all(is_plain)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! Sweeps — decides which runs a sweep consists of, in which order they count, and when it is over. It never
+//! runs or judges one itself.
+//!
+//! Runs are independent; a shard of a sweep is a pure function of its number and their count. Runs are done
+//! side by side and counted in order, so that the same sweep gives the same records, to the byte, however
+//! many threads work on it.
+
+mod pool;
+pub mod record;
+pub mod seeds;
+pub mod store;
+
+use std::{num::NonZeroUsize, time::Duration};
+
+pub use self::pool::sweep;
+use self::record::{Record, key};
+use crate::{
+    scenario::plan::Plan,
+    sim::RunError,
+    trial::{Standing, Trial},
+};
+
+/// A scenario of a sweep: what was read, and the text it was read from.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// How the user names it: for the commands that reproduce.
+    pub name: String,
+    /// The file's text: part of each run's key.
+    pub text: String,
+    /// Its plan for seed 0; other seeds change the seed alone.
+    pub plan: Plan,
+}
+
+/// One run to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Job {
+    /// Number of the scenario.
+    pub subject: usize,
+    /// The seed.
+    pub seed: u64,
+}
+
+/// How a sweep is done.
+#[derive(Debug, Clone)]
+pub struct Sweep {
+    /// The scenarios.
+    pub subjects: Vec<Subject>,
+    /// The runs, in the order in which they count.
+    pub jobs: Vec<Job>,
+    /// Runs at a time.
+    pub threads: NonZeroUsize,
+    /// Stop after so many failing runs.
+    pub fail_max: Option<NonZeroUsize>,
+    /// The share of runs that are done twice and must give one fingerprint, 0 to 1.
+    pub double: f64,
+    /// Start no further run after so much wall time.
+    pub wall_max: Option<Duration>,
+}
+
+impl Sweep {
+    /// The plan of a job.
+    pub fn plan(&self, job: Job) -> Plan {
+        Plan { seed: job.seed, ..self.subjects[job.subject].plan.clone() }
+    }
+
+    /// The key of a job.
+    pub fn key(&self, job: Job) -> String {
+        let subject = &self.subjects[job.subject];
+        key(&subject.text, &subject.plan, job.seed)
+    }
+
+    /// Whether this run is done twice: by its key, so that it is the same ones every time.
+    fn is_doubled(&self, key: &str) -> bool {
+        let draw = u64::from_str_radix(key, 16).unwrap_or_default() as f64 / u64::MAX as f64;
+        draw < self.double
+    }
+}
+
+/// How one run of a sweep ended.
+#[derive(Debug)]
+pub struct Done {
+    /// Which it was.
+    pub job: Job,
+    /// What is kept of it.
+    pub record: Record,
+    /// Wall time, its second run and the judgement not included.
+    pub wall: Duration,
+    /// What is kept besides, if something is wrong.
+    pub finding: Option<Finding>,
+}
+
+/// What is wrong with a run.
+#[derive(Debug)]
+pub enum Finding {
+    /// A law is broken or undecided.
+    Judged(Box<Trial>),
+    /// Something panicked that is not being tested.
+    Panicked(Box<RunError>),
+    /// The same plan gave two records.
+    Differs {
+        /// The first run.
+        first: Box<Trial>,
+        /// The second.
+        second: Box<Trial>,
+    },
+}
+
+impl Finding {
+    /// Whether the run counts as failing.
+    pub fn is_failure(&self) -> bool {
+        match self {
+            Self::Judged(trial) => trial.standing() == Standing::Broken,
+            Self::Panicked(_) | Self::Differs { .. } => true,
+        }
+    }
+
+    /// Whether the tool itself is at fault.
+    pub fn is_internal(&self) -> bool {
+        !matches!(self, Self::Judged(_))
+    }
+}
+
+/// Why a sweep ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Every run was done.
+    Complete,
+    /// So many runs failed that it stopped.
+    EnoughFailures,
+    /// Its wall time was up.
+    OutOfTime,
+}

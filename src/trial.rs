@@ -1,0 +1,201 @@
+//! Trials — decides what becomes of a plan: it is run, and the record is judged. It never shows or stores
+//! anything.
+//!
+//! This is the room to call from one's own tests: [`assert_holds`] for a scenario over some seeds, [`run`] for
+//! one plan and a look at its record.
+
+use crate::{
+    check::{
+        goal, law,
+        verdict::{Judgement, Verdict},
+    },
+    event::Event,
+    scenario::{check::Vocabulary, plan::Plan, read::read},
+    sim::{self, Run, RunError},
+};
+
+/// A promise as reports show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Promise {
+    /// Its name.
+    pub name: &'static str,
+    /// What it says, in one sentence.
+    pub sentence: &'static str,
+    /// What makes it binding.
+    pub source: &'static str,
+}
+
+/// What runs a plan. A field, so that orchestration can be tested without a world.
+#[derive(Debug, Clone, Copy)]
+pub struct Machine {
+    /// Runs a plan to its end.
+    pub run: fn(&Plan) -> Result<Run, RunError>,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self { run: sim::run }
+    }
+}
+
+/// A plan, what came of it, and what the laws say.
+#[derive(Debug, Clone)]
+pub struct Trial {
+    /// What was run.
+    pub plan: Plan,
+    /// What happened.
+    pub run: Run,
+    /// Each law's verdict, in the order of the table of laws.
+    pub judgements: Vec<Judgement>,
+    /// Goals that this run met.
+    pub goals: Vec<&'static str>,
+}
+
+/// The sum of all verdicts of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Every law holds.
+    Holds,
+    /// No law is broken, but a checker's budget ran out.
+    Undecided,
+    /// A law is broken.
+    Broken,
+}
+
+impl Standing {
+    /// The word for reports and records.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Holds => "pass",
+            Self::Undecided => "unknown",
+            Self::Broken => "fail",
+        }
+    }
+
+    /// The worst of these verdicts.
+    pub fn of(judgements: &[Judgement]) -> Self {
+        let one = |judgement: &Judgement| match judgement.verdict {
+            Verdict::Pass => Self::Holds,
+            Verdict::Unknown { .. } => Self::Undecided,
+            Verdict::Fail { .. } => Self::Broken,
+        };
+        judgements.iter().map(one).max().unwrap_or(Self::Holds)
+    }
+}
+
+/// Runs a scenario over some seeds; passes if every law holds in each run. For use in a test.
+///
+/// `file` is for messages only; `text` is the scenario.
+///
+/// # Panics
+///
+/// If the scenario cannot be read (with every reason and its line), if a law is broken or undecided (with
+/// the seed, the place and the reason), or if the tool itself is at fault.
+///
+/// # Examples
+///
+/// ```no_run
+/// let scenario = r#"
+///     title = "A node is lost"
+///     duration = "30s"
+///
+///     [[indices]]
+///     name = "articles"
+///
+///     [[workloads]]
+///     index = "articles"
+///     writes_per_second = 20.0
+///
+///     [[faults]]
+///     at = "10s"
+///     crash = "primary(articles/0)"
+///     lasts = "8s"
+/// "#;
+/// shardarium::trial::assert_holds("lost-node", scenario, 0..20);
+/// ```
+#[track_caller]
+pub fn assert_holds(file: &str, text: &str, seeds: impl IntoIterator<Item = u64>) {
+    let scenario = match read(file, text, &Vocabulary::current()) {
+        Ok(scenario) => scenario,
+        Err(problems) => panic!("the scenario cannot be run\n{problems}"),
+    };
+    for seed in seeds {
+        match run(&scenario.plan(seed)) {
+            Ok(trial) => trial.assert_holds(),
+            Err(error) => panic!("{}, seed {seed}: {error}", scenario.title),
+        }
+    }
+}
+
+/// Runs a plan and judges it by the laws it names (all, if it names none).
+///
+/// # Errors
+///
+/// If something panicked that is not being tested.
+pub fn run(plan: &Plan) -> Result<Trial, RunError> {
+    Machine::default().trial(plan)
+}
+
+impl Machine {
+    /// Runs a plan and judges it.
+    ///
+    /// # Errors
+    ///
+    /// If something panicked that is not being tested.
+    pub fn trial(&self, plan: &Plan) -> Result<Trial, RunError> {
+        let run = (self.run)(plan)?;
+        let judgements = judge(&run.events, &plan.expect.laws);
+        let goals = goals_met(&run.events);
+        Ok(Trial { plan: plan.clone(), run, judgements, goals })
+    }
+}
+
+impl Trial {
+    /// The sum of all verdicts.
+    pub fn standing(&self) -> Standing {
+        Standing::of(&self.judgements)
+    }
+
+    /// The broken law that shows first in the record, with the place and the reason.
+    pub fn first_failure(&self) -> Option<&Judgement> {
+        let seq = |judgement: &&Judgement| match judgement.verdict {
+            Verdict::Fail { seq, .. } => Some(seq),
+            _ => None,
+        };
+        self.judgements.iter().filter(|judgement| seq(judgement).is_some()).min_by_key(seq)
+    }
+
+    /// Passes if every law holds; for use in a test.
+    ///
+    /// # Panics
+    ///
+    /// If a law is broken or undecided, with the reason and the seed.
+    #[track_caller]
+    pub fn assert_holds(&self) {
+        assert!(self.standing() == Standing::Holds, "{}", crate::report::text::explanation(self));
+    }
+}
+
+/// Judges a record by these laws; none named: by all. Names that no law has are skipped: scenario files are
+/// checked when they are read, and a stored trace may name a law of another version.
+pub fn judge(events: &[Event], laws: &[String]) -> Vec<Judgement> {
+    let known: Vec<String> = laws.iter().filter(|name| law::named(name).is_ok()).cloned().collect();
+    law::judge(events, &known).unwrap_or_default()
+}
+
+/// Every law there is.
+pub fn laws() -> Vec<Promise> {
+    let promise = |law: &law::Law| Promise { name: law.name, sentence: law.sentence, source: law.source };
+    law::LAWS.iter().map(promise).collect()
+}
+
+/// Every goal there is.
+pub fn goals() -> Vec<Promise> {
+    let promise = |goal: &goal::Goal| Promise { name: goal.name, sentence: goal.sentence, source: "" };
+    goal::GOALS.iter().map(promise).collect()
+}
+
+/// Goals that this record meets.
+pub fn goals_met(events: &[Event]) -> Vec<&'static str> {
+    goal::goals_met(events)
+}

@@ -1,0 +1,180 @@
+//! Links — decides over which connection servers exchange votes. It never reads a vote.
+//!
+//! As `QuorumCnxManager.java`: one connection a pair, dialled by the server with the higher id; the
+//! lower one's dial only says who it is, is closed, and makes the other dial back. Of the messages to one
+//! peer only the newest waits for a connection.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::Notification;
+use crate::{
+    core::{Address, ConnId, Instant, Output, Port},
+    name::HostId,
+    zookeeper::peer::{ElectionFrame, Message},
+};
+
+/// How long a dial may take (`cnxTimeout`).
+const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LinkState {
+    Down,
+    Dialling { conn: ConnId, give_up: Instant },
+    Up { conn: ConnId },
+}
+
+#[derive(Debug)]
+struct Link {
+    state: LinkState,
+    /// The newest message to this peer; said again on a new connection.
+    newest: Option<Notification>,
+}
+
+/// The connections of one server's election port.
+#[derive(Debug)]
+pub struct Links {
+    me: HostId,
+    peers: BTreeMap<HostId, Link>,
+    owners: BTreeMap<ConnId, HostId>,
+}
+
+impl Links {
+    /// No connections yet.
+    pub fn new(me: HostId, voters: &[HostId]) -> Self {
+        let others = voters.iter().filter(|voter| **voter != me);
+        let down = || Link { state: LinkState::Down, newest: None };
+        Self { me, peers: others.map(|peer| (*peer, down())).collect(), owners: BTreeMap::new() }
+    }
+
+    /// Whether this connection belongs here.
+    pub fn owns(&self, conn: ConnId) -> bool {
+        self.owners.contains_key(&conn)
+    }
+
+    /// Sends to a peer, by the connection there is or a new one.
+    pub fn send(&mut self, now: Instant, to: HostId, message: Notification, out: &mut Output<Message>) {
+        let Some(link) = self.peers.get_mut(&to) else { return };
+        link.newest = Some(message);
+        match link.state {
+            LinkState::Up { conn } => out.send(conn, ElectionFrame::Notification(message)),
+            LinkState::Dialling { .. } => {}
+            LinkState::Down => self.dial(now, to, out),
+        }
+    }
+
+    /// A peer dialled this server's election port.
+    pub fn accepted(&mut self, conn: ConnId, from: HostId) {
+        self.owners.insert(conn, from);
+    }
+
+    /// A dial of this server succeeded: the higher id keeps the connection.
+    pub fn connected(&mut self, conn: ConnId, out: &mut Output<Message>) {
+        let Some(&peer) = self.owners.get(&conn) else { return };
+        if self.me.number < peer.number {
+            self.drop_link(peer, out);
+        } else {
+            self.come_up(peer, conn, out);
+        }
+    }
+
+    /// A peer said who it is, on a connection that it dialled.
+    pub fn greeted(&mut self, now: Instant, conn: ConnId, peer: HostId, out: &mut Output<Message>) {
+        self.owners.remove(&conn);
+        if !self.peers.contains_key(&peer) {
+            out.close(conn);
+        } else if peer.number < self.me.number {
+            out.close(conn);
+            self.dial_back(now, peer, out);
+        } else {
+            self.drop_link(peer, out);
+            self.owners.insert(conn, peer);
+            self.come_up(peer, conn, out);
+        }
+    }
+
+    /// Who speaks on this connection, if it is the one in use.
+    pub fn speaker(&self, conn: ConnId) -> Option<HostId> {
+        let peer = *self.owners.get(&conn)?;
+        (self.peers.get(&peer)?.state == LinkState::Up { conn }).then_some(peer)
+    }
+
+    /// A connection ended, or a dial failed.
+    pub fn closed(&mut self, conn: ConnId) {
+        let Some(peer) = self.owners.remove(&conn) else { return };
+        if let Some(link) = self.peers.get_mut(&peer)
+            && link.conn() == Some(conn)
+        {
+            link.state = LinkState::Down;
+        }
+    }
+
+    /// Gives up dials that take too long.
+    pub fn wake(&mut self, now: Instant, out: &mut Output<Message>) {
+        let overdue = |link: &Link| link.give_up().is_some_and(|at| now >= at);
+        let stuck: Vec<HostId> =
+            self.peers.iter().filter(|(_, link)| overdue(link)).map(|(peer, _)| *peer).collect();
+        for peer in stuck {
+            self.drop_link(peer, out);
+        }
+    }
+
+    /// When [`Links::wake`] has something to do.
+    pub fn next_wake(&self) -> Option<Instant> {
+        self.peers.values().filter_map(Link::give_up).min()
+    }
+
+    /// A lower server called: whatever connection stood is finished, and a new one dialled
+    /// (`receiveConnection`). A dial under way serves as well.
+    fn dial_back(&mut self, now: Instant, peer: HostId, out: &mut Output<Message>) {
+        if matches!(self.peers[&peer].state, LinkState::Dialling { .. }) {
+            return;
+        }
+        self.drop_link(peer, out);
+        self.dial(now, peer, out);
+    }
+
+    fn dial(&mut self, now: Instant, peer: HostId, out: &mut Output<Message>) {
+        let conn = out.dial(Address { host: peer, port: Port::ZkElection });
+        out.send(conn, ElectionFrame::Hello { server: self.me });
+        self.owners.insert(conn, peer);
+        self.link(peer).state = LinkState::Dialling { conn, give_up: now + DIAL_TIMEOUT };
+    }
+
+    fn come_up(&mut self, peer: HostId, conn: ConnId, out: &mut Output<Message>) {
+        let link = self.link(peer);
+        link.state = LinkState::Up { conn };
+        if let Some(message) = link.newest {
+            out.send(conn, ElectionFrame::Notification(message));
+        }
+    }
+
+    fn drop_link(&mut self, peer: HostId, out: &mut Output<Message>) {
+        let link = self.link(peer);
+        let conn = link.conn();
+        link.state = LinkState::Down;
+        if let Some(conn) = conn {
+            self.owners.remove(&conn);
+            out.close(conn);
+        }
+    }
+
+    fn link(&mut self, peer: HostId) -> &mut Link {
+        self.peers.get_mut(&peer).expect("links exist for all voters but oneself")
+    }
+}
+
+impl Link {
+    fn conn(&self) -> Option<ConnId> {
+        match self.state {
+            LinkState::Down => None,
+            LinkState::Dialling { conn, .. } | LinkState::Up { conn } => Some(conn),
+        }
+    }
+
+    fn give_up(&self) -> Option<Instant> {
+        match self.state {
+            LinkState::Dialling { give_up, .. } => Some(give_up),
+            LinkState::Down | LinkState::Up { .. } => None,
+        }
+    }
+}

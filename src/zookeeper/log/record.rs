@@ -1,0 +1,146 @@
+//! Records — decides which bytes stand for a transaction, a snapshot or an epoch on disk, and which bytes
+//! stand for none. It never touches a disk.
+
+use std::sync::Arc;
+
+use crate::{
+    event::{Digest, TxnRef},
+    name::{Epoch, Zxid},
+    zookeeper::{tree::Database, txn::LoggedTxn},
+};
+
+/// A transaction with the bytes that log it, made once and shared by all who have it.
+#[derive(Debug, PartialEq)]
+pub struct Record {
+    txn: LoggedTxn,
+    digest: Digest,
+    frame: Arc<[u8]>,
+}
+
+/// Bytes before the content of a record: its length, its checksum.
+const FRAME_HEAD: usize = 4 + 8;
+/// The first bytes of a log file.
+const LOG_MAGIC: [u8; 4] = *b"ZKLG";
+/// Bytes before the first record of a log file: magic, and the zxid that the first record follows.
+pub(super) const LOG_HEAD: usize = 4 + 8;
+/// The first bytes of a snapshot file.
+const SNAPSHOT_MAGIC: [u8; 4] = *b"ZKSN";
+
+impl Record {
+    /// Prepares a transaction for logs.
+    pub fn new(txn: LoggedTxn) -> Self {
+        let body = postcard::to_stdvec(&txn).expect("a transaction can be written");
+        Self::framed(txn, &body)
+    }
+
+    /// The checksum is the transaction's digest, which is one over the same bytes.
+    fn framed(txn: LoggedTxn, body: &[u8]) -> Self {
+        let checksum = Digest::of(body);
+        let mut frame = Vec::with_capacity(FRAME_HEAD + body.len());
+        frame.extend((body.len() as u32).to_le_bytes());
+        frame.extend(checksum.0.to_le_bytes());
+        frame.extend(body);
+        Self { digest: checksum, txn, frame: frame.into() }
+    }
+
+    /// The transaction.
+    pub fn txn(&self) -> &LoggedTxn {
+        &self.txn
+    }
+
+    /// Its place in the order.
+    pub fn zxid(&self) -> Zxid {
+        self.txn.header.zxid
+    }
+
+    /// What it does, hashed.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// As laws see it.
+    pub fn txn_ref(&self) -> TxnRef {
+        TxnRef { zxid: self.zxid(), digest: self.digest }
+    }
+
+    /// What a log file holds for it.
+    pub(super) fn frame(&self) -> &Arc<[u8]> {
+        &self.frame
+    }
+}
+
+/// What could be read of a log file.
+pub(super) struct LogContent {
+    /// The zxid that the first record follows; none if not even the head could be read.
+    pub(super) after: Option<Zxid>,
+    /// The records, each with the file's length up to its end.
+    pub(super) records: Vec<(Arc<Record>, u64)>,
+    /// The length of the readable part.
+    pub(super) valid: u64,
+}
+
+/// Reads a log file up to the first record that is short, has a wrong checksum or does not go forward: a
+/// torn tail ends the log silently (ZooKeeper's `FileTxnIterator`).
+pub(super) fn read_log(bytes: &[u8]) -> LogContent {
+    let Some(after) = log_after(bytes) else {
+        return LogContent { after: None, records: Vec::new(), valid: 0 };
+    };
+    let mut content = LogContent { after: Some(after), records: Vec::new(), valid: LOG_HEAD as u64 };
+    let mut last = after;
+    while let Some(record) = read_record(&bytes[content.valid as usize..]) {
+        if record.zxid() <= last {
+            break;
+        }
+        last = record.zxid();
+        content.valid += record.frame.len() as u64;
+        content.records.push((Arc::new(record), content.valid));
+    }
+    content
+}
+
+fn log_after(bytes: &[u8]) -> Option<Zxid> {
+    let (magic, rest) = bytes.split_first_chunk::<4>()?;
+    let after = rest.first_chunk::<8>()?;
+    (*magic == LOG_MAGIC).then(|| Zxid(u64::from_le_bytes(*after)))
+}
+
+fn read_record(bytes: &[u8]) -> Option<Record> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let (checksum, rest) = rest.split_first_chunk::<8>()?;
+    let body = rest.get(..u32::from_le_bytes(*length) as usize)?;
+    if Digest::of(body) != Digest(u64::from_le_bytes(*checksum)) {
+        return None;
+    }
+    let txn = postcard::from_bytes(body).ok()?;
+    Some(Record::framed(txn, body))
+}
+
+/// The head of a log file whose first record will follow `after`.
+pub(super) fn log_head(after: Zxid) -> Arc<[u8]> {
+    [LOG_MAGIC.as_slice(), &after.0.to_le_bytes()].concat().into()
+}
+
+/// The content of a snapshot file.
+pub fn write_snapshot(tree: &Database) -> Arc<[u8]> {
+    let body = postcard::to_stdvec(tree).expect("a database can be written");
+    let checksum = Digest::of(&body).0.to_le_bytes();
+    [SNAPSHOT_MAGIC.as_slice(), &checksum, &body].concat().into()
+}
+
+/// The database in a snapshot file, unless it is damaged.
+pub fn read_snapshot(bytes: &[u8]) -> Option<Database> {
+    let (magic, rest) = bytes.split_first_chunk::<4>()?;
+    let (checksum, body) = rest.split_first_chunk::<8>()?;
+    let whole = *magic == SNAPSHOT_MAGIC && Digest::of(body) == Digest(u64::from_le_bytes(*checksum));
+    whole.then(|| postcard::from_bytes(body).ok()).flatten()
+}
+
+/// The content of an epoch file: decimal text, as ZooKeeper writes it.
+pub(super) fn write_epoch(epoch: Epoch) -> Arc<[u8]> {
+    epoch.to_string().into_bytes().into()
+}
+
+/// The epoch in an epoch file, unless it is damaged.
+pub(super) fn read_epoch(bytes: &[u8]) -> Option<Epoch> {
+    std::str::from_utf8(bytes).ok()?.trim().parse().ok().map(Epoch)
+}

@@ -1,0 +1,96 @@
+//! Registration — decides that an ephemeral znode exists and belongs to this very session. It never trusts
+//! its content.
+
+use super::{Meaning, Turn, is_event_of};
+use crate::{
+    name::SessionId,
+    zookeeper::{
+        client::{Client, ClientNews},
+        wire::{CreateMode, Data, Op, Reply, ZkError},
+    },
+};
+
+/// Keeps one ephemeral znode of the current session in place.
+///
+/// A znode of an earlier session (of this process or of one before it, on the same host) is not ours: it will
+/// vanish with its session, so its end is awaited and then ours is made. A create whose answer was lost is
+/// recognised by its owner. A znode that somebody removed is made again.
+#[derive(Debug)]
+pub struct Registration {
+    path: String,
+    data: Data,
+    turn: Turn,
+    creating: bool,
+    again: bool,
+    owned_by: Option<SessionId>,
+}
+
+impl Registration {
+    /// A registration at this path.
+    pub fn new(path: impl Into<String>, data: Data) -> Self {
+        Self { path: path.into(), data, turn: Turn::Off, creating: false, again: false, owned_by: None }
+    }
+
+    /// Begins to register, in a new session.
+    pub fn begin(&mut self, client: &mut Client) {
+        self.owned_by = None;
+        self.look(client);
+    }
+
+    /// Takes a piece of news; returns the owner when the znode was seen to be this session's (once, unless
+    /// it vanishes).
+    pub fn news(&mut self, client: &mut Client, news: &ClientNews) -> Option<SessionId> {
+        match self.turn.take(news) {
+            Meaning::Back => self.look(client),
+            Meaning::Answer(result) => return self.answered(client, result),
+            Meaning::Nothing if is_event_of(news, &self.path) => self.look_again(client),
+            Meaning::Nothing => {}
+        }
+        None
+    }
+
+    fn look_again(&mut self, client: &mut Client) {
+        match self.turn {
+            Turn::Resting => self.look(client),
+            Turn::Asked(_) => self.again = true,
+            Turn::Off | Turn::Interrupted => {}
+        }
+    }
+
+    fn look(&mut self, client: &mut Client) {
+        (self.again, self.creating) = (false, false);
+        self.turn.ask(client, Op::Exists { path: self.path.clone(), watch: true });
+    }
+
+    fn create(&mut self, client: &mut Client) {
+        self.creating = true;
+        let (path, data) = (self.path.clone(), self.data.clone());
+        self.turn.ask(client, Op::Create { path, data, mode: CreateMode::Ephemeral });
+    }
+
+    fn answered(&mut self, client: &mut Client, result: Result<Reply, ZkError>) -> Option<SessionId> {
+        let creating = std::mem::take(&mut self.creating);
+        match result {
+            // Made just now, or met: the look tells whose it is, and leaves the watch.
+            Ok(_) | Err(ZkError::NodeExists) if creating => self.look(client),
+            Ok(Reply::Stat(stat)) => return self.found(client, stat.ephemeral_owner),
+            Err(ZkError::NoNode) if !creating => {
+                self.owned_by = None;
+                self.create(client);
+            }
+            // The parent is missing or the server will not have it: the look's watch, or the next
+            // connection, brings another chance.
+            _ => self.turn = Turn::Interrupted,
+        }
+        None
+    }
+
+    fn found(&mut self, client: &mut Client, owner: SessionId) -> Option<SessionId> {
+        if self.again {
+            self.look(client);
+        }
+        let ours = client.session().filter(|session| *session == owner);
+        let before = std::mem::replace(&mut self.owned_by, ours);
+        ours.filter(|_| ours != before)
+    }
+}

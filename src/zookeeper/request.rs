@@ -1,1 +1,0 @@
-//! request (contract pending).

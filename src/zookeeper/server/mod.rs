@@ -1,0 +1,343 @@
+//! Server — decides which part of a ZooKeeper server an input is for, and when it changes its role. It
+//! never decides what the parts do.
+
+mod clients;
+mod serving;
+
+use std::sync::Arc;
+
+use self::clients::Clients;
+use super::{
+    election::{Election, Links, Vote},
+    log::{Record, Refusal, Told, restore},
+    peer::{ElectionFrame, LeaderFrame, LearnerFrame, Message},
+    session::SessionIds,
+    watch::Watches,
+    wire::EnsembleConfig,
+    zab::{GiveUp, Leader, Learner, Replica, Turn},
+};
+use crate::{
+    core::{ConnId, Core, Entropy, Files, Input, Instant, Now, Output, Port},
+    defect::Defects,
+    event::EventKind,
+    name::{Epoch, HostId, Zxid},
+};
+
+type Out = Output<Message>;
+
+/// What a server is at the moment.
+#[derive(Debug)]
+enum Role {
+    /// Not started: its disk is not ready, or it refused to start.
+    Dormant,
+    /// In search of a leader.
+    Looking,
+    /// Joins or follows a leader.
+    Following(Box<Learner>),
+    /// Gathers followers or leads.
+    Leading(Box<Leader>),
+}
+
+/// One ZooKeeper server, a voter of its ensemble.
+#[derive(Debug)]
+pub struct Server {
+    replica: Replica,
+    role: Role,
+    election: Election,
+    links: Links,
+    clients: Clients,
+    watches: Watches,
+    session_ids: SessionIds,
+    refusal: Option<Refusal>,
+}
+
+impl Server {
+    /// The server as it comes up on this disk. One whose files cannot be right halts at its first input.
+    ///
+    /// # Panics
+    ///
+    /// If the ensemble has not 1 to 7 voters, or this server is not one of them.
+    pub fn boot(
+        config: EnsembleConfig,
+        me: HostId,
+        defects: Defects,
+        entropy: Entropy,
+        files: &Files,
+        now: Now,
+    ) -> Self {
+        assert!((1..=7).contains(&config.servers.len()), "an ensemble has 1 to 7 voters");
+        assert!(config.servers.contains(&me), "a server is a voter of its ensemble");
+        let (found, refusal) = match restore(files) {
+            Ok(found) => (found, None),
+            Err(refusal) => {
+                (restore(&Files::new()).expect("nothing can be wrong with no files"), Some(refusal))
+            }
+        };
+        Self {
+            election: Election::new(me, config.servers.clone()),
+            links: Links::new(me, &config.servers),
+            replica: Replica::new((me, config), defects, entropy, found),
+            role: Role::Dormant,
+            clients: Clients::default(),
+            watches: Watches::default(),
+            session_ids: SessionIds::new(me.number as u8, now.mono.0 / 1_000_000),
+            refusal,
+        }
+    }
+
+    fn start(&mut self, now: Now, out: &mut Out) {
+        if let Some(refusal) = &self.refusal {
+            return out.halt(refusal.to_string());
+        }
+        out.note(self.replica.restored());
+        self.replica.storage.repair(out);
+        if self.replica.storage.is_founded() {
+            self.look(now, out);
+        } else {
+            self.replica.storage.found(&self.replica.tree, out);
+        }
+    }
+
+    fn look(&mut self, now: Now, out: &mut Out) {
+        self.role = Role::Looking;
+        let storage = &self.replica.storage;
+        let own =
+            Vote { leader: self.replica.me, zxid: storage.last_zxid(), peer_epoch: storage.current_epoch() };
+        self.election.look(now.mono, own);
+        out.note(EventKind::ElectionStarted { round: self.election.round() });
+        self.send_votes(now, out);
+    }
+
+    fn send_votes(&mut self, now: Now, out: &mut Out) {
+        for (to, notification) in self.election.drain() {
+            self.links.send(now.mono, to, notification, out);
+        }
+    }
+
+    /// Takes the role that the election has brought.
+    fn play(&mut self, leader: HostId, now: Now, out: &mut Out) {
+        out.note(EventKind::ElectionDecided { round: self.election.round(), leader });
+        let mut turn = Turn { now, replica: &mut self.replica, out };
+        self.role = if leader == turn.replica.me {
+            Role::Leading(Box::new(Leader::lead(&mut turn)))
+        } else {
+            Role::Following(Box::new(Learner::follow(leader, &mut turn)))
+        };
+    }
+
+    /// Gives the role up: clients are cut off, the log becomes this server's history, and it looks again.
+    fn lose_role(&mut self, GiveUp(why): GiveUp, now: Now, out: &mut Out) {
+        out.note(EventKind::RoleLost { why: why.into() });
+        match std::mem::replace(&mut self.role, Role::Looking) {
+            Role::Following(learner) => learner.leave(out),
+            Role::Leading(leader) => leader.leave(out),
+            Role::Dormant | Role::Looking => {}
+        }
+        self.clients.close_all(out);
+        self.watches = Watches::default();
+        self.replica.fast_forward();
+        out.note(self.replica.restored());
+        self.look(now, out);
+    }
+
+    /// Applies what has become committed, or gives up.
+    fn settle(&mut self, outcome: Result<(), GiveUp>, now: Now, out: &mut Out) {
+        match outcome {
+            Ok(()) => self.apply_committed(now, out),
+            Err(why) => self.lose_role(why, now, out),
+        }
+    }
+
+    fn apply_committed(&mut self, now: Now, out: &mut Out) {
+        while let Some(record) = self.next_committed(now, out) {
+            let applied = self.replica.apply(&record, out);
+            if let Role::Leading(leader) = &mut self.role {
+                leader.applied(&record);
+            }
+            self.deliver(&record, applied, now, out);
+        }
+        if let Some(epoch) = self.epoch() {
+            self.election.enter_epoch(epoch);
+        }
+    }
+
+    fn next_committed(&mut self, now: Now, out: &mut Out) -> Option<Arc<Record>> {
+        match &mut self.role {
+            Role::Following(learner) => learner.next_committed(),
+            Role::Leading(leader) => {
+                leader.next_committed(&mut Turn { now, replica: &mut self.replica, out })
+            }
+            Role::Dormant | Role::Looking => None,
+        }
+    }
+
+    /// The epoch of the leader, if clients may be served.
+    fn epoch(&self) -> Option<Epoch> {
+        match &self.role {
+            Role::Following(learner) if learner.serves() => Some(self.replica.storage.current_epoch()),
+            Role::Leading(leader) if leader.serves() => Some(leader.epoch()),
+            _ => None,
+        }
+    }
+
+    /// What reply headers show, if clients may be served: the last transaction applied; on a leader at
+    /// least `epoch:0`.
+    fn header_zxid(&self) -> Option<Zxid> {
+        let applied = self.replica.applied();
+        match &self.role {
+            Role::Leading(leader) if leader.serves() => Some(applied.max(Zxid::new(leader.epoch(), 0))),
+            Role::Following(learner) if learner.serves() => Some(applied),
+            _ => None,
+        }
+    }
+
+    fn accepted(&mut self, conn: ConnId, from: HostId, port: Port, now: Now, out: &mut Out) {
+        let serves = self.epoch().is_some();
+        match (port, &mut self.role) {
+            (Port::ZkElection, _) => self.links.accepted(conn, from),
+            (Port::ZkQuorum, Role::Leading(leader)) => leader.accepted(conn, now.mono),
+            (Port::ZkClient, _) if serves => self.clients.accepted(conn),
+            _ => out.close(conn),
+        }
+    }
+
+    fn connected(&mut self, conn: ConnId, now: Now, out: &mut Out) {
+        self.links.connected(conn, out);
+        if let Role::Following(learner) = &mut self.role
+            && learner.owns(conn)
+        {
+            learner.connected(&mut Turn { now, replica: &mut self.replica, out });
+        }
+    }
+
+    fn closed(&mut self, conn: ConnId, now: Now, out: &mut Out) {
+        self.links.closed(conn);
+        self.forget_client(conn);
+        match &mut self.role {
+            Role::Following(learner) if learner.owns(conn) => {
+                let outcome = learner.closed(now.mono);
+                self.settle(outcome, now, out);
+            }
+            Role::Leading(leader) => leader.closed(conn),
+            _ => {}
+        }
+    }
+
+    fn received(&mut self, conn: ConnId, message: Message, now: Now, out: &mut Out) {
+        match message {
+            Message::ToServer(frame) => self.client_says(conn, frame, now, out),
+            Message::Election(frame) => self.voter_says(conn, frame, now, out),
+            Message::ToLeader(frame) => self.learner_says(conn, frame, now, out),
+            Message::ToLearner(frame) => self.leader_says(conn, frame, now, out),
+            Message::ToClient(_) => {}
+        }
+    }
+
+    fn voter_says(&mut self, conn: ConnId, frame: ElectionFrame, now: Now, out: &mut Out) {
+        match frame {
+            ElectionFrame::Hello { server } if self.links.owns(conn) => {
+                self.links.greeted(now.mono, conn, server, out);
+            }
+            ElectionFrame::Notification(notification) => {
+                let Some(from) = self.links.speaker(conn) else { return };
+                let decided = self.election.receive(now.mono, from, notification);
+                self.after_election(decided, now, out);
+            }
+            ElectionFrame::Hello { .. } => {}
+        }
+    }
+
+    fn after_election(&mut self, decided: Option<HostId>, now: Now, out: &mut Out) {
+        self.send_votes(now, out);
+        if let Some(leader) = decided {
+            self.play(leader, now, out);
+        }
+    }
+
+    fn learner_says(&mut self, conn: ConnId, frame: LearnerFrame, now: Now, out: &mut Out) {
+        if let Role::Leading(leader) = &mut self.role {
+            let mut turn = Turn { now, replica: &mut self.replica, out };
+            let outcome = leader.receive(conn, frame, &mut turn);
+            self.settle(outcome, now, out);
+        }
+    }
+
+    fn leader_says(&mut self, conn: ConnId, frame: LeaderFrame, now: Now, out: &mut Out) {
+        let Role::Following(learner) = &mut self.role else { return };
+        if !learner.owns(conn) {
+            return;
+        }
+        let mut turn = Turn { now, replica: &mut self.replica, out };
+        match frame {
+            LeaderFrame::Synced { session, xid } => {
+                learner.heard(&turn);
+                self.synced(session, xid, out);
+            }
+            LeaderFrame::Revalidated { session, alive } => {
+                learner.heard(&turn);
+                self.revalidated(session, alive, now, out);
+            }
+            frame => {
+                let outcome = learner.receive(frame, &mut turn);
+                self.settle(outcome, now, out);
+            }
+        }
+    }
+
+    fn disk_synced(&mut self, token: u64, now: Now, out: &mut Out) {
+        let Some(told) = self.replica.storage.synced(token, out) else { return };
+        match &mut self.role {
+            Role::Dormant if told == Told::Founded => self.look(now, out),
+            Role::Leading(leader) => {
+                leader.told(told, &mut Turn { now, replica: &mut self.replica, out });
+                self.apply_committed(now, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn wake(&mut self, now: Now, out: &mut Out) {
+        self.links.wake(now.mono, out);
+        let decided = self.election.wake(now.mono);
+        self.after_election(decided, now, out);
+        let mut turn = Turn { now, replica: &mut self.replica, out };
+        let outcome = match &mut self.role {
+            Role::Following(learner) => learner.wake(&mut turn),
+            Role::Leading(leader) => leader.wake(&mut turn),
+            Role::Dormant | Role::Looking => return,
+        };
+        self.settle(outcome, now, out);
+    }
+
+    fn inspect(&self, out: &mut Out) {
+        let (digest, znodes) = self.replica.tree.inspect();
+        out.note(EventKind::TreeInspected { zxid: self.replica.applied(), digest, znodes });
+    }
+}
+
+impl Core for Server {
+    type Message = Message;
+
+    fn step(&mut self, now: Now, input: Input<Message>, out: &mut Out) {
+        match input {
+            Input::Start => self.start(now, out),
+            _ if self.refusal.is_some() => {}
+            Input::Wake => self.wake(now, out),
+            Input::Connected { conn } => self.connected(conn, now, out),
+            Input::Accepted { conn, from, port } => self.accepted(conn, from, port, now, out),
+            Input::Received { conn, message } => self.received(conn, message, now, out),
+            Input::Closed { conn, .. } => self.closed(conn, now, out),
+            Input::Synced { token } => self.disk_synced(token, now, out),
+            Input::Inspect => self.inspect(out),
+        }
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        let role = match &self.role {
+            Role::Following(learner) => Some(learner.next_wake()),
+            Role::Leading(leader) => Some(leader.next_wake()),
+            Role::Dormant | Role::Looking => None,
+        };
+        [self.election.next_wake(), self.links.next_wake(), role].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,92 @@
+//! Znode — decides what one node holds, and what of it a client sees. It never knows its own path.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    name::Zxid,
+    zookeeper::{
+        txn::{Lifetime, TxnHeader},
+        wire::{Data, Stat},
+    },
+};
+
+/// A node of the tree (`DataNode.java` with `StatPersisted`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Znode {
+    /// Payload.
+    pub data: Data,
+    /// How long it stays.
+    pub lifetime: Lifetime,
+    /// Transaction that created it.
+    pub czxid: Zxid,
+    /// Transaction of the last setData.
+    pub mzxid: Zxid,
+    /// Transaction of the last create or delete of a child.
+    pub pzxid: Zxid,
+    /// Wall time of the create, ms since 1970.
+    pub ctime: i64,
+    /// Wall time of the last setData, ms since 1970.
+    pub mtime: i64,
+    /// Number of setData.
+    pub version: i32,
+    /// Number of child creates; deletes do not count. The next sequential child gets this number.
+    pub cversion: i32,
+    /// Number of setACL.
+    pub aversion: i32,
+    /// Names of the children.
+    pub children: BTreeSet<String>,
+}
+
+impl Znode {
+    /// A node of the fresh tree: every number 0, data empty.
+    pub(super) fn initial(children: &[&str]) -> Self {
+        Self {
+            data: Some([].into()),
+            lifetime: Lifetime::Persistent,
+            czxid: Zxid(0),
+            mzxid: Zxid(0),
+            pzxid: Zxid(0),
+            ctime: 0,
+            mtime: 0,
+            version: 0,
+            cversion: 0,
+            aversion: 0,
+            children: children.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// A node as this transaction creates it.
+    pub(super) fn created(header: &TxnHeader, data: Data, lifetime: Lifetime) -> Self {
+        Self {
+            data,
+            lifetime,
+            czxid: header.zxid,
+            mzxid: header.zxid,
+            pzxid: header.zxid,
+            ctime: header.wall_ms,
+            mtime: header.wall_ms,
+            ..Self::initial(&[])
+        }
+    }
+
+    /// What a client sees. The client's cversion counts creates and deletes of children: every create was
+    /// counted once, and those that are no longer here were also deleted (`DataNode.copyStat`).
+    pub fn stat(&self) -> Stat {
+        let num_children = self.children.len() as i32;
+        Stat {
+            czxid: self.czxid,
+            mzxid: self.mzxid,
+            ctime: self.ctime,
+            mtime: self.mtime,
+            version: self.version,
+            cversion: self.cversion.wrapping_mul(2).wrapping_sub(num_children),
+            aversion: self.aversion,
+            ephemeral_owner: self.lifetime.owner(),
+            data_length: self.data.as_ref().map_or(0, |data| data.len() as i32),
+            num_children,
+            pzxid: self.pzxid,
+        }
+    }
+}

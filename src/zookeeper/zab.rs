@@ -1,1 +1,0 @@
-//! zab (contract pending).

@@ -1,0 +1,308 @@
+//! Leader — decides in which stage a leader is and whether it can go on. It never talks to a client.
+
+mod broadcast;
+mod follower;
+mod joining;
+mod proposals;
+mod sync;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use self::{
+    broadcast::PendingSync,
+    follower::{Follower, Stage as FollowerStage},
+    proposals::Proposals,
+    sync::LearnerLog,
+};
+use super::{GiveUp, Turn};
+use crate::{
+    core::{ConnId, Instant, Output},
+    event::EventKind,
+    name::{Epoch, HostId, SessionId, Zxid},
+    zookeeper::{
+        log::Told,
+        peer::{LeaderFrame, LearnerFrame, Message},
+        request::Preparer,
+        session::SessionTracker,
+    },
+};
+
+/// Transactions that a new leader lists as its history.
+const HISTORY_LEN: usize = 500;
+
+/// How far a leader has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Until a quorum has said which epochs it accepted.
+    Discovery,
+    /// Until a quorum has accepted the new epoch.
+    EpochProposed,
+    /// Until a quorum has the leader's history.
+    Synchronization,
+    /// Serving.
+    Broadcast,
+}
+
+/// The role of a leader.
+#[derive(Debug)]
+pub struct Leader {
+    stage: Stage,
+    /// When the stage has lasted too long; without meaning while broadcasting.
+    deadline: Instant,
+    epoch: Epoch,
+    /// What this server's own history was at the start.
+    own: (Epoch, Zxid),
+    /// Accepted epochs of those who came during discovery.
+    promised: BTreeMap<HostId, Epoch>,
+    /// Who has acknowledged the current stage.
+    acked: BTreeSet<HostId>,
+    followers: BTreeMap<ConnId, Follower>,
+    proposals: Proposals,
+    syncs: VecDeque<PendingSync>,
+    preparer: Preparer,
+    sessions: SessionTracker,
+    /// Pings go out twice a tick; at every second one the quorum is checked.
+    half_tick_at: Instant,
+    half_ticks: u64,
+}
+
+impl Leader {
+    /// Starts to lead: waits for followers.
+    pub fn lead(turn: &mut Turn<'_>) -> Self {
+        let replica = &*turn.replica;
+        let now = turn.now.mono;
+        let own_promise = (replica.me, replica.storage.accepted_epoch());
+        let mut leader = Self {
+            stage: Stage::Discovery,
+            deadline: now + replica.init_limit(),
+            epoch: Epoch(0),
+            own: (replica.storage.current_epoch(), replica.storage.last_zxid()),
+            promised: BTreeMap::from([own_promise]),
+            acked: BTreeSet::new(),
+            followers: BTreeMap::new(),
+            proposals: Proposals::new(replica.config.servers.clone(), Epoch(0)),
+            syncs: VecDeque::new(),
+            preparer: Preparer::default(),
+            sessions: SessionTracker::new(replica.config.tick_ms, &BTreeMap::new(), now),
+            half_tick_at: now + replica.tick() / 2,
+            half_ticks: 0,
+        };
+        leader.advance(turn);
+        leader
+    }
+
+    /// Whether clients may be served.
+    pub fn serves(&self) -> bool {
+        self.stage == Stage::Broadcast
+    }
+
+    /// The epoch, once it is chosen.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Whether this connection is a learner's.
+    pub fn owns(&self, conn: ConnId) -> bool {
+        self.followers.contains_key(&conn)
+    }
+
+    /// A learner has connected.
+    pub fn accepted(&mut self, conn: ConnId, now: Instant) {
+        self.followers.insert(conn, Follower::new(now));
+    }
+
+    /// A learner's connection ended.
+    pub fn closed(&mut self, conn: ConnId) {
+        self.followers.remove(&conn);
+    }
+
+    /// Takes what a learner says. One that makes no sense is cut off.
+    ///
+    /// # Errors
+    ///
+    /// If this server cannot go on leading.
+    pub fn receive(&mut self, conn: ConnId, frame: LearnerFrame, turn: &mut Turn<'_>) -> Result<(), GiveUp> {
+        let Some(follower) = self.followers.get_mut(&conn) else { return Ok(()) };
+        follower.heard = turn.now.mono;
+        match (frame, follower.stage, follower.host) {
+            (LearnerFrame::FollowerInfo { server, accepted_epoch }, FollowerStage::Calling, _) => {
+                self.meet(conn, server, accepted_epoch, turn);
+            }
+            (LearnerFrame::AckEpoch { current_epoch, last_zxid, cut_floor }, FollowerStage::Informed, _) => {
+                let log = LearnerLog { last: last_zxid, floor: cut_floor };
+                self.epoch_accepted(conn, current_epoch, log, turn);
+            }
+            (LearnerFrame::NewLeaderAck { epoch }, FollowerStage::Synchronizing, Some(host))
+                if epoch == self.epoch =>
+            {
+                self.history_accepted(conn, host, turn);
+            }
+            (LearnerFrame::Pong { touched }, _, Some(_)) => {
+                for (session, timeout_ms) in touched {
+                    self.touch(session, timeout_ms, turn.now.mono);
+                }
+            }
+            (frame, FollowerStage::Following, Some(host)) => {
+                return self.serve(conn, host, frame, turn);
+            }
+            _ => self.cut_off(conn, turn.out),
+        }
+        self.advance(turn);
+        Ok(())
+    }
+
+    /// The disk has done something this role waits for.
+    pub fn told(&mut self, told: Told, turn: &mut Turn<'_>) {
+        let me = turn.replica.me;
+        match told {
+            Told::Logged(zxid) => self.proposals.ack(zxid, me),
+            Told::Accepted(epoch) if self.stage == Stage::EpochProposed && epoch == self.epoch => {
+                self.acked.insert(me);
+            }
+            Told::Entered(epoch) if self.stage == Stage::Synchronization && epoch == self.epoch => {
+                self.acked.insert(me);
+            }
+            _ => return,
+        }
+        self.advance(turn);
+    }
+
+    /// Whether the session lives; from now on it belongs to the server `owner`.
+    pub fn claim(&mut self, session: SessionId, timeout_ms: u64, owner: HostId, now: Instant) -> bool {
+        self.sessions.claim(session, timeout_ms, owner, now)
+    }
+
+    /// A client of this session has been heard of.
+    pub fn touch(&mut self, session: SessionId, timeout_ms: u64, now: Instant) {
+        self.sessions.touch(session, timeout_ms, now);
+    }
+
+    /// Carries out what is due.
+    ///
+    /// # Errors
+    ///
+    /// If a quorum has not come in time, or has gone.
+    pub fn wake(&mut self, turn: &mut Turn<'_>) -> Result<(), GiveUp> {
+        let now = turn.now.mono;
+        if !self.serves() && now >= self.deadline {
+            return Err(GiveUp("no quorum of followers came in time"));
+        }
+        if now >= self.half_tick_at {
+            self.half_tick_at = now + turn.replica.tick() / 2;
+            self.half_ticks += 1;
+            self.tend_followers(turn);
+            if self.half_ticks.is_multiple_of(2) {
+                self.check_quorum(turn)?;
+            }
+        }
+        if self.serves() { self.expire_sessions(turn) } else { Ok(()) }
+    }
+
+    /// When [`Leader::wake`] has something to do.
+    pub fn next_wake(&self) -> Instant {
+        let other = if self.serves() { self.sessions.next_expiry() } else { Some(self.deadline) };
+        other.map_or(self.half_tick_at, |at| at.min(self.half_tick_at))
+    }
+
+    /// Stops leading.
+    pub fn leave(self, out: &mut Output<Message>) {
+        for conn in self.followers.into_keys() {
+            out.close(conn);
+        }
+    }
+
+    /// Goes to the next stage as soon as a quorum, this server included, has done its part.
+    fn advance(&mut self, turn: &mut Turn<'_>) {
+        let quorum = turn.replica.config.quorum();
+        let me = turn.replica.me;
+        if self.stage == Stage::Discovery && self.promised.len() >= quorum {
+            self.choose_epoch(turn);
+        }
+        let acked = |leader: &Self| leader.acked.contains(&me) && leader.acked.len() >= quorum;
+        if self.stage == Stage::EpochProposed && acked(self) {
+            self.enter_epoch(turn);
+        }
+        if self.stage == Stage::Synchronization && acked(self) {
+            self.establish(turn);
+        }
+    }
+
+    /// "leader: max(acceptedEpoch of a quorum incl. itself) + 1, written to acceptedEpoch file, LEADERINFO".
+    fn choose_epoch(&mut self, turn: &mut Turn<'_>) {
+        let newest = self.promised.values().max().expect("it has promised itself");
+        self.epoch = newest.next();
+        turn.replica.storage.accept_epoch(self.epoch, turn.out);
+        turn.replica.storage.tell_when_accepted(turn.out);
+        self.begin(Stage::EpochProposed, turn);
+        for conn in self.conns(|follower| follower.stage == FollowerStage::Met) {
+            self.inform(conn, turn);
+        }
+    }
+
+    fn enter_epoch(&mut self, turn: &mut Turn<'_>) {
+        turn.replica.storage.enter_epoch(self.epoch, turn.out);
+        turn.replica.storage.tell_when_entered(turn.out);
+        self.proposals = Proposals::new(turn.replica.config.servers.clone(), self.epoch);
+        self.begin(Stage::Synchronization, turn);
+        for conn in self.conns(|follower| matches!(follower.stage, FollowerStage::Accepted { .. })) {
+            if let FollowerStage::Accepted { log } = self.follower(conn).stage {
+                self.synchronize(conn, log, turn);
+            }
+        }
+    }
+
+    fn establish(&mut self, turn: &mut Turn<'_>) {
+        let now = turn.now.mono;
+        let replica = &*turn.replica;
+        self.begin(Stage::Broadcast, turn);
+        let history = replica.storage.history(HISTORY_LEN);
+        turn.out.note(EventKind::LeaderEstablished { epoch: self.epoch, history });
+        self.sessions = SessionTracker::new(replica.config.tick_ms, replica.tree.sessions(), now);
+        self.half_tick_at = now + replica.tick() / 2;
+        self.half_ticks = 0;
+        for conn in self.conns(|follower| follower.stage == FollowerStage::Synchronized) {
+            self.admit(conn, turn.out);
+        }
+    }
+
+    fn begin(&mut self, stage: Stage, turn: &Turn<'_>) {
+        self.stage = stage;
+        self.acked.clear();
+        self.deadline = turn.now.mono + turn.replica.init_limit();
+    }
+
+    /// Pings followers, and cuts off those who have been silent or have owed an acknowledgement for too
+    /// long.
+    fn tend_followers(&mut self, turn: &mut Turn<'_>) {
+        let (init_limit, sync_limit) = (turn.replica.init_limit(), turn.replica.sync_limit());
+        let now = turn.now.mono;
+        for conn in self.conns(|follower| follower.is_overdue(now, init_limit, sync_limit)) {
+            self.cut_off(conn, turn.out);
+        }
+        for conn in self.conns(Follower::gets_proposals) {
+            turn.out.send(conn, LeaderFrame::Ping);
+        }
+    }
+
+    /// "leader gives up: checked once per tick: learners that are synced (+ itself) not a quorum".
+    fn check_quorum(&self, turn: &Turn<'_>) -> Result<(), GiveUp> {
+        let synced = 1 + self.followers.values().filter(|follower| follower.is_synced()).count();
+        if self.serves() && synced < turn.replica.config.quorum() {
+            return Err(GiveUp("not enough followers are synced"));
+        }
+        Ok(())
+    }
+
+    fn cut_off(&mut self, conn: ConnId, out: &mut Output<Message>) {
+        self.followers.remove(&conn);
+        out.close(conn);
+    }
+
+    fn conns(&self, wanted: impl Fn(&Follower) -> bool) -> Vec<ConnId> {
+        self.followers.iter().filter(|(_, follower)| wanted(follower)).map(|(conn, _)| *conn).collect()
+    }
+
+    fn follower(&mut self, conn: ConnId) -> &mut Follower {
+        self.followers.get_mut(&conn).expect("the connection is a learner's")
+    }
+}

@@ -1,0 +1,50 @@
+//! A modeled ZooKeeper ensemble elects, serves, survives crashes and keeps one history.
+
+mod durability;
+mod order;
+mod service;
+mod sessions;
+mod storm;
+mod sync;
+mod world;
+
+use std::collections::BTreeSet;
+
+use shardarium::{
+    core::ConnId,
+    defect::{Defect, Defects},
+    event::{EventKind, SyncMode},
+    name::{Epoch, HostId, SessionId, Zxid},
+    zookeeper::wire::{
+        ClientFrame, CreateMode, Op, PING_XID, Reply, ServerFrame, WatchChange, WatchEvent, ZkError,
+    },
+};
+use world::{Client, CutPoint, Unsynced, World, zk};
+
+fn create(path: &str) -> Op {
+    Op::Create { path: path.into(), data: Some([1].into()), mode: CreateMode::Persistent }
+}
+
+fn create_ephemeral(path: &str) -> Op {
+    Op::Create { path: path.into(), data: None, mode: CreateMode::Ephemeral }
+}
+
+fn exists(path: &str) -> Op {
+    Op::Exists { path: path.into(), watch: false }
+}
+
+fn is_there(reply: &Option<Result<Reply, ZkError>>) -> bool {
+    matches!(reply, Some(Ok(Reply::Stat(_) | Reply::Created { .. })))
+}
+
+/// An ensemble that serves, with a client on each server of the list.
+fn serving(voters: u16, on: &[u16]) -> (World, Vec<Client>) {
+    let mut world = World::started(voters);
+    let clients = on.iter().map(|server| world.connect(zk(*server))).collect();
+    (world, clients)
+}
+
+fn followers(world: &World, voters: u16) -> Vec<HostId> {
+    let leader = world.leader().expect("a leader");
+    (1..=voters).map(zk).filter(|server| *server != leader).collect()
+}
