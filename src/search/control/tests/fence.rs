@@ -63,7 +63,7 @@ fn write_after_somebody_has_drawn_the_next_epoch_is_fenced() {
 #[test]
 fn controller_without_contact_is_silent() {
     let mut bench = green(&[]);
-    bench.silenced.insert(A);
+    bench.silence(A);
     let alone = bench.now;
     bench.run(seconds(3));
     assert!(!bench.core(A).control.is_connected());
@@ -142,10 +142,12 @@ fn deadline_that_passes_without_contact_does_not_spin() {
     bench.run(seconds(13));
     let waits = bench.core(A).control.controller.next_wake();
     assert!(waits.is_some_and(|deadline| deadline.0 > bench.now), "copies of C are delayed");
-    bench.silenced.extend([A, B]);
+    bench.silence(A);
+    bench.silence(B);
     bench.run(seconds(3));
     assert!(waits.is_some_and(|deadline| deadline.0 < bench.now));
-    bench.silenced.clear();
+    bench.hear(A);
+    bench.hear(B);
     bench.run(seconds(15));
     assert_green(&mut bench, &[A, B]);
 }
