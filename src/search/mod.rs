@@ -18,6 +18,8 @@ pub mod replication;
 pub mod routing;
 pub mod shard;
 pub mod shards;
+#[cfg(test)]
+pub(crate) mod soundness;
 pub mod state;
 pub mod tasks;
 pub mod transition;

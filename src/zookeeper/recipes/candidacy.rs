@@ -158,6 +158,6 @@ fn prefix(session: SessionId) -> String {
 }
 
 /// The number that ZooKeeper has appended to a ticket's name.
-fn sequence(name: &str) -> Option<i64> {
+pub(super) fn sequence(name: &str) -> Option<i64> {
     name.rsplit_once("-n_")?.1.parse().ok()
 }
