@@ -646,6 +646,14 @@ event_kinds! {
         /// Why.
         why: String,
     },
+    /// A copy was closed and its files removed: the cluster state does not know it any more, and it is not
+    /// in the in-sync set.
+    CopyRemoved {
+        /// Of which shard.
+        shard: ShardId,
+        /// Which copy.
+        allocation: AllocationId,
+    },
     /// A copy made its operations searchable.
     CopyRefreshed {
         /// Of which shard.
@@ -755,6 +763,7 @@ impl EventKind {
             | E::RecoveryStarted { shard, .. }
             | E::RecoveryCompleted { shard, .. }
             | E::CopyFailed { shard, .. }
+            | E::CopyRemoved { shard, .. }
             | E::CopyRefreshed { shard, .. }
             | E::CopyFlushed { shard, .. }
             | E::CopyInspected { shard, .. } => Some(shard),

@@ -14,6 +14,8 @@ struct Source {
     /// From the crate's root, with slashes: `src/check/law.rs`.
     path: String,
     text: String,
+    /// Whether it is compiled for tests only.
+    is_test: bool,
 }
 
 /// A place that breaks a rule.
@@ -46,11 +48,33 @@ fn sources(folder: &str) -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let paths = files_under(&root.join(folder));
     assert!(!paths.is_empty(), "there are sources in {folder}");
-    let read = |path: PathBuf| Source {
-        path: path.strip_prefix(root).expect("below the root").to_string_lossy().replace('\\', "/"),
-        text: fs::read_to_string(&path).expect("a readable source"),
+    let read = |path: PathBuf| {
+        let name = path.strip_prefix(root).expect("below the root").to_string_lossy().replace('\\', "/");
+        source(&name, &fs::read_to_string(&path).expect("a readable source"))
     };
-    paths.into_iter().map(read).collect()
+    mark_tests(paths.into_iter().map(read).collect())
+}
+
+/// Marks the files of modules that are declared `#[cfg(test)] mod name;`, and those below them.
+fn mark_tests(mut sources: Vec<Source>) -> Vec<Source> {
+    let roots: Vec<String> = sources.iter().flat_map(test_modules).collect();
+    for source in &mut sources {
+        let is_of = |root: &String| {
+            source.path.strip_prefix(root).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+        };
+        source.is_test = source.path.starts_with("tests/") || roots.iter().any(is_of);
+    }
+    sources
+}
+
+/// Where the test-only modules live that a file declares, without `.rs`.
+fn test_modules(source: &Source) -> Vec<String> {
+    let stem = source.path.trim_end_matches(".rs");
+    let folder = stem.strip_suffix("/mod").or(stem.strip_suffix("/lib")).unwrap_or(stem);
+    let lines = bare(&source.text);
+    let declared = lines.windows(2).filter(|pair| pair[0].trim() == "#[cfg(test)]");
+    let names = declared.filter_map(|pair| pair[1].trim().strip_prefix("mod ")?.strip_suffix(';'));
+    names.map(|name| format!("{folder}/{name}")).collect()
 }
 
 impl Source {
@@ -60,7 +84,7 @@ impl Source {
         path.split(['/', '.']).next().unwrap_or_default()
     }
 
-    /// Its lines from 1 with comments and the insides of strings taken out; `tests` too, or up to its first
+    /// Its lines from 1 with comments and the insides of strings taken out; all of them, or up to its first
     /// `#[cfg(test)]` module.
     fn code(&self, part: Part) -> Vec<(usize, String)> {
         let lines = bare(&self.text);
@@ -68,6 +92,7 @@ impl Source {
             |pair: &[String]| pair[0].trim() == "#[cfg(test)]" && pair[1].trim_start().starts_with("mod ");
         let end = match part {
             Part::All => lines.len(),
+            Part::BeforeTests if self.is_test => 0,
             Part::BeforeTests => {
                 let opens_body = |at: &usize| lines[at + 1].trim_end().ends_with('{');
                 let starts =
@@ -320,11 +345,11 @@ fn impurities(source: &Source) -> Vec<Finding> {
         return Vec::new();
     }
     let is_within = |path: &str, root: &str| path == root || path.starts_with(&format!("{root}::"));
-    let paths = source.paths(Part::All).into_iter().filter_map(|(line, path)| {
+    let paths = source.paths(Part::BeforeTests).into_iter().filter_map(|(line, path)| {
         let root = IMPURE_PATHS.iter().find(|root| is_within(&path, root))?;
         Some((line, (*root).to_owned()))
     });
-    let words = source.code(Part::All).into_iter().filter_map(|(line, code)| {
+    let words = source.code(Part::BeforeTests).into_iter().filter_map(|(line, code)| {
         let word = IMPURE_WORDS.iter().find(|word| names(&code, word))?;
         Some((line, (*word).to_owned()))
     });
@@ -361,7 +386,7 @@ fn bad_opening(source: &Source) -> Option<Finding> {
     let first = opening.first().copied().unwrap_or_default();
     if opening.is_empty() {
         Some(source.finding(1, "a file opens with `//! <Noun> — what it decides. It never …`"))
-    } else if lists_modules(source) {
+    } else if source.is_test || lists_modules(source) {
         None
     } else if !first.contains(" — ") {
         Some(source.finding(1, "the first line names the room and, after ` — `, what it decides"))
@@ -437,7 +462,7 @@ fn nothing_is_left_unfinished() {
 // ---- the scanner sees what it must ----
 
 fn source(path: &str, text: &str) -> Source {
-    Source { path: path.into(), text: text.into() }
+    Source { path: path.into(), text: text.into(), is_test: false }
 }
 
 fn rules(findings: impl IntoIterator<Item = Finding>) -> Vec<String> {
@@ -489,6 +514,19 @@ fn opening_without_dash_or_never_is_found() {
     );
     assert!(opens("use std::fmt;\n"));
     assert!(bad_opening(&source("src/a/mod.rs", "//! Rooms.\n\npub mod b;\nmod c;\n")).is_none());
+}
+
+#[test]
+fn file_of_a_test_module_is_told_from_the_others() {
+    let parent = source("src/a/b.rs", "#[cfg(test)]\nmod tests;\nmod rest;\n");
+    let paths = ["src/a/b/tests.rs", "src/a/b/tests/more.rs", "src/a/b/rest.rs", "src/a/tests.rs"];
+    let others = paths.map(|path| source(path, "//! Anything.\n"));
+    let marked = mark_tests([parent].into_iter().chain(others).collect());
+    assert_eq!(
+        marked.iter().map(|source| source.is_test).collect::<Vec<_>>(),
+        [false, true, true, false, false]
+    );
+    assert!(bad_opening(&marked[1]).is_none() && bad_opening(&marked[3]).is_some());
 }
 
 #[test]

@@ -110,3 +110,56 @@ impl Calm {
         if self.quiet { Ok(()) } else { undecided("the workload had not stopped when the run ended") }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        check::record::{Record, search},
+        event::EventKind as E,
+    };
+
+    fn after(record: &Record) -> Calm {
+        let mut calm = Calm::default();
+        record.events.iter().for_each(|event| _ = calm.observe(event));
+        calm
+    }
+
+    /// A run with a bound of one second that began at 1 ms, and whatever happened a second later.
+    fn run(later: E) -> Record {
+        let (servers, nodes, scenario) = (vec![], vec![search(1)], "calm".to_owned());
+        let started =
+            E::RunStarted { scenario, seed: 1, servers, nodes, copies: 0, settle_bound: 1_000_000_000 };
+        let mut record = Record::default();
+        record.world(started).wait(999).on(search(1), later);
+        record
+    }
+
+    #[test]
+    fn faults_and_first_starts_put_the_deadline_off() {
+        let disturbances = [
+            E::FaultBegan { step: 0, what: "a crash".into(), hosts: vec![] },
+            E::FaultEnded { step: 0, what: "a crash".into() },
+            E::HostStarted { incarnation: 1 },
+        ];
+        for disturbance in disturbances {
+            assert_eq!(after(&run(disturbance)).due(), Some(SimTime(2_001_000_000)));
+        }
+    }
+
+    #[test]
+    fn restarts_and_missed_faults_do_not_put_the_deadline_off() {
+        for event in [E::HostStarted { incarnation: 2 }, E::FaultMissed { step: 0, what: "nobody".into() }] {
+            assert_eq!(after(&run(event)).due(), Some(SimTime(1_001_000_000)));
+        }
+    }
+
+    #[test]
+    fn run_is_long_enough_from_the_deadline_on() {
+        for (millis, is_enough) in [(0, true), (1, false)] {
+            let mut record = run(E::FaultEnded { step: 0, what: "a cut".into() });
+            record.wait(999 - millis).world(E::RunEnded);
+            assert_eq!(after(&record).is_long_enough().is_ok(), is_enough);
+        }
+    }
+}

@@ -41,7 +41,7 @@ pub(super) trait Monitor {
 }
 
 /// Every law, in the order of reports: from the ensemble up to what clients see.
-pub static LAWS: [Law; 21] = [
+pub static LAWS: [Law; 22] = [
     agreement::ONE_LEADER,
     agreement::AGREEMENT,
     order::ORDER,
@@ -54,6 +54,7 @@ pub static LAWS: [Law; 21] = [
     control::ONE_CONTROLLER,
     control::APPLIED_FORWARD,
     placement::ONE_COPY_PER_NODE,
+    placement::BALANCED,
     primaries::ONE_PRIMARY,
     primaries::ONE_OPERATION,
     primaries::TERM_FENCE,

@@ -1,11 +1,16 @@
-//! Placement — decides whether the routing table keeps copies of one shard apart. It never asks for balance.
+//! Placement — decides whether the routing table keeps copies of one shard apart and, in the end, evens out
+//! the nodes. It never asks why a copy is where it is.
+
+use std::collections::BTreeMap;
 
 use crate::{
     check::{
+        calm::Calm,
         law::{Law, Monitor},
-        verdict::{Judged, broken},
+        verdict::{Judged, Point, broken},
     },
-    event::{Event, EventKind, Placement},
+    event::{CopyState, Event, EventKind, Placement},
+    name::{HostId, IndexName},
 };
 
 pub(super) const ONE_COPY_PER_NODE: Law = Law {
@@ -13,6 +18,14 @@ pub(super) const ONE_COPY_PER_NODE: Law = Law {
     sentence: "No published state has two copies of a shard on one node.",
     source: "Elasticsearch, SameShardAllocationDecider",
     monitor: || Box::<OneCopyPerNode>::default(),
+};
+
+pub(super) const BALANCED: Law = Law {
+    name: "allocation.balanced",
+    sentence: "In the end no node is so much heavier than another that a copy which may move should have moved.",
+    source: "Elasticsearch, BalancedShardsAllocator: weights 0.45 a copy and 0.55 a copy of the index, threshold 1.0; \
+             #3580",
+    monitor: || Box::<Balanced>::default(),
 };
 
 /// The source and the target of a relocation count as two copies.
@@ -44,11 +57,99 @@ impl Monitor for OneCopyPerNode {
     }
 }
 
+/// Allowed: any spread while a copy is not started, for nothing moves for the sake of balance before every
+/// copy of every index is active (`cluster.routing.allocation.allow_rebalance`: `indices_all_active`). Not
+/// judged if the run gave the cluster no time to settle.
+#[derive(Default)]
+struct Balanced {
+    calm: Calm,
+    last: Option<Published>,
+}
+
+/// The last published state.
+struct Published {
+    at: Point,
+    version: u64,
+    nodes: Vec<HostId>,
+    routing: Vec<Placement>,
+}
+
+/// How many copies a node has, of all indices or of one.
+type Counts<'a> = BTreeMap<(HostId, Option<&'a IndexName>), i64>;
+
+impl Published {
+    fn counts(&self) -> Counts<'_> {
+        let mut counts = Counts::new();
+        for (node, copy) in self.routing.iter().filter_map(|copy| Some((copy.node?, copy))) {
+            *counts.entry((node, None)).or_default() += 1;
+            *counts.entry((node, Some(&copy.shard.index))).or_default() += 1;
+        }
+        counts
+    }
+
+    /// A copy that should have moved, and where to.
+    fn overdue(&self) -> Option<(&Placement, HostId, HostId)> {
+        let counts = self.counts();
+        let placed = self.routing.iter().filter_map(|copy| Some((copy, copy.node?)));
+        let mut moves = placed.flat_map(|(copy, from)| self.nodes.iter().map(move |to| (copy, from, *to)));
+        moves.find(|(copy, from, to)| self.is_overdue(&counts, copy, (*from, *to)))
+    }
+
+    /// Whether one node is too heavy beside the other, and the copy could lighten it. In hundredths: the
+    /// threshold is 1.0, and a move has to bring a little more.
+    fn is_overdue<'a>(
+        &'a self,
+        counts: &Counts<'a>,
+        copy: &'a Placement,
+        (from, to): (HostId, HostId),
+    ) -> bool {
+        let count = |node, index| counts.get(&(node, index)).copied().unwrap_or_default();
+        let lead = |index| count(from, index) - count(to, index);
+        let is_heavy = 45 * lead(None) + 55 * lead(Some(&copy.shard.index)) > 100;
+        is_heavy && !self.routing.iter().any(|other| other.node == Some(to) && other.shard == copy.shard)
+    }
+}
+
+impl Monitor for Balanced {
+    fn observe(&mut self, event: &Event) -> Judged {
+        self.calm.observe(event);
+        if let EventKind::StatePublished { version, nodes, routing, .. } = &event.kind
+            && self.last.as_ref().is_none_or(|last| *version >= last.version)
+        {
+            let (nodes, routing) = (nodes.clone(), routing.clone());
+            self.last = Some(Published { at: event.into(), version: *version, nodes, routing });
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Judged {
+        self.calm.is_long_enough()?;
+        let Some(last) = &self.last else { return Ok(()) };
+        if last.routing.iter().any(|copy| copy.state != CopyState::Started) {
+            return Ok(());
+        }
+        let Some((copy, from, to)) = last.overdue() else { return Ok(()) };
+        let counts = last.counts();
+        let count = |node| counts.get(&(node, None)).copied().unwrap_or_default();
+        broken(
+            last.at,
+            format!(
+                "in version {}, the last, {from} has {} copies and {to} has {}; a copy of {} should have moved",
+                last.version,
+                count(from),
+                count(to),
+                copy.shard
+            ),
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::{
         check::record::{Record, search},
-        event::EventKind as E,
+        event::{EventKind as E, Placement},
+        name::{AllocationId, HostId, ShardId},
     };
 
     #[test]
@@ -62,5 +163,57 @@ mod tests {
             "allocation.one-copy-per-node",
             "version 4 has copies 1 and 2 of articles/0 both on search-2",
         );
+    }
+
+    /// The healthy record, whose last state has these copies: index, shard, node.
+    fn ending_with(copies: &[(&str, u32, HostId)]) -> Record {
+        let mut record = Record::healthy();
+        let last = record.last(|event| matches!(event.kind, E::StatePublished { .. }));
+        if let E::StatePublished { routing, .. } = &mut record.events[last].kind {
+            let like = routing[0].clone();
+            let placement = |((index, number, node), id): (&(&str, u32, HostId), u64)| Placement {
+                shard: ShardId { index: (*index).into(), number: *number },
+                node: Some(*node),
+                allocation: Some(AllocationId(id)),
+                ..like.clone()
+            };
+            *routing = copies.iter().zip(1..).map(placement).collect();
+        }
+        record
+    }
+
+    #[test]
+    fn node_two_copies_heavier_than_another_fails() {
+        let (heavy, other, empty) = (search(1), search(2), search(3));
+        let record = ending_with(&[("a", 0, heavy), ("a", 1, heavy), ("a", 2, other)]);
+        record.assert_fails(
+            "allocation.balanced",
+            "search-1 has 2 copies and search-3 has 0; a copy of a/0 should have moved",
+        );
+        ending_with(&[("a", 0, heavy), ("a", 1, other), ("b", 0, empty)])
+            .assert_passes("allocation.balanced");
+    }
+
+    #[test]
+    fn even_counts_with_an_index_heaped_on_one_node_fail() {
+        let record = ending_with(&[
+            ("a", 0, search(1)),
+            ("a", 1, search(1)),
+            ("b", 0, search(2)),
+            ("b", 1, search(2)),
+            ("c", 0, search(3)),
+            ("c", 1, search(3)),
+        ]);
+        record.assert_fails("allocation.balanced", "a copy of a/0 should have moved");
+    }
+
+    #[test]
+    fn spread_is_not_judged_while_a_copy_is_not_started() {
+        let mut record = ending_with(&[("a", 0, search(1)), ("a", 1, search(1)), ("a", 2, search(1))]);
+        let last = record.last(|event| matches!(event.kind, E::StatePublished { .. }));
+        if let E::StatePublished { routing, .. } = &mut record.events[last].kind {
+            routing[2].state = crate::event::CopyState::Unassigned;
+        }
+        record.assert_passes("allocation.balanced");
     }
 }

@@ -36,16 +36,23 @@ pub(super) const TERM_FENCE: Law = Law {
     monitor: || Box::<TermFence>::default(),
 };
 
-/// What became of the copy that last acted in a term.
-#[derive(Clone, Copy)]
-struct Acting {
+/// A copy in a term.
+#[derive(Clone, PartialEq, Eq)]
+struct Actor {
     host: HostId,
     allocation: AllocationId,
-    since: Point,
-    state: Duty,
+    shard: ShardId,
+    term: Term,
 }
 
-#[derive(Clone, PartialEq, Eq, Copy)]
+/// What became of the copy that last acted in a term.
+struct Acting {
+    copy: Actor,
+    since: Point,
+    duty: Duty,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Duty {
     Acts,
     HandedOff,
@@ -56,90 +63,76 @@ enum Duty {
 /// that it must not number anew what it had numbered is `copies.one-operation`.
 #[derive(Default)]
 struct OnePrimary {
-    terms: BTreeMap<ShardId, BTreeMap<Term, Acting>>,
+    terms: BTreeMap<(ShardId, Term), Acting>,
 }
 
 impl OnePrimary {
-    fn activate(
-        &mut self,
-        event: &Event,
-        host: HostId,
-        shard: &ShardId,
-        allocation: AllocationId,
-        term: Term,
-    ) -> Judged {
-        let terms = self.terms.entry(shard.clone()).or_default();
-        let new = Acting { host, allocation, since: event.into(), state: Duty::Acts };
-        let Some(old) = terms.insert(term, new) else { return Ok(()) };
-        if old.allocation == allocation && old.host == host || old.state == Duty::HandedOff {
-            return Ok(());
-        }
-        let then = match old.state {
+    fn activate(&mut self, event: &Event, copy: &Actor) -> Judged {
+        let new = Acting { copy: copy.clone(), since: event.into(), duty: Duty::Acts };
+        let Some(old) = self.terms.insert((copy.shard.clone(), copy.term), new) else { return Ok(()) };
+        let then = match old.duty {
+            _ if old.copy == *copy => return Ok(()),
+            Duty::HandedOff => return Ok(()),
             Duty::Acts => "still does",
-            Duty::HandedOff | Duty::Ended => "did not hand it over",
+            Duty::Ended => "did not hand it over",
         };
+        let Actor { host, allocation, shard, term } = copy;
+        let (other, since) = (&old.copy, clock(old.since.at));
         broken(
             event,
             format!(
-                "copy {allocation} of {shard} on {host} acts as primary in term {term}, in which copy {} on {} acted since \
-                 {} and {then}",
-                old.allocation,
-                old.host,
-                clock(old.since.at)
+                "copy {allocation} of {shard} on {host} acts as primary in term {term}, in which copy {} on {} acted \
+                 since {since} and {then}",
+                other.allocation, other.host
             ),
         )
     }
 
-    fn deactivate(&mut self, host: HostId, shard: &ShardId, allocation: AllocationId, term: Term, why: &str) {
-        let acting = self.terms.get_mut(shard).and_then(|terms| terms.get_mut(&term));
-        if let Some(acting) = acting.filter(|acting| (acting.host, acting.allocation) == (host, allocation)) {
-            acting.state = if why == "handed-off" { Duty::HandedOff } else { Duty::Ended };
-        }
+    /// The copy, if it acts.
+    fn acting(&mut self, copy: &Actor) -> Option<&mut Acting> {
+        let acting = self.terms.get_mut(&(copy.shard.clone(), copy.term));
+        acting.filter(|acting| acting.duty == Duty::Acts && acting.copy == *copy)
     }
 
-    fn append(
-        &self,
-        event: &Event,
-        host: HostId,
-        shard: &ShardId,
-        allocation: AllocationId,
-        term: Term,
-    ) -> Judged {
-        let acting = self.terms.get(shard).and_then(|terms| terms.get(&term));
-        let acts = |acting: &&Acting| {
-            acting.state == Duty::Acts && (acting.host, acting.allocation) == (host, allocation)
-        };
-        if acting.filter(acts).is_some() {
+    fn append(&mut self, event: &Event, copy: &Actor) -> Judged {
+        if self.acting(copy).is_some() {
             return Ok(());
         }
-        broken(
-            event,
-            format!(
-                "copy {allocation} of {shard} on {host} numbered an operation in term {term} without acting as its primary"
-            ),
-        )
+        let Actor { host, allocation, shard, term } = copy;
+        let what = format!("copy {allocation} of {shard} on {host} numbered an operation in term {term}");
+        broken(event, format!("{what} without acting as its primary"))
+    }
+
+    fn deactivate(&mut self, copy: &Actor, why: &str) {
+        if let Some(acting) = self.acting(copy) {
+            acting.duty = if why == "handed-off" { Duty::HandedOff } else { Duty::Ended };
+        }
     }
 
     fn end_life(&mut self, host: HostId) {
-        let acting = self.terms.values_mut().flat_map(BTreeMap::values_mut);
-        for acting in acting.filter(|acting| acting.host == host && acting.state == Duty::Acts) {
-            acting.state = Duty::Ended;
-        }
+        let acting = self.terms.values_mut().filter(|acting| acting.copy.host == host);
+        acting.filter(|acting| acting.duty == Duty::Acts).for_each(|acting| acting.duty = Duty::Ended);
     }
 }
 
 impl Monitor for OnePrimary {
     fn observe(&mut self, event: &Event) -> Judged {
         let Some(host) = event.host else { return Ok(()) };
+        let copy = |shard: &ShardId, allocation: &AllocationId, term: &Term| Actor {
+            host,
+            allocation: *allocation,
+            shard: shard.clone(),
+            term: *term,
+        };
         match &event.kind {
             EventKind::PrimaryActivated { shard, allocation, term } => {
-                self.activate(event, host, shard, *allocation, *term)
+                self.activate(event, &copy(shard, allocation, term))
             }
             EventKind::PrimaryAppended { shard, allocation, term, .. } => {
-                self.append(event, host, shard, *allocation, *term)
+                self.append(event, &copy(shard, allocation, term))
             }
             EventKind::PrimaryDeactivated { shard, allocation, term, why } => {
-                self.deactivate(host, shard, *allocation, *term, why);
+                self.deactivate(&copy(shard, allocation, term), why);
                 Ok(())
             }
             kind if is_new_life(kind) => {
@@ -155,8 +148,11 @@ impl Monitor for OnePrimary {
 /// give their number away again, for it has a higher term.
 #[derive(Default)]
 struct OneOperation {
-    operations: BTreeMap<ShardId, BTreeMap<(Term, SeqNo), (Digest, HostId, Point)>>,
+    operations: BTreeMap<ShardId, Operations>,
 }
+
+/// Each operation as it was first seen: what it does, where, when.
+type Operations = BTreeMap<(Term, SeqNo), (Digest, HostId, Point)>;
 
 impl OneOperation {
     fn see(

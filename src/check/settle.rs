@@ -137,6 +137,7 @@ impl Monitor for EnsembleSettles {
     }
 
     fn finish(&mut self) -> Judged {
+        self.deadline.calm.end()?;
         let live = self.live();
         if live.len() < self.servers.len() / 2 + 1 && !self.servers.is_empty() {
             return undecided(format!(

@@ -11,7 +11,7 @@ use crate::{
     search::{
         allocation::Settings,
         api::{ApiAnswer, ApiError},
-        controller::{self, Controller, ControllerConfig, Fence},
+        controller::{Controller, ControllerConfig, Fence},
         discovery::{self, Discovery, ELECTION, STATE},
         petitions::Petitions,
         state::ClusterState,
@@ -337,7 +337,7 @@ impl Control {
 
     fn read(&mut self, ctx: &mut Ctx<'_>, data: &Data) {
         self.controller.state_changed(&mut self.client);
-        if let Some(state) = controller::decode(data) {
+        if let Some(state) = ClusterState::from_bytes(data.as_deref()) {
             self.controller.observed(ctx, state.epoch);
             self.apply(ctx, state);
         }

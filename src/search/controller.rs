@@ -77,7 +77,7 @@ enum Phase {
     /// It has its epoch, and reads the state it takes over.
     Reading(Drawn),
     /// It acts.
-    Acting(Office),
+    Acting(Box<Office>),
 }
 
 /// What an acting controller holds.
@@ -197,7 +197,7 @@ impl Controller {
             return;
         }
         let under_way = match &self.phase {
-            Phase::Acting(Office { write: Some(write), .. }) => &write.answers[..],
+            Phase::Acting(office) => office.write.as_ref().map_or(&[][..], |write| &write.answers),
             _ => &[],
         };
         if let Some(answer) = self.tasks.add_once(task, under_way) {
@@ -206,9 +206,11 @@ impl Controller {
         self.stale = true;
     }
 
-    /// When it wants to be woken: at the next deadline of a delayed allocation.
+    /// When it wants to be woken: at the next deadline of a delayed allocation; never, if it waits for
+    /// contact or for an answer anyway.
     pub fn next_wake(&self) -> Option<Instant> {
-        self.deadlines.values().copied().filter(|deadline| *deadline > self.decided_at).min()
+        let next = self.deadlines.values().copied().filter(|deadline| *deadline > self.decided_at).min();
+        next.filter(|_| !self.stale)
     }
 
     /// Takes a piece of news.
@@ -237,16 +239,16 @@ impl Controller {
         if !self.stale || !certain || client.state() != ClientState::Connected {
             return;
         }
-        let Phase::Acting(Office { write: None, .. }) = self.phase else { return };
-        let Some(members) = self.members.take() else { return };
-        self.stale = false;
-        self.decide(ctx, client, &members);
-        self.members = Some(members);
+        let Phase::Acting(office) = &self.phase else { return };
+        if office.write.is_none() && self.members.is_some() {
+            self.stale = false;
+            self.decide(ctx, client);
+        }
     }
 
     /// Folds everything that has come in into one next state.
-    fn decide(&mut self, ctx: &mut Ctx<'_>, client: &mut Client, members: &BTreeMap<HostId, NodeEntry>) {
-        let Phase::Acting(office) = &mut self.phase else { return };
+    fn decide(&mut self, ctx: &mut Ctx<'_>, client: &mut Client) {
+        let (Phase::Acting(office), Some(members)) = (&mut self.phase, &self.members) else { return };
         let now = ctx.now.mono;
         self.decided_at = now;
         let mut next = office.state.clone();
@@ -268,10 +270,9 @@ impl Controller {
     }
 
     fn send(&mut self, client: &mut Client) {
-        let Phase::Acting(Office { drawn, version, write: Some(write), .. }) = &mut self.phase else {
-            return;
-        };
-        let (path, data) = (STATE.to_owned(), encode(&write.state));
+        let Phase::Acting(office) = &mut self.phase else { return };
+        let Office { drawn, version, write: Some(write), .. } = &mut **office else { return };
+        let (path, data) = (STATE.to_owned(), Some(write.state.to_bytes()));
         let op = match self.config.fence {
             Fence::Epoch => Op::Multi(vec![
                 Op::Check { path: CONTROLLER_EPOCH.to_owned(), version: drawn.version },
@@ -283,10 +284,8 @@ impl Controller {
     }
 
     fn awaits(&self, id: RequestId) -> bool {
-        match &self.phase {
-            Phase::Acting(Office { write: Some(write), .. }) => write.step == Step::Asked(id),
-            _ => false,
-        }
+        let Phase::Acting(office) = &self.phase else { return false };
+        office.write.as_ref().is_some_and(|write| write.step == Step::Asked(id))
     }
 
     fn written(&mut self, ctx: &mut Ctx<'_>, client: &mut Client, result: &Result<Reply, ZkError>) {
@@ -303,9 +302,8 @@ impl Controller {
     }
 
     fn step(&mut self, step: Step) {
-        if let Phase::Acting(Office { write: Some(write), .. }) = &mut self.phase {
-            write.step = step;
-        }
+        let Phase::Acting(office) = &mut self.phase else { return };
+        office.write.iter_mut().for_each(|write| write.step = step);
     }
 
     fn look_up(&mut self, client: &mut Client) {
@@ -331,7 +329,7 @@ impl Controller {
 
     /// The state as it is in ZooKeeper: to take over, or to see what became of a write.
     fn read(&mut self, ctx: &mut Ctx<'_>, client: &mut Client, data: &Data, stat: Stat) {
-        let found = decode(data);
+        let found = ClusterState::from_bytes(data.as_deref());
         if let Some(found) = &found {
             self.observed(ctx, found.epoch);
         }
@@ -340,7 +338,7 @@ impl Controller {
                 // What cannot be read is not thrown away: the office waits until somebody has repaired it.
                 let Some(state) = found else { return };
                 let office = Office { drawn: *drawn, state, version: stat.version, write: None };
-                self.phase = Phase::Acting(office);
+                self.phase = Phase::Acting(Box::new(office));
                 self.stale = true;
             }
             Phase::Acting(office) => {
@@ -389,41 +387,4 @@ fn note_deadlines(deadlines: &mut Deadlines, state: &ClusterState, deadline: Ins
     let is_away = |id: &_| !state.homes.get(id).is_some_and(|home| state.nodes.contains_key(home));
     *deadlines =
         ids.filter(is_away).map(|id| (id, deadlines.get(&id).copied().unwrap_or(deadline))).collect();
-}
-
-/// The state as it stands in its znode.
-fn encode(state: &ClusterState) -> Data {
-    let bytes = postcard::to_stdvec(state);
-    Some(bytes.unwrap_or_else(|error| unreachable!("a cluster state can be written down: {error}")).into())
-}
-
-/// The state in a znode's data; the empty one if none was written yet, none if it cannot be read.
-pub fn decode(data: &Data) -> Option<ClusterState> {
-    match data.as_deref() {
-        None | Some([]) => Some(ClusterState::default()),
-        Some(bytes) => postcard::from_bytes(bytes).ok(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn state_survives_its_znode() {
-        let mut state = ClusterState { version: 3, ..ClusterState::default() };
-        state.enter_epoch(Epoch(2), HostId::search(1));
-        let entry = NodeEntry { session: SessionId(7), zone: "a".to_owned() };
-        state.set_members(&[(HostId::search(1), entry)].into());
-        state.create_index(&"articles".into(), 2, 1).unwrap();
-        let shard = "articles/0".parse().unwrap();
-        state.assign(&shard, 0, HostId::search(1), None);
-        assert_eq!(decode(&encode(&state)), Some(state));
-    }
-
-    #[test]
-    fn garbage_is_no_state() {
-        assert_eq!(decode(&Some([0xff; 9].as_slice().into())), None);
-        assert_eq!(decode(&None), Some(ClusterState::default()));
-    }
 }

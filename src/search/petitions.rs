@@ -266,3 +266,68 @@ fn failure_is_settled(table: &ShardTable, id: AllocationId, term: Term, me: Host
         None => !table.in_sync.contains(&id) || table.term > term || !by_primary,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::CopyState::{Initializing, Started, Unassigned},
+        search::state::ShardCopy,
+    };
+
+    const ME: HostId = HostId::search(1);
+    const OTHER: HostId = HostId::search(2);
+    const ID: AllocationId = AllocationId(7);
+
+    fn copy(state: crate::event::CopyState, node: Option<HostId>, id: AllocationId) -> ShardCopy {
+        ShardCopy { state, node, allocation: Some(id), ..ShardCopy::unassigned(false) }
+    }
+
+    /// Term 3; copy 7 like this, and a started primary, copy 1, on this node.
+    fn table(seventh: ShardCopy, in_sync: bool) -> ShardTable {
+        let primary = ShardCopy { primary: true, ..copy(Started, Some(ME), AllocationId(1)) };
+        let in_sync = [AllocationId(1)].into_iter().chain(in_sync.then_some(ID)).collect();
+        ShardTable { term: Term(3), in_sync, copies: vec![primary, seventh] }
+    }
+
+    #[test]
+    fn start_is_told_until_the_copy_is_active_gone_or_in_a_later_term() {
+        let building = table(copy(Initializing, Some(OTHER), ID), false);
+        assert!(!start_is_settled(&building, ID, Term(3)));
+        assert!(start_is_settled(&building, ID, Term(2)));
+        assert!(start_is_settled(&building, AllocationId(9), Term(3)));
+        assert!(start_is_settled(&table(copy(Started, Some(OTHER), ID), true), ID, Term(3)));
+        assert!(start_is_settled(&table(copy(Unassigned, None, ID), false), ID, Term(3)));
+    }
+
+    #[test]
+    fn failure_is_told_by_the_primary_until_the_copy_is_off_its_node_and_out_of_sync() {
+        let assigned = table(copy(Started, Some(OTHER), ID), true);
+        assert!(!failure_is_settled(&assigned, ID, Term(3), ME));
+        let away = table(copy(Unassigned, None, ID), true);
+        assert!(
+            !failure_is_settled(&away, ID, Term(3), ME),
+            "a write went without it: it must leave the set"
+        );
+        assert!(failure_is_settled(&table(copy(Unassigned, None, ID), false), ID, Term(3), ME));
+    }
+
+    #[test]
+    fn failure_told_by_a_deposed_primary_is_moot() {
+        let assigned = table(copy(Started, Some(OTHER), ID), true);
+        assert!(failure_is_settled(&assigned, ID, Term(2), ME));
+    }
+
+    #[test]
+    fn own_replica_must_go_whatever_the_term() {
+        let own = table(copy(Started, Some(OTHER), ID), true);
+        assert!(!failure_is_settled(&own, ID, Term(1), OTHER));
+    }
+
+    #[test]
+    fn failed_last_copy_is_settled_once_it_is_off_its_node() {
+        let mut alone = table(copy(Unassigned, None, ID), true);
+        alone.copies.remove(0);
+        assert!(failure_is_settled(&alone, ID, Term(3), ME));
+    }
+}

@@ -1,1 +1,312 @@
-//! replication (contract pending).
+//! Replication — decides when a write may be acknowledged and how far all in-sync copies are, on the primary.
+//! It never touches an operation, a disk or a connection.
+//!
+//! The rules are those of PacificA as Elasticsearch has them (`ReplicationOperation`, `ReplicationTracker`):
+//! a write goes to every tracked copy; it is acknowledged when the primary and all of them have it durable,
+//! or the controller has taken out of the in-sync set those that have not. The global checkpoint is the
+//! lowest local checkpoint of the in-sync copies, and does not move while one of them is unknown.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    core::Instant,
+    name::{AllocationId, HostId, SeqNo},
+    search::shards::{Operations, PrimaryContext, Written},
+};
+
+/// What the primary knows of another copy that it sends operations to.
+#[derive(Debug, Clone)]
+pub struct Channel {
+    /// Where the copy is.
+    pub node: HostId,
+    /// Its local checkpoint, once it has told it to this primary.
+    pub checkpoint: Option<SeqNo>,
+    /// The global checkpoint that was last sent to it.
+    pub told: SeqNo,
+    unanswered: BTreeMap<u64, Sent>,
+    retried: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Sent {
+    operations: Operations,
+    deadline: Instant,
+}
+
+/// A write that is not acknowledged yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingWrite {
+    /// The caller's token.
+    pub token: u64,
+    /// What it will be told.
+    pub written: Written,
+    waiting: BTreeSet<AllocationId>,
+    synced: bool,
+}
+
+/// What to do about copies whose connection broke.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AfterLoss {
+    /// Requests to send once more.
+    pub retries: Vec<(AllocationId, HostId, Operations)>,
+    /// Copies that have had their second chance.
+    pub lost: Vec<AllocationId>,
+}
+
+/// A shard's replication group, as its primary sees it.
+#[derive(Debug, Clone)]
+pub struct Group {
+    channels: BTreeMap<AllocationId, Channel>,
+    /// In-sync copies beside the primary: those of the state, and those that it has finalised since.
+    in_sync: BTreeSet<AllocationId>,
+    finalized: BTreeSet<AllocationId>,
+    writes: BTreeMap<SeqNo, PendingWrite>,
+    /// Copies that a write waits for and nothing can be sent to, and until when.
+    absent: BTreeMap<AllocationId, Instant>,
+    reported: BTreeSet<AllocationId>,
+    synced: SeqNo,
+    global_checkpoint: SeqNo,
+}
+
+impl Group {
+    /// The group of a primary that has just begun.
+    pub fn new(global_checkpoint: SeqNo) -> Self {
+        Self {
+            channels: BTreeMap::new(),
+            in_sync: BTreeSet::new(),
+            finalized: BTreeSet::new(),
+            writes: BTreeMap::new(),
+            absent: BTreeMap::new(),
+            reported: BTreeSet::new(),
+            synced: SeqNo::NONE,
+            global_checkpoint,
+        }
+    }
+
+    /// Begins to track a copy: from now on every operation goes to it. A former channel is forgotten.
+    pub fn track(&mut self, copy: AllocationId, node: HostId, checkpoint: Option<SeqNo>) {
+        let channel =
+            Channel { node, checkpoint, told: SeqNo::NONE, unanswered: BTreeMap::new(), retried: false };
+        self.channels.insert(copy, channel);
+        self.absent.remove(&copy);
+    }
+
+    /// Stops to send to a copy that is not lost: a write that waits for it does so until `deadline`.
+    pub fn untrack(&mut self, copy: AllocationId, deadline: Instant) {
+        let waited_for = self.writes.values().any(|write| write.waiting.contains(&copy));
+        if self.channels.remove(&copy).is_some() && waited_for {
+            self.absent.insert(copy, deadline);
+        }
+    }
+
+    /// The tracked copies and where they are.
+    pub fn tracked(&self) -> impl Iterator<Item = (AllocationId, HostId)> {
+        self.channels.iter().map(|(copy, channel)| (*copy, channel.node))
+    }
+
+    /// What is known of a tracked copy.
+    pub fn channel(&self, copy: AllocationId) -> Option<&Channel> {
+        self.channels.get(&copy)
+    }
+
+    /// The in-sync set of the newest state, without the primary. Copies that the state does not list any
+    /// more (`listed`) are no longer tracked. Gives the in-sync copies that are out of reach.
+    pub fn adopt(&mut self, in_sync: BTreeSet<AllocationId>, listed: &BTreeSet<AllocationId>) {
+        self.finalized.retain(|copy| listed.contains(copy));
+        self.in_sync = in_sync.union(&self.finalized).copied().collect();
+        self.channels.retain(|copy, _| listed.contains(copy));
+        let known = |copy: &AllocationId| listed.contains(copy) || in_sync.contains(copy);
+        self.absent.retain(|copy, _| known(copy));
+        self.reported.retain(known);
+        for write in self.writes.values_mut() {
+            write.waiting.retain(known);
+        }
+    }
+
+    /// A recovering copy has everything: it counts from now on, before the controller knows.
+    pub fn finalize(&mut self, copy: AllocationId) {
+        self.finalized.insert(copy);
+        self.in_sync.insert(copy);
+    }
+
+    /// Whether a copy counts as in sync.
+    pub fn is_in_sync(&self, copy: AllocationId) -> bool {
+        self.in_sync.contains(&copy)
+    }
+
+    /// A write has been numbered. It waits for the primary's disk, for every tracked copy, and for every
+    /// in-sync copy, tracked or not; `reachable` ones that are not tracked get until `deadline` to turn up.
+    /// Gives the in-sync copies that cannot be reached at all: the controller must remove them.
+    pub fn begin(
+        &mut self,
+        token: u64,
+        written: Written,
+        deadline: Instant,
+        reachable: impl Fn(AllocationId) -> bool,
+    ) -> Vec<AllocationId> {
+        let waiting: BTreeSet<_> =
+            self.channels.keys().copied().chain(self.in_sync.iter().copied()).collect();
+        let mut unreachable = Vec::new();
+        for copy in waiting.iter().filter(|copy| !self.channels.contains_key(copy)) {
+            if reachable(*copy) {
+                self.absent.entry(*copy).or_insert(deadline);
+            } else {
+                unreachable.push(*copy);
+            }
+        }
+        let mut written = written;
+        written.copies = (1 + waiting.len() as u32, 0);
+        let seq_no = written.seq_no;
+        self.writes.insert(seq_no, PendingWrite { token, written, waiting, synced: false });
+        unreachable
+    }
+
+    /// A request has been sent to a tracked copy.
+    pub fn sent(&mut self, copy: AllocationId, operations: Operations, deadline: Instant) {
+        if let Some(channel) = self.channels.get_mut(&copy) {
+            channel.told = channel.told.max(operations.global_checkpoint);
+            channel.unanswered.insert(operations.request, Sent { operations, deadline });
+        }
+    }
+
+    /// The global checkpoint alone has been sent to a copy.
+    pub fn told(&mut self, copy: AllocationId, global_checkpoint: SeqNo) {
+        if let Some(channel) = self.channels.get_mut(&copy) {
+            channel.told = channel.told.max(global_checkpoint);
+        }
+    }
+
+    /// A copy has the operations of a request, durable. Gives them; none if the request is not known.
+    pub fn taken(&mut self, copy: AllocationId, request: u64, checkpoint: SeqNo) -> Option<Operations> {
+        let channel = self.channels.get_mut(&copy)?;
+        let Sent { operations, .. } = channel.unanswered.remove(&request)?;
+        channel.retried = false;
+        channel.checkpoint = channel.checkpoint.max(Some(checkpoint));
+        for operation in &operations.operations {
+            if let Some(write) = self.writes.get_mut(&operation.seq_no)
+                && write.waiting.remove(&copy)
+            {
+                write.written.copies.1 += 1;
+            }
+        }
+        Some(operations)
+    }
+
+    /// Whether this request to this copy is unanswered.
+    pub fn awaits(&self, copy: AllocationId, request: u64) -> bool {
+        self.channels.get(&copy).is_some_and(|channel| channel.unanswered.contains_key(&request))
+    }
+
+    /// Everything up to here is durable on the primary itself.
+    pub fn synced(&mut self, up_to: SeqNo) {
+        self.synced = self.synced.max(up_to);
+        for (_, write) in self.writes.range_mut(..=up_to).filter(|(_, write)| !write.synced) {
+            write.synced = true;
+            write.written.copies.1 += 1;
+        }
+    }
+
+    /// Takes out the writes that may be acknowledged, by number.
+    pub fn complete(&mut self) -> Vec<PendingWrite> {
+        let done = |write: &PendingWrite| write.synced && write.waiting.is_empty();
+        let numbers: Vec<_> = self.writes.iter().filter(|(_, write)| done(write)).map(|(n, _)| *n).collect();
+        numbers.iter().filter_map(|seq_no| self.writes.remove(seq_no)).collect()
+    }
+
+    /// Takes out every write: the primary's time is over.
+    pub fn abandon(&mut self) -> Vec<PendingWrite> {
+        std::mem::take(&mut self.writes).into_values().collect()
+    }
+
+    /// Whether no write is under way.
+    pub fn is_drained(&self) -> bool {
+        self.writes.is_empty()
+    }
+
+    /// Moves the global checkpoint as far as all in-sync copies are. Gives it.
+    pub fn advance(&mut self) -> SeqNo {
+        let checkpoints = self.in_sync.iter().map(|copy| self.channels.get(copy)?.checkpoint);
+        let lowest = checkpoints.chain([Some(self.synced)]).min().flatten();
+        self.global_checkpoint = self.global_checkpoint.max(lowest.unwrap_or(SeqNo::NONE));
+        self.global_checkpoint
+    }
+
+    /// The global checkpoint.
+    pub fn global_checkpoint(&self) -> SeqNo {
+        self.global_checkpoint
+    }
+
+    /// In-sync copies that have been told less than the global checkpoint.
+    pub fn untold(&self) -> Vec<(AllocationId, HostId)> {
+        let untold = self
+            .channels
+            .iter()
+            .filter(|(copy, channel)| self.in_sync.contains(copy) && channel.told < self.global_checkpoint);
+        untold.map(|(copy, channel)| (*copy, channel.node)).collect()
+    }
+
+    /// Copies that a write waits for and that are neither tracked nor `reachable`, as the newest state has
+    /// it: the controller must remove them.
+    pub fn unreachable(&self, reachable: impl Fn(AllocationId) -> bool) -> Vec<AllocationId> {
+        let waited_for: BTreeSet<_> =
+            self.writes.values().flat_map(|write| &write.waiting).copied().collect();
+        waited_for.into_iter().filter(|copy| !self.channels.contains_key(copy) && !reachable(*copy)).collect()
+    }
+
+    /// Copies that have been silent for too long.
+    pub fn overdue(&self, now: Instant) -> Vec<AllocationId> {
+        let silent = self.channels.iter().filter(|(_, channel)| channel.first_deadline() <= Some(now));
+        let silent = silent.filter(|(_, channel)| channel.first_deadline().is_some()).map(|(copy, _)| *copy);
+        let absent = self.absent.iter().filter(|(_, deadline)| **deadline <= now).map(|(copy, _)| *copy);
+        silent.chain(absent).filter(|copy| !self.reported.contains(copy)).collect()
+    }
+
+    /// When [`Self::overdue`] may next have something new.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let silent =
+            self.channels.iter().filter_map(|(copy, channel)| Some((copy, channel.first_deadline()?)));
+        let absent = self.absent.iter().map(|(copy, deadline)| (copy, *deadline));
+        let open = silent.chain(absent).filter(|(copy, _)| !self.reported.contains(copy));
+        open.map(|(_, deadline)| deadline).min()
+    }
+
+    /// A copy is to be reported as failed: whether it has not been yet.
+    pub fn report(&mut self, copy: AllocationId) -> bool {
+        self.reported.insert(copy)
+    }
+
+    /// The connection to a node broke: what its copies have not answered is sent once more, the second time
+    /// they are lost.
+    pub fn peer_lost(&mut self, node: HostId) -> AfterLoss {
+        let mut after = AfterLoss::default();
+        for (copy, channel) in self.channels.iter_mut().filter(|(_, channel)| channel.node == node) {
+            if channel.unanswered.is_empty() {
+                continue;
+            }
+            if std::mem::replace(&mut channel.retried, true) {
+                after.lost.push(*copy);
+            } else {
+                let unanswered = channel.unanswered.values().map(|sent| sent.operations.clone());
+                after.retries.extend(unanswered.map(|operations| (*copy, node, operations)));
+            }
+        }
+        after
+    }
+
+    /// What the target of a relocation must know to go on as the primary `target` instead of `source`.
+    pub fn context(&self, source: AllocationId, target: AllocationId) -> PrimaryContext {
+        let others = self.in_sync.iter().filter(|copy| **copy != target);
+        let known = others.filter_map(|copy| Some((*copy, self.channels.get(copy)?.checkpoint?)));
+        PrimaryContext {
+            global_checkpoint: self.global_checkpoint,
+            in_sync: known.chain([(source, self.synced)]).collect(),
+        }
+    }
+}
+
+impl Channel {
+    // Requests are numbered in the order they are sent, with one timeout for all.
+    fn first_deadline(&self) -> Option<Instant> {
+        self.unanswered.values().next().map(|sent| sent.deadline)
+    }
+}

@@ -1,31 +1,27 @@
 //! Shards — decides which copies live on this node and routes to them. It never decides where copies should
 //! live (the controller does), and it never speaks to clients (`coordination` does).
 
-use std::sync::Arc;
+mod desk;
+mod message;
+#[cfg(test)]
+mod tests;
 
+use std::{collections::BTreeMap, sync::Arc};
+
+pub(in crate::search) use self::desk::{Awaited, Desk, Step, Ticket};
+pub use self::message::{Body, Operations, PrimaryContext, Purpose, ShardMessage};
 use crate::{
     core::{Files, Instant},
     defect::Defects,
-    event::Word,
-    name::{AllocationId, SeqNo, ShardId, Term},
+    name::{AllocationId, HostId, SeqNo, ShardId, Term},
     search::{
         api::{ApiError, GotDoc, Hit, Query, WriteResult},
         control::ShardReport,
+        shard::{Shard, layout},
         state::ClusterState,
         transport::Ctx,
     },
 };
-
-/// What copies on different nodes say to each other. (To be filled in: replicate, resync, recovery.)
-#[derive(Debug, Clone, PartialEq)]
-pub enum ShardMessage {}
-
-impl ShardMessage {
-    /// A word for traces.
-    pub fn label(&self) -> Word {
-        match *self {}
-    }
-}
 
 /// A write, as it reaches the node of the primary.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +96,10 @@ pub struct ShardHits {
 
 /// The copies on one node.
 #[derive(Debug)]
-pub struct Shards {}
+pub struct Shards {
+    desk: Desk,
+    copies: BTreeMap<(ShardId, AllocationId), Shard>,
+}
 
 /// Settings of [`Shards`].
 #[derive(Debug, Clone)]
@@ -111,32 +110,71 @@ pub struct ShardsConfig {
     pub defects: Defects,
 }
 
-#[allow(unused_variables, clippy::todo, reason = "contract, to be filled in")]
 impl Shards {
     /// The copies that the disk holds; none serves before a cluster state says so.
     pub fn boot(config: ShardsConfig, files: &Files) -> Self {
-        todo!()
+        let mut held: BTreeMap<(ShardId, AllocationId), Files> = BTreeMap::new();
+        for (file, bytes) in files {
+            if let Some(owner) = layout::owner(file) {
+                held.entry(owner).or_default().insert(file.clone(), bytes.clone());
+            }
+        }
+        let copies = held.into_iter().map(|(owner, files)| {
+            let copy = Shard::closed(owner.0.clone(), owner.1, files);
+            (owner, copy)
+        });
+        Self { desk: Desk::new(config), copies: copies.collect() }
     }
 
     /// Applies a newer cluster state: opens, promotes, resyncs, recovers, closes copies. Copies on disk
-    /// whose allocation the state does not know any more are removed.
+    /// whose allocation the state does not know any more are removed, unless they may be of use.
     pub fn apply(&mut self, ctx: &mut Ctx<'_>, state: &Arc<ClusterState>) {
-        todo!()
+        if !state.is_newer_than(&self.desk.state) {
+            return;
+        }
+        self.desk.state = state.clone();
+        self.make_room(ctx.me);
+        let mut step = Step { ctx, desk: &mut self.desk };
+        self.copies.retain(|_, copy| !copy.react(&mut step));
+    }
+
+    // A copy that the state puts on this node and that is not here yet.
+    fn make_room(&mut self, me: HostId) {
+        for (shard, table) in self.desk.state.shards() {
+            for copy in table.copies.iter().filter(|copy| copy.node == Some(me)) {
+                let Some(allocation) = copy.allocation else { continue };
+                let new = || Shard::closed(shard.clone(), allocation, Files::new());
+                self.copies.entry((shard.clone(), allocation)).or_insert_with(new);
+            }
+        }
     }
 
     /// A message from another node's shards.
-    pub fn message(&mut self, ctx: &mut Ctx<'_>, from: crate::name::HostId, message: ShardMessage) {
-        todo!()
+    pub fn message(&mut self, ctx: &mut Ctx<'_>, from: HostId, message: ShardMessage) {
+        let mut step = Step { ctx, desk: &mut self.desk };
+        match self.copies.get_mut(&(message.shard.clone(), message.to)) {
+            Some(copy) => copy.receive(&mut step, from, message),
+            None => {
+                if let Some(answer) = message.absent() {
+                    step.send(from, answer);
+                }
+            }
+        }
     }
 
     /// The connection to a peer broke: what was sent to it may be lost.
-    pub fn peer_lost(&mut self, ctx: &mut Ctx<'_>, peer: crate::name::HostId) {
-        todo!()
+    pub fn peer_lost(&mut self, ctx: &mut Ctx<'_>, peer: HostId) {
+        let mut step = Step { ctx, desk: &mut self.desk };
+        self.copies.values_mut().for_each(|copy| copy.peer_lost(&mut step, peer));
     }
 
     /// What a token of this part waited for is durable.
     pub fn synced(&mut self, ctx: &mut Ctx<'_>, token: u64) {
-        todo!()
+        let Some(ticket) = self.desk.redeem(token) else { return };
+        let mut step = Step { ctx, desk: &mut self.desk };
+        if let Some(copy) = self.copies.get_mut(&(ticket.shard, ticket.allocation)) {
+            copy.synced(&mut step, ticket.life, ticket.awaited);
+        }
     }
 
     /// A write for the primary `allocation` in `term`; ends in [`ShardNews::Write`] with this token.
@@ -149,25 +187,46 @@ impl Shards {
         term: Term,
         call: WriteCall,
     ) {
-        todo!()
+        let mut step = Step { ctx, desk: &mut self.desk };
+        match self.copies.get_mut(&(shard.clone(), allocation)) {
+            Some(copy) => copy.write(&mut step, token, term, call),
+            None => {
+                let result = Err(ShardRefusal::NotHere { certain: true });
+                self.desk.news.push(ShardNews::Write { token, result });
+            }
+        }
     }
 
     /// Realtime get from this node's active copy.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
     pub fn get(
         &mut self,
         ctx: &mut Ctx<'_>,
         shard: &ShardId,
         id: &str,
     ) -> Result<Option<GotDoc>, ShardRefusal> {
-        todo!()
+        let (copy, mut step) = self.serving(ctx, shard)?;
+        copy.get(&mut step, id)
     }
 
     /// Makes every operation of this node's active copy searchable now.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
     pub fn refresh(&mut self, ctx: &mut Ctx<'_>, shard: &ShardId) -> Result<(), ShardRefusal> {
-        todo!()
+        let (copy, mut step) = self.serving(ctx, shard)?;
+        copy.refresh(&mut step)
     }
 
     /// Searches this node's active copy, as of its last refresh.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
     pub fn search(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -175,26 +234,45 @@ impl Shards {
         query: &Query,
         size: u32,
     ) -> Result<ShardHits, ShardRefusal> {
-        todo!()
+        let (copy, mut step) = self.serving(ctx, shard)?;
+        copy.search(&mut step, query, size)
+    }
+
+    fn serving<'s, 'a, 'c>(
+        &'s mut self,
+        ctx: &'a mut Ctx<'c>,
+        shard: &ShardId,
+    ) -> Result<(&'s mut Shard, Step<'a, 'c>), ShardRefusal>
+    where
+        's: 'a,
+    {
+        let from = (shard.clone(), AllocationId(0));
+        let copies = self.copies.range_mut(from..).take_while(|((of, _), _)| of == shard);
+        let copy = copies.map(|(_, copy)| copy).find(|copy| copy.serves());
+        let copy = copy.ok_or(ShardRefusal::NotHere { certain: true })?;
+        Ok((copy, Step { ctx, desk: &mut self.desk }))
     }
 
     /// Time passed.
     pub fn wake(&mut self, ctx: &mut Ctx<'_>) {
-        todo!()
+        let mut step = Step { ctx, desk: &mut self.desk };
+        self.copies.values_mut().for_each(|copy| copy.wake(&mut step));
     }
 
     /// When it wants to be woken.
     pub fn next_wake(&self) -> Option<Instant> {
-        todo!()
+        let missing_after = self.desk.missing_after();
+        self.copies.values().filter_map(|copy| copy.next_wake(missing_after)).min()
     }
 
     /// What happened since the last call, in order.
     pub fn take_news(&mut self) -> Vec<ShardNews> {
-        todo!()
+        std::mem::take(&mut self.desk.news)
     }
 
-    /// Notes what every copy holds.
+    /// Notes what every active copy holds.
     pub fn inspect(&mut self, ctx: &mut Ctx<'_>) {
-        todo!()
+        let mut step = Step { ctx, desk: &mut self.desk };
+        self.copies.values_mut().for_each(|copy| copy.inspect(&mut step));
     }
 }

@@ -5,7 +5,10 @@
 //! Primary terms and in-sync sets are Elasticsearch's (`IndexMetadata`), the routing table is
 //! `IndexShardRoutingTable`; all of it is one value here, since ZooKeeper keeps it in one znode.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +91,20 @@ impl ClusterState {
         (self.epoch, self.version) > (other.epoch, other.version)
     }
 
+    /// The state as it stands in its znode (postcard).
+    pub fn to_bytes(&self) -> Arc<[u8]> {
+        let bytes = postcard::to_stdvec(self);
+        bytes.unwrap_or_else(|error| unreachable!("a cluster state can be written down: {error}")).into()
+    }
+
+    /// The state in a znode's data: the empty one if none was written yet, none if it cannot be read.
+    pub fn from_bytes(data: Option<&[u8]>) -> Option<Self> {
+        match data {
+            None | Some([]) => Some(Self::default()),
+            Some(bytes) => postcard::from_bytes(bytes).ok(),
+        }
+    }
+
     /// The table of a shard.
     pub fn shard(&self, id: &ShardId) -> Option<&ShardTable> {
         self.indices.get(&id.index)?.shards.get(id.number as usize)
@@ -157,5 +174,27 @@ impl ShardCopy {
     /// Whether it is the target of a relocation.
     pub fn is_target(&self) -> bool {
         self.state == CopyState::Initializing && self.relocating.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_survives_its_znode() {
+        let mut state = ClusterState { version: 3, ..ClusterState::default() };
+        state.enter_epoch(Epoch(2), HostId::search(1));
+        let entry = NodeEntry { session: SessionId(7), zone: "a".to_owned() };
+        state.set_members(&[(HostId::search(1), entry)].into());
+        state.create_index(&"articles".into(), 2, 1).unwrap();
+        state.assign(&"articles/0".parse().unwrap(), 0, HostId::search(1), None);
+        assert_eq!(ClusterState::from_bytes(Some(&state.to_bytes())), Some(state));
+    }
+
+    #[test]
+    fn garbage_is_no_state_and_nothing_is_the_first_one() {
+        assert_eq!(ClusterState::from_bytes(Some(&[0xff; 9])), None);
+        assert_eq!(ClusterState::from_bytes(None), Some(ClusterState::default()));
     }
 }

@@ -138,3 +138,70 @@ fn apply_report(
             .then(|| format!("{shard} copy {allocation} failed, says {from}: {why}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::CopyState,
+        name::{AllocationId, Epoch, Term},
+        search::state::NodeEntry,
+    };
+
+    const A: HostId = HostId::search(1);
+
+    /// One shard, being built on A, whose session is 2.
+    fn state() -> ClusterState {
+        let mut state = ClusterState::default();
+        state.enter_epoch(Epoch(1), A);
+        state.set_members(&[(A, NodeEntry { session: SessionId(2), zone: "a".to_owned() })].into());
+        state.create_index(&"a".into(), 1, 0).unwrap();
+        state.assign(&"a/0".parse().unwrap(), 0, A, None);
+        state
+    }
+
+    fn started(session: u64) -> Task {
+        let (shard, allocation, term) = ("a/0".parse().unwrap(), AllocationId(1 << 32), Term(1));
+        let report = ShardReport::Started { shard, allocation, term };
+        Task::Report { from: A, session: SessionId(session), report }
+    }
+
+    fn wish(request: u64) -> Task {
+        Task::CreateIndex { from: A, request, index: "b".into(), shards: 1, replicas: 0 }
+    }
+
+    fn after(task: Task) -> CopyState {
+        let (mut state, mut tasks) = (state(), Tasks::default());
+        tasks.add(task);
+        tasks.apply(&mut state, &mut Vec::new());
+        state.placements()[0].state
+    }
+
+    /// SEARCH-DEFECTS D24: nothing that an earlier life of the node has said is taken as current.
+    #[test]
+    fn report_of_another_session_has_no_say() {
+        assert_eq!(after(started(1)), CopyState::Initializing);
+        assert_eq!(after(started(2)), CopyState::Started);
+    }
+
+    #[test]
+    fn report_that_is_sent_twice_waits_once() {
+        let mut tasks = Tasks::default();
+        tasks.add(started(2));
+        tasks.add(started(2));
+        let mut why = Vec::new();
+        tasks.apply(&mut state(), &mut why);
+        assert_eq!(why, ["a/0 started on search-1"]);
+    }
+
+    #[test]
+    fn request_that_is_under_way_or_answered_is_not_taken_again() {
+        let (mut state, mut tasks) = (state(), Tasks::default());
+        assert_eq!(tasks.add_once(wish(5), &[]), None);
+        let answers = tasks.apply(&mut state, &mut Vec::new());
+        assert_eq!(tasks.add_once(wish(5), &answers), None);
+        assert_eq!(tasks.apply(&mut state, &mut Vec::new()), [], "it is under way");
+        tasks.answered.extend(answers.clone());
+        assert_eq!(tasks.add_once(wish(5), &[]).as_ref(), answers.first());
+    }
+}

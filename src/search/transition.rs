@@ -19,6 +19,9 @@ use crate::{
 /// Most shards an index may have (`index.max_number_of_shards`).
 const SHARDS_MAX: u32 = 1024;
 
+/// Most copies there may be for each node (`cluster.max_shards_per_node`).
+const COPIES_PER_NODE_MAX: u64 = 1000;
+
 /// number_of_routing_shards of a new index: the largest `shards` × 2^k that is at most 1024.
 pub fn routing_shards(shards: u32) -> u32 {
     let mut routing = shards.max(1);
@@ -55,9 +58,15 @@ impl ClusterState {
         if !is_index_name(&name.0) {
             return Err(refused("invalid_index_name_exception", format!("Invalid index name [{name}]")));
         }
-        if !(1..=SHARDS_MAX).contains(&shards) || replicas > SHARDS_MAX {
-            let why = format!("[{shards}] shards with [{replicas}] replicas: at most {SHARDS_MAX} of either");
+        if !(1..=SHARDS_MAX).contains(&shards) {
+            let why = format!("number_of_shards must be between 1 and {SHARDS_MAX}, not {shards}");
             return Err(refused("illegal_argument_exception", why));
+        }
+        let added = u64::from(shards) * (1 + u64::from(replicas));
+        let limit = COPIES_PER_NODE_MAX * self.nodes.len().max(1) as u64;
+        if added + self.configured_copies() > limit {
+            let why = format!("this action would add [{added}] shards, but the cluster may have [{limit}]");
+            return Err(refused("validation_exception", why));
         }
         let table = ShardTable::unassigned(replicas);
         let shards_of = vec![table; shards as usize];
@@ -188,6 +197,12 @@ impl ClusterState {
         }
         self.epoch = epoch;
         self.controller = Some(controller);
+    }
+
+    fn configured_copies(&self) -> u64 {
+        let copies =
+            self.indices.values().map(|index| index.shards.len() as u64 * u64::from(1 + index.replicas));
+        copies.sum()
     }
 
     fn draw_allocation(&mut self) -> AllocationId {

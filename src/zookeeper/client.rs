@@ -7,20 +7,19 @@
 //! 1 s; whatever waits when a connection is lost fails with ConnectionLoss; watches are set again before
 //! anything else on the next connection; only a server can say that the session is over.
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    time::Duration,
-};
+mod watches;
+
+use std::{collections::VecDeque, time::Duration};
 
 use super::wire::{
-    ClientFrame, Op, PING_XID, Password, Reply, SET_WATCHES_XID, ServerFrame, WatchChange, WatchEvent,
-    ZkError,
+    ClientFrame, Op, PING_XID, Password, Reply, SET_WATCHES_XID, ServerFrame, WatchEvent, ZkError,
 };
 use crate::{
     core::{Address, ConnId, Entropy, Instant, Output, Port},
     event::EventKind,
     name::{HostId, SessionId, Zxid},
 };
+use watches::Watches;
 
 /// Longest silence of a client that is connected (`MAX_SEND_PING_INTERVAL`).
 const PING_INTERVAL_MAX: Duration = Duration::from_secs(10);
@@ -124,14 +123,6 @@ struct Pending {
     id: Option<RequestId>,
     op: Op,
     sent: Instant,
-}
-
-/// One-shot watches that the client has left and that have not fired (`ZKWatchManager`).
-#[derive(Debug, Default)]
-struct Watches {
-    data: BTreeSet<String>,
-    exist: BTreeSet<String>,
-    child: BTreeSet<String>,
 }
 
 impl Client {
@@ -482,39 +473,9 @@ impl Client {
     }
 }
 
-impl Watches {
-    /// Remembers the watch that an answered read has left: exists leaves one also on a node that is missing,
-    /// the other reads only on success.
-    fn left_by(&mut self, op: &Op, result: &Result<Reply, ZkError>) {
-        match (op, result) {
-            (Op::Exists { path, watch: true }, Err(ZkError::NoNode)) => self.exist.insert(path.clone()),
-            (Op::Exists { path, watch: true } | Op::GetData { path, watch: true }, Ok(_)) => {
-                self.data.insert(path.clone())
-            }
-            (Op::GetChildren { path, watch: true }, Ok(_)) => self.child.insert(path.clone()),
-            _ => false,
-        };
-    }
-
-    /// Forgets what this event used up (`ZKWatchManager.materialize`).
-    fn fired(&mut self, WatchEvent { path, change }: &WatchEvent) {
-        if *change != WatchChange::NodeChildrenChanged {
-            self.data.remove(path);
-            self.exist.remove(path);
-        }
-        if matches!(change, WatchChange::NodeChildrenChanged | WatchChange::NodeDeleted) {
-            self.child.remove(path);
-        }
-    }
-
-    /// The request that sets them all again on another server.
-    fn rearm(&self, relative_zxid: Zxid) -> Option<Op> {
-        let list = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>();
-        let (data, exist, child) = (list(&self.data), list(&self.exist), list(&self.child));
-        let empty = data.is_empty() && exist.is_empty() && child.is_empty();
-        (!empty).then_some(Op::SetWatches { relative_zxid, data, exist, child })
-    }
-}
-
+#[cfg(test)]
+pub(crate) mod bench;
+#[cfg(test)]
+pub(crate) mod fake;
 #[cfg(test)]
 mod tests;

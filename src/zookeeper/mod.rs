@@ -13,8 +13,3 @@ pub mod txn;
 pub mod watch;
 pub mod wire;
 pub mod zab;
-
-#[cfg(test)]
-pub(crate) mod bench;
-#[cfg(test)]
-pub(crate) mod fake;

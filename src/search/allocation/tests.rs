@@ -1,3 +1,6 @@
+//! Tests of the allocator — decides whether clusters converge as Elasticsearch's own tests expect, and
+//! whether any history does. It never times anything.
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;

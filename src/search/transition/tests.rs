@@ -1,3 +1,6 @@
+//! Tests of the transitions — decides whether each sentence of the replication model holds for one shard. It
+//! never asks the allocator.
+
 use super::*;
 use crate::{name::SessionId, search::soundness::assert_sound};
 
@@ -73,10 +76,22 @@ fn malformed_index_is_refused() {
         let error = ClusterState::default().create_index(&name.into(), 1, 1).unwrap_err();
         assert_eq!(&*error.kind, "invalid_index_name_exception", "{name}");
     }
-    for (shards, replicas) in [(0, 1), (1025, 1), (1, u32::MAX)] {
-        let error = ClusterState::default().create_index(&"a".into(), shards, replicas).unwrap_err();
+    for shards in [0, 1025, u32::MAX] {
+        let error = ClusterState::default().create_index(&"a".into(), shards, 1).unwrap_err();
         assert_eq!((error.status, &*error.kind), (400, "illegal_argument_exception"));
     }
+}
+
+/// Elasticsearch's `cluster.max_shards_per_node`: 1000.
+#[test]
+fn more_copies_than_the_nodes_may_hold_are_refused() {
+    let mut state = fresh(0);
+    state.create_index(&"big".into(), 299, 9).unwrap();
+    for (shards, replicas) in [(1, 9), (1, u32::MAX), (1024, u32::MAX)] {
+        let error = state.create_index(&"more".into(), shards, replicas).unwrap_err();
+        assert_eq!((error.status, &*error.kind), (400, "validation_exception"));
+    }
+    state.create_index(&"fits".into(), 1, 8).unwrap();
 }
 
 #[test]

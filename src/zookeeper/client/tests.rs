@@ -1,8 +1,13 @@
-use super::*;
+//! Tests of the client — decides whether each rule of the Java client holds. It never needs a world: frames
+//! go in, frames come out.
+
+use std::collections::BTreeSet;
+
+use super::{bench::Frame, *};
 use crate::{
     core::Effect,
     name::Epoch,
-    zookeeper::{bench::Frame, wire::Stat},
+    zookeeper::wire::{Stat, WatchChange},
 };
 
 const SECOND: u64 = 1_000_000_000;

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How long a dial may take (`cnxTimeout`).
-pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LinkState {

@@ -11,9 +11,11 @@ use std::{
 };
 
 use super::{
-    ACCEPTED_EPOCH, CURRENT_EPOCH, Kept, LogFile, Snapshot, Storage,
+    Kept, LogFile, Storage,
+    epochs::{ACCEPTED_EPOCH, CURRENT_EPOCH},
     queue::{Queue, Work},
     record::{LogContent, read_epoch, read_log, read_snapshot},
+    snapshots::Snapshot,
 };
 use crate::{
     core::{DiskOp, FileName, Files},

@@ -64,7 +64,8 @@ impl EpochCounter {
     fn answered(&mut self, client: &mut Client, result: Result<Reply, ZkError>) -> Option<Drawn> {
         match (result, self.attempt) {
             (Ok(Reply::Data { data, stat }), None) => {
-                self.write(client, Self::parse(&data).next(), stat.version);
+                let next = Self::parse(&data).0.saturating_add(1);
+                self.write(client, Epoch(next), stat.version);
             }
             (Ok(Reply::Stat(stat)), Some(epoch)) => {
                 self.turn = Turn::Off;

@@ -1,3 +1,6 @@
+//! Tests of the recipes — decides whether each keeps its promise on an ensemble that never fails, whatever
+//! becomes of connections and sessions. It never looks into a recipe.
+
 use std::time::Duration;
 
 use super::*;
@@ -5,8 +8,10 @@ use crate::{
     core::{Core, Entropy, Input, Instant, Now, Output},
     name::{Epoch, HostId, SessionId},
     zookeeper::{
-        bench::{Bench, Frame, Speaks},
-        client::{ClientConfig, ClientNews},
+        client::{
+            ClientConfig, ClientNews,
+            bench::{Bench, Frame, Speaks},
+        },
         wire::{ClientFrame, CreateMode, ServerFrame},
     },
 };

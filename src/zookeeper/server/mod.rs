@@ -90,8 +90,11 @@ impl Server {
             return out.halt(refusal.to_string());
         }
         out.note(self.replica.restored());
-        if self.replica.storage.start(&self.replica.tree, out).is_none() {
+        self.replica.storage.repair(out);
+        if self.replica.storage.is_founded() {
             self.look(now, out);
+        } else {
+            self.replica.storage.found(&self.replica.tree, out);
         }
     }
 

@@ -4,12 +4,9 @@
 //! `Follower.java`. A role works on its server's [`Replica`]; when it can no longer play, it returns
 //! [`GiveUp`] and its server looks for a leader again.
 
-mod follower;
 mod leader;
 mod learner;
-mod proposals;
 mod replica;
-mod sync;
 
 pub use leader::Leader;
 pub use learner::Learner;

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::wire::{
-    ClientFrame, CreateMode, Data, Op, Reply, ServerFrame, Stat, WatchChange, WatchEvent, ZkError,
-};
 use crate::{
     core::ConnId,
     name::{Epoch, HostId, SessionId, Zxid},
+    zookeeper::wire::{
+        ClientFrame, CreateMode, Data, Op, Reply, ServerFrame, Stat, WatchChange, WatchEvent, ZkError,
+    },
 };
 
 /// A client's end of a connection.

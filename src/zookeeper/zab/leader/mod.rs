@@ -1,29 +1,29 @@
-//! Leader — decides the epoch, brings learners level, and numbers, proposes and commits transactions. It
-//! never talks to a client.
+//! Leader — decides in which stage a leader is and whether it can go on. It never talks to a client.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
-};
+mod broadcast;
+mod follower;
+mod joining;
+mod proposals;
+mod sync;
 
-use super::{
-    GiveUp, Turn,
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use self::{
+    broadcast::PendingSync,
     follower::{Follower, Stage as FollowerStage},
     proposals::Proposals,
-    sync::{self, LearnerLog, Plan},
+    sync::LearnerLog,
 };
+use super::{GiveUp, Turn};
 use crate::{
     core::{ConnId, Instant, Output},
-    defect::Defect,
     event::EventKind,
     name::{Epoch, HostId, SessionId, Zxid},
     zookeeper::{
-        log::{Record, Told, write_snapshot},
-        peer::{Ask, LeaderFrame, LearnerFrame, Message, Write},
+        log::Told,
+        peer::{LeaderFrame, LearnerFrame, Message},
         request::Preparer,
         session::SessionTracker,
-        txn::{Txn, TxnHeader},
-        wire::Op,
     },
 };
 
@@ -41,14 +41,6 @@ enum Stage {
     Synchronization,
     /// Serving.
     Broadcast,
-}
-
-/// A client's sync that waits for what was proposed before it.
-#[derive(Debug)]
-struct PendingSync {
-    behind: Zxid,
-    conn: ConnId,
-    frame: LeaderFrame,
 }
 
 /// The role of a leader.
@@ -175,29 +167,6 @@ impl Leader {
         self.advance(turn);
     }
 
-    /// Numbers and proposes a write that came through the server `owner`.
-    ///
-    /// # Errors
-    ///
-    /// If the epoch has no zxid left.
-    pub fn submit(&mut self, owner: HostId, write: Write, turn: &mut Turn<'_>) -> Result<(), GiveUp> {
-        let zxid = self.proposals.next_zxid().ok_or(GiveUp("the epoch has no zxid left"))?;
-        let (session, xid) = (write.session, write.xid);
-        let header = TxnHeader { session, xid, zxid, wall_ms: turn.now.wall_ms };
-        let logged = match write.ask {
-            Ask::Open { timeout_ms } => {
-                let now = turn.now.mono;
-                self.preparer.prepare_session(&mut self.sessions, owner, header, timeout_ms, now)
-            }
-            Ask::Op(op) if op.is_write() => {
-                self.preparer.prepare(&turn.replica.tree, &mut self.sessions, owner, header, &op)
-            }
-            Ask::Op(_) => return Ok(()),
-        };
-        self.propose(Arc::new(Record::new(logged)), turn);
-        Ok(())
-    }
-
     /// Whether the session lives; from now on it belongs to the server `owner`.
     pub fn claim(&mut self, session: SessionId, timeout_ms: u64, owner: HostId, now: Instant) -> bool {
         self.sessions.claim(session, timeout_ms, owner, now)
@@ -206,31 +175,6 @@ impl Leader {
     /// A client of this session has been heard of.
     pub fn touch(&mut self, session: SessionId, timeout_ms: u64, now: Instant) {
         self.sessions.touch(session, timeout_ms, now);
-    }
-
-    /// Commits the oldest proposal if a quorum has it; then it is to be applied.
-    pub fn next_committed(&mut self, turn: &mut Turn<'_>) -> Option<Arc<Record>> {
-        if !self.serves() {
-            return None;
-        }
-        let record = self.proposals.pop_committed()?;
-        let zxid = record.zxid();
-        turn.out.note(EventKind::TxnCommitted { zxid, digest: record.digest() });
-        for (conn, _) in self.followers.iter().filter(|(_, follower)| follower.gets_proposals()) {
-            turn.out.send(*conn, LeaderFrame::Commit { zxid });
-        }
-        while let Some(sync) = self.syncs.pop_front_if(|sync| sync.behind <= zxid) {
-            turn.out.send(sync.conn, sync.frame);
-        }
-        Some(record)
-    }
-
-    /// A committed transaction has been applied to this server's tree.
-    pub fn applied(&mut self, record: &Record) {
-        self.preparer.committed(record.zxid());
-        if matches!(record.txn().txn, Txn::CloseSession { .. }) {
-            self.sessions.remove(record.txn().header.session);
-        }
     }
 
     /// Carries out what is due.
@@ -264,107 +208,6 @@ impl Leader {
     pub fn leave(self, out: &mut Output<Message>) {
         for conn in self.followers.into_keys() {
             out.close(conn);
-        }
-    }
-
-    /// FOLLOWERINFO. A learner that comes again replaces its former connection.
-    fn meet(&mut self, conn: ConnId, server: HostId, accepted_epoch: Epoch, turn: &mut Turn<'_>) {
-        if server == turn.replica.me || !turn.replica.config.servers.contains(&server) {
-            return self.cut_off(conn, turn.out);
-        }
-        let former = self.followers.iter().find(|(_, follower)| follower.host == Some(server));
-        if let Some(former) = former.map(|(conn, _)| *conn) {
-            self.cut_off(former, turn.out);
-        }
-        let follower = self.followers.get_mut(&conn).expect("it just spoke");
-        follower.host = Some(server);
-        if self.stage == Stage::Discovery {
-            self.promised.insert(server, accepted_epoch);
-        }
-        follower.stage = FollowerStage::Met;
-        if self.stage != Stage::Discovery {
-            self.inform(conn, turn);
-        }
-    }
-
-    /// LEADERINFO, once this server's own promise is on disk.
-    fn inform(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
-        self.follower(conn).stage = FollowerStage::Informed;
-        let frame = LeaderFrame::LeaderInfo { epoch: self.epoch };
-        turn.replica.storage.send_when_accepted(conn, frame, turn.out);
-    }
-
-    /// ACKEPOCH. "A follower that is ahead (epoch, zxid) … not counted. Later joiners are not checked."
-    fn epoch_accepted(
-        &mut self,
-        conn: ConnId,
-        current_epoch: Option<Epoch>,
-        log: LearnerLog,
-        turn: &mut Turn<'_>,
-    ) {
-        let follower = self.follower(conn);
-        follower.stage = FollowerStage::Accepted { log };
-        let host = follower.host.expect("it has introduced itself");
-        match current_epoch {
-            _ if self.stage != Stage::EpochProposed => self.synchronize(conn, log, turn),
-            Some(epoch) if (epoch, log.last) > self.own => self.cut_off(conn, turn.out),
-            Some(_) => {
-                self.acked.insert(host);
-            }
-            None => {}
-        }
-    }
-
-    /// The acknowledgement of NEWLEADER.
-    fn history_accepted(&mut self, conn: ConnId, host: HostId, turn: &mut Turn<'_>) {
-        self.follower(conn).stage = FollowerStage::Synchronized;
-        if self.serves() {
-            self.admit(conn, turn.out);
-        } else {
-            self.acked.insert(host);
-        }
-    }
-
-    fn admit(&mut self, conn: ConnId, out: &mut Output<Message>) {
-        self.follower(conn).stage = FollowerStage::Following;
-        out.send(conn, LeaderFrame::UpToDate);
-    }
-
-    /// What a follower says while it follows.
-    fn serve(
-        &mut self,
-        conn: ConnId,
-        host: HostId,
-        frame: LearnerFrame,
-        turn: &mut Turn<'_>,
-    ) -> Result<(), GiveUp> {
-        match frame {
-            LearnerFrame::Ack { zxid } => {
-                self.follower(conn).acked(zxid);
-                self.proposals.ack(zxid, host);
-            }
-            LearnerFrame::Request(write) => self.submit(host, write, turn)?,
-            LearnerFrame::Sync { session, xid } => {
-                self.sync(conn, LeaderFrame::Synced { session, xid }, turn.out);
-            }
-            LearnerFrame::Revalidate { session, timeout_ms } => {
-                let alive = self.claim(session, timeout_ms, host, turn.now.mono);
-                turn.out.send(conn, LeaderFrame::Revalidated { session, alive });
-            }
-            LearnerFrame::FollowerInfo { .. }
-            | LearnerFrame::AckEpoch { .. }
-            | LearnerFrame::Pong { .. }
-            | LearnerFrame::NewLeaderAck { .. } => self.cut_off(conn, turn.out),
-        }
-        Ok(())
-    }
-
-    /// A sync is answered behind the commit of all that was proposed before it.
-    fn sync(&mut self, conn: ConnId, frame: LeaderFrame, out: &mut Output<Message>) {
-        if self.proposals.is_empty() {
-            out.send(conn, frame);
-        } else {
-            self.syncs.push_back(PendingSync { behind: self.proposals.last(), conn, frame });
         }
     }
 
@@ -428,47 +271,6 @@ impl Leader {
         self.deadline = turn.now.mono + turn.replica.init_limit();
     }
 
-    /// Brings a learner level: the committed history, then what is proposed, then NEWLEADER. From here on
-    /// it gets every proposal.
-    fn synchronize(&mut self, conn: ConnId, log: LearnerLog, turn: &mut Turn<'_>) {
-        let replica = &*turn.replica;
-        let committed = replica.applied();
-        let (first, after) = match sync::plan(&replica.storage, committed, log) {
-            Plan::Diff { after } => (LeaderFrame::Diff, after),
-            Plan::Trunc { to } => (LeaderFrame::Trunc { zxid: to }, to),
-            Plan::Snap => {
-                let bytes = write_snapshot(&replica.tree);
-                (LeaderFrame::Snap { zxid: committed, bytes }, committed)
-            }
-        };
-        turn.out.send(conn, first);
-        for record in replica.storage.after(after).take_while(|record| record.zxid() <= committed) {
-            turn.out.send(conn, LeaderFrame::Proposal(record.clone()));
-            turn.out.send(conn, LeaderFrame::Commit { zxid: record.zxid() });
-        }
-        for record in self.proposals.outstanding() {
-            turn.out.send(conn, LeaderFrame::Proposal(record.clone()));
-        }
-        turn.out.send(conn, LeaderFrame::NewLeader { epoch: self.epoch });
-        self.follower(conn).stage = FollowerStage::Synchronizing;
-    }
-
-    fn propose(&mut self, record: Arc<Record>, turn: &mut Turn<'_>) {
-        let (zxid, digest) = (record.zxid(), record.digest());
-        turn.out.note(EventKind::TxnProposed { zxid, digest });
-        self.proposals.add(record.clone());
-        for (conn, follower) in self.followers.iter_mut().filter(|(_, follower)| follower.gets_proposals()) {
-            follower.proposed(zxid, turn.now.mono);
-            turn.out.send(*conn, LeaderFrame::Proposal(record.clone()));
-        }
-        turn.replica.storage.append(record, turn.out);
-        if turn.replica.defects.has(Defect::ZabAckBeforeSync) {
-            self.proposals.ack(zxid, turn.replica.me);
-        } else {
-            turn.replica.storage.tell_when_logged(turn.out);
-        }
-    }
-
     /// Pings followers, and cuts off those who have been silent or have owed an acknowledgement for too
     /// long.
     fn tend_followers(&mut self, turn: &mut Turn<'_>) {
@@ -487,15 +289,6 @@ impl Leader {
         let synced = 1 + self.followers.values().filter(|follower| follower.is_synced()).count();
         if self.serves() && synced < turn.replica.config.quorum() {
             return Err(GiveUp("not enough followers are synced"));
-        }
-        Ok(())
-    }
-
-    fn expire_sessions(&mut self, turn: &mut Turn<'_>) -> Result<(), GiveUp> {
-        for session in self.sessions.expire(turn.now.mono) {
-            turn.out.note(EventKind::SessionExpired { session });
-            let close = Write { session, xid: 0, ask: Ask::Op(Op::CloseSession) };
-            self.submit(turn.replica.me, close, turn)?;
         }
         Ok(())
     }

@@ -6,14 +6,12 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    fake::Fake,
-    wire::{ClientFrame, ServerFrame},
-};
+use super::fake::Fake;
 use crate::{
     core::{CloseReason, ConnId, Core, Effect, Input, Instant, Now, Output, Port},
     event::EventKind,
     name::HostId,
+    zookeeper::wire::{ClientFrame, ServerFrame},
 };
 
 const LATENCY: u64 = 1_000_000;
@@ -205,8 +203,8 @@ impl<C: Speaks> Bench<C> {
         if let Some((host, conn)) = self.pairs.get(&end).copied() {
             return self.post(Arrival::AtHost(host, Input::Received { conn, message }));
         }
-        let frame = C::to_zookeeper(message).expect("what is sent to the ensemble is a client's frame");
         if self.to_fake.contains(&end) && self.gets_through(end) {
+            let frame = C::to_zookeeper(message).expect("what is sent to the ensemble is a client's frame");
             self.post(Arrival::AtFake(end, frame));
         }
     }

@@ -4,10 +4,17 @@
 //! Every message takes [`LATENCY`], every sync [`World::sync`]; connections are first in, first out. A cut holds
 //! messages until it heals.
 
+mod client;
+mod disks;
+mod verdict;
+mod wires;
+
+pub(crate) use client::Client;
+use disks::torn;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
-    time::Duration,
 };
 
 use shardarium::{
@@ -16,7 +23,7 @@ use shardarium::{
         Output, Port,
     },
     defect::Defects,
-    event::EventKind,
+    event::{Ephemeral, EventKind},
     name::{HostId, SessionId, Zxid},
     zookeeper::{
         peer::Message,
@@ -94,6 +101,8 @@ struct Link {
     peer: End,
     /// Messages sent before the dial succeeded.
     waiting: Option<Vec<Message>>,
+    /// When the last message from here arrives.
+    busy_until: u64,
 }
 
 /// A crash in the middle of a step.
@@ -118,6 +127,8 @@ pub(crate) struct World {
     pub(crate) defects: Defects,
     /// How long a sync takes, in nanoseconds.
     pub(crate) sync: u64,
+    /// Adds to the latency of messages, if set; those of one connection stay in order.
+    pub(crate) jitter: Option<Entropy>,
     pub(crate) events: Vec<(u64, HostId, EventKind)>,
     pub(crate) inboxes: BTreeMap<ConnId, VecDeque<ServerFrame>>,
     pub(crate) closed: BTreeSet<ConnId>,
@@ -150,6 +161,7 @@ impl World {
             config,
             defects: Defects::default(),
             sync: MS,
+            jitter: None,
             events: Vec::new(),
             inboxes: BTreeMap::new(),
             closed: BTreeSet::new(),
@@ -179,8 +191,6 @@ impl World {
         self.due.insert((time, self.seq), due);
     }
 
-    // ---- servers ----
-
     pub(crate) fn start(&mut self, id: HostId) {
         let (config, defects, now) = (self.config.clone(), self.defects.clone(), self.clocks());
         let host = self.hosts.entry(id).or_default();
@@ -199,6 +209,7 @@ impl World {
     }
 
     pub(crate) fn crash(&mut self, id: HostId, unsynced: Unsynced) {
+        self.events.push((self.now, id, EventKind::HostCrashed { power: false }));
         let host = self.hosts.get_mut(&id).expect("a host");
         host.server = None;
         host.wake = None;
@@ -254,8 +265,6 @@ impl World {
             self.at(self.now + LATENCY, due);
         }
     }
-
-    // ---- time ----
 
     pub(crate) fn run_for(&mut self, ms: u64) {
         let end = self.now + ms * MS;
@@ -366,7 +375,8 @@ impl World {
             Effect::Note(event) => self.events.push((self.now, id, event)),
             Effect::Dial { conn, to } => {
                 let waiting = Some(Vec::new());
-                self.links.insert((id, conn), Link { peer: (to.host, ConnId(u64::MAX)), waiting });
+                self.links
+                    .insert((id, conn), Link { peer: (to.host, ConnId(u64::MAX)), waiting, busy_until: 0 });
                 let due = Due::Dialled { from: (id, conn), to: to.host, port: to.port };
                 self.at(self.now + LATENCY, due);
             }
@@ -382,297 +392,6 @@ impl World {
                 self.events.push((self.now, id, EventKind::HostHalted { why }));
                 self.crash(id, Unsynced::Kept);
             }
-        }
-    }
-
-    // ---- connections ----
-
-    fn send(&mut self, from: End, message: Message) {
-        let Some(link) = self.links.get_mut(&from) else { return };
-        match &mut link.waiting {
-            Some(waiting) => waiting.push(message),
-            None => {
-                let to = link.peer;
-                self.at(self.now + LATENCY, Due::Arrive { from: from.0, to, message });
-            }
-        }
-    }
-
-    fn end_link(&mut self, end: End, reason: CloseReason) {
-        if let Some(link) = self.links.remove(&end)
-            && link.waiting.is_none()
-        {
-            self.at(self.now + LATENCY, Due::Ended { to: link.peer, reason });
-        }
-    }
-
-    fn ended(&mut self, to: End, reason: CloseReason) {
-        if self.links.remove(&to).is_some() {
-            self.input(to.0, Input::Closed { conn: to.1, reason });
-        }
-    }
-
-    fn input(&mut self, id: HostId, input: Input<Message>) {
-        if id == CLIENT {
-            return self.client_input(input);
-        }
-        let incarnation = self.hosts[&id].incarnation;
-        self.step(id, incarnation, input);
-    }
-
-    fn dialled(&mut self, from: End, to: HostId, port: Port) {
-        if !self.links.contains_key(&from) {
-            return;
-        }
-        if !self.runs(to) {
-            self.links.remove(&from);
-            return self.input(from.0, Input::Closed { conn: from.1, reason: CloseReason::Refused });
-        }
-        let host = self.hosts.get_mut(&to).expect("a host");
-        let accepted = ConnId(host.next_conn + 1);
-        host.next_conn += 2;
-        self.links.insert((to, accepted), Link { peer: from, waiting: None });
-        let link = self.links.get_mut(&from).expect("just seen");
-        link.peer = (to, accepted);
-        let waiting = link.waiting.take().unwrap_or_default();
-        self.input(to, Input::Accepted { conn: accepted, from: from.0, port });
-        for message in waiting {
-            self.send(from, message);
-        }
-        if self.links.contains_key(&from) {
-            self.input(from.0, Input::Connected { conn: from.1 });
-        }
-    }
-
-    fn arrive(&mut self, to: End, message: Message) {
-        if self.links.contains_key(&to) {
-            self.input(to.0, Input::Received { conn: to.1, message });
-        }
-    }
-
-    // ---- disks ----
-
-    fn write(&mut self, id: HostId, op: DiskOp) {
-        let files = &mut self.hosts.get_mut(&id).expect("a host").files;
-        let file = files.entry(op.file().clone()).or_default();
-        match op {
-            DiskOp::Append { bytes, .. } => {
-                let before = file.visible.take().unwrap_or_default();
-                file.visible = Some([&*before, &*bytes].concat().into());
-            }
-            DiskOp::Truncate { len, .. } => {
-                let before = file.visible.take().expect("a file is there when it is cut");
-                assert!(before.len() as u64 >= len, "a file is never cut longer");
-                file.visible = Some(before[..len as usize].into());
-            }
-            DiskOp::Replace { bytes, .. } => file.visible = Some(bytes),
-            DiskOp::Remove { .. } => file.visible = None,
-        }
-    }
-
-    fn synced(
-        &mut self,
-        id: HostId,
-        incarnation: u32,
-        file: FileName,
-        content: Option<Arc<[u8]>>,
-        then: Deferred<Message>,
-    ) {
-        let host = self.hosts.get_mut(&id).expect("a host");
-        if host.server.is_none() || host.incarnation != incarnation {
-            return;
-        }
-        host.files.entry(file).or_default().durable = content;
-        match then {
-            Deferred::Send { conn, message } => self.send((id, conn), message),
-            Deferred::Tell { token } => self.step(id, incarnation, Input::Synced { token }),
-            Deferred::Note(event) => self.events.push((self.now, id, event)),
-        }
-        self.crashes_here(id);
-    }
-
-    // ---- clients ----
-
-    fn client_input(&mut self, input: Input<Message>) {
-        match input {
-            Input::Received { conn, message: Message::ToClient(frame) } => {
-                self.inboxes.entry(conn).or_default().push_back(frame);
-            }
-            Input::Closed { conn, .. } => {
-                self.closed.insert(conn);
-            }
-            _ => {}
-        }
-    }
-
-    pub(crate) fn dial(&mut self, server: HostId) -> ConnId {
-        self.seq += 1;
-        let conn = ConnId(self.seq);
-        let link = Link { peer: (server, ConnId(u64::MAX)), waiting: Some(Vec::new()) };
-        self.links.insert((CLIENT, conn), link);
-        self.at(self.now + LATENCY, Due::Dialled { from: (CLIENT, conn), to: server, port: Port::ZkClient });
-        conn
-    }
-
-    pub(crate) fn say(&mut self, conn: ConnId, frame: ClientFrame) {
-        self.send((CLIENT, conn), Message::ToServer(frame));
-    }
-
-    pub(crate) fn ask(&mut self, client: &mut Client, op: Op) -> i32 {
-        client.xid += 1;
-        self.say(client.conn, ClientFrame::Request { xid: client.xid, op });
-        client.xid
-    }
-
-    /// The next frame, if one comes within this time.
-    pub(crate) fn hear(&mut self, conn: ConnId, ms: u64) -> Option<ServerFrame> {
-        self.run_until(ms, |world| {
-            world.closed.contains(&conn) || world.inboxes.get(&conn).is_some_and(|inbox| !inbox.is_empty())
-        });
-        self.inboxes.get_mut(&conn)?.pop_front()
-    }
-
-    /// Asks, and waits for the reply; watch events in between are dropped.
-    pub(crate) fn call(&mut self, client: &mut Client, op: Op) -> Option<Result<Reply, ZkError>> {
-        let asked = self.ask(client, op);
-        loop {
-            match self.hear(client.conn, 2000)? {
-                ServerFrame::Reply { xid, zxid, result } if xid == asked => {
-                    client.seen = client.seen.max(zxid);
-                    return Some(result);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// One attempt to connect.
-    pub(crate) fn connect_as(&mut self, server: HostId, as_of: &Client) -> Option<Client> {
-        let conn = self.dial(server);
-        self.say(
-            conn,
-            ClientFrame::Connect {
-                last_zxid_seen: as_of.seen,
-                timeout_ms: as_of.timeout_ms,
-                session: as_of.session,
-                password: as_of.password,
-            },
-        );
-        match self.hear(conn, 1000)? {
-            ServerFrame::Connected { timeout_ms, session, password } => {
-                Some(Client { conn, session, password, timeout_ms, ..*as_of })
-            }
-            frame => panic!("{frame:?} is no answer to connect"),
-        }
-    }
-
-    /// A new session on this server, as soon as it serves.
-    pub(crate) fn connect(&mut self, server: HostId) -> Client {
-        self.reconnect(server, &Client::default())
-    }
-
-    /// The session on this server, as soon as it serves.
-    pub(crate) fn reconnect(&mut self, server: HostId, as_of: &Client) -> Client {
-        for _ in 0..400 {
-            if let Some(client) = self.connect_as(server, as_of) {
-                return client;
-            }
-            self.run_for(20);
-        }
-        panic!("{server} does not serve; {:#?}", self.events.iter().rev().take(30).collect::<Vec<_>>());
-    }
-
-    // ---- what happened ----
-
-    pub(crate) fn of<'a>(&'a self, id: HostId) -> impl DoubleEndedIterator<Item = &'a EventKind> {
-        self.events.iter().filter(move |(_, host, _)| *host == id).map(|(_, _, event)| event)
-    }
-
-    /// The established leader of the newest epoch.
-    pub(crate) fn leader(&self) -> Option<HostId> {
-        let established = |(_, host, event): &(u64, HostId, EventKind)| match event {
-            EventKind::LeaderEstablished { epoch, .. } => Some((*epoch, *host)),
-            _ => None,
-        };
-        self.events.iter().filter_map(established).max_by_key(|(epoch, _)| *epoch).map(|(_, host)| host)
-    }
-
-    /// Trees of all running servers, by inspection.
-    pub(crate) fn inspect(&mut self) -> BTreeMap<HostId, (Zxid, u64)> {
-        let from = self.events.len();
-        for id in self.config.servers.clone() {
-            if self.runs(id) {
-                self.input(id, Input::Inspect);
-            }
-        }
-        let inspected = |(_, host, event): &(u64, HostId, EventKind)| match event {
-            EventKind::TreeInspected { zxid, digest, .. } => Some((*host, (*zxid, digest.0))),
-            _ => None,
-        };
-        self.events[from..].iter().filter_map(inspected).collect()
-    }
-
-    /// After quiet time: all run, all have the same tree, and nobody disagrees on a transaction.
-    pub(crate) fn assert_agreement(&mut self) {
-        let trees = self.inspect();
-        assert_eq!(trees.len(), self.config.servers.len(), "all servers run");
-        let distinct: BTreeSet<_> = trees.values().collect();
-        assert_eq!(distinct.len(), 1, "one tree on all servers: {trees:?}");
-        self.assert_one_history();
-    }
-
-    /// Committed and applied transactions agree, and are in the history of every later leader.
-    pub(crate) fn assert_one_history(&self) {
-        let mut committed = BTreeMap::new();
-        for (_, host, event) in &self.events {
-            match event {
-                EventKind::TxnCommitted { zxid, digest } | EventKind::TxnApplied { zxid, digest } => {
-                    let first = committed.entry(*zxid).or_insert(*digest);
-                    assert_eq!(first, digest, "{host} has another {zxid}");
-                }
-                EventKind::LeaderEstablished { history, .. } if history.len() < 500 => {
-                    let first = history.first().map_or(Zxid(u64::MAX), |txn| txn.zxid);
-                    let had: BTreeMap<_, _> = history.iter().map(|txn| (txn.zxid, txn.digest)).collect();
-                    for (zxid, digest) in committed.range(first..) {
-                        assert_eq!(had.get(zxid), Some(digest), "{host} leads without {zxid}");
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-}
-
-fn torn(file: &File) -> Option<Arc<[u8]>> {
-    match (&file.visible, &file.durable) {
-        (Some(visible), None) => Some(visible[..visible.len() / 2].into()),
-        (Some(visible), Some(durable)) if visible.starts_with(durable) => {
-            Some(visible[..(visible.len() + durable.len()) / 2].into())
-        }
-        _ => file.durable.clone(),
-    }
-}
-
-/// A test's end of a client connection.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Client {
-    pub(crate) conn: ConnId,
-    pub(crate) session: SessionId,
-    pub(crate) password: Password,
-    pub(crate) timeout_ms: u64,
-    pub(crate) seen: Zxid,
-    pub(crate) xid: i32,
-}
-
-impl Default for Client {
-    fn default() -> Self {
-        Self {
-            conn: ConnId(0),
-            session: SessionId::NONE,
-            password: 0,
-            timeout_ms: 4000,
-            seen: Zxid(0),
-            xid: 0,
         }
     }
 }

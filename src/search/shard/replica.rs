@@ -1,0 +1,114 @@
+//! Replica — decides which operations a copy takes from which primary. It never numbers one.
+//!
+//! Elasticsearch's `IndexShard.acquireReplicaOperationPermit`: a lower term is refused with the newer one, a
+//! higher term is adopted before the operation is taken.
+
+use super::{Phase, Shard, store::Taken};
+use crate::{
+    defect::Defect,
+    event::EventKind,
+    name::{AllocationId, HostId, SeqNo, Term},
+    search::{
+        engine::Failure,
+        shards::{Body, Operations, Purpose, Step},
+    },
+};
+
+impl Shard {
+    /// Operations from a copy that takes itself for the primary of `term`.
+    pub(super) fn take_operations(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        from: (HostId, AllocationId),
+        term: Term,
+        operations: Operations,
+    ) -> Result<(), Failure> {
+        let request = operations.request;
+        if !self.takes_operations(step, term) {
+            let over = term < self.term;
+            let body = if over { Body::Refused { request } } else { Body::Absent { request } };
+            step.send(from.0, self.message(from.1, body));
+            return Ok(());
+        }
+        self.learn_term(step, term);
+        self.store_operations(step, term, &operations)?;
+        self.recovery_progressed(step, &operations);
+        self.hand_on_disk(step);
+        let store = self.open_store();
+        let (translog, local_checkpoint) = (store.translog_file(), store.local_checkpoint());
+        // Also to a primary of an older term, if a defect lets its operations pass: it must believe us.
+        let mut taken = self.message(from.1, Body::Taken { request, local_checkpoint });
+        taken.term = term;
+        step.send_after_sync(&translog, from.0, taken);
+        self.flush_if_due(step)
+    }
+
+    fn takes_operations(&mut self, step: &mut Step<'_, '_>, term: Term) -> bool {
+        let ignores_term = step.desk.config.defects.has(Defect::ReplicaIgnoresTerm);
+        match &self.phase {
+            Phase::Primary(_) if term > self.term => {
+                self.depose(step);
+                false
+            }
+            Phase::Primary(_) => ignores_term && term < self.term,
+            Phase::Replica | Phase::Recovered { .. } => ignores_term || term >= self.term,
+            Phase::Recovering(target) => target.is_following() && term >= self.term,
+            _ => false,
+        }
+    }
+
+    fn store_operations(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        sender_term: Term,
+        operations: &Operations,
+    ) -> Result<(), Failure> {
+        let (shard, allocation) = (self.id.clone(), self.allocation);
+        let in_sync = !matches!(self.phase, Phase::Recovering(_));
+        let store = self.open_store();
+        for operation in &operations.operations {
+            if store.take(operation)? == Taken::Known {
+                continue;
+            }
+            store.drain().into_iter().for_each(|op| step.ctx.out.disk(op));
+            step.note(EventKind::ReplicaAppended {
+                shard: shard.clone(),
+                allocation,
+                sender_term,
+                term: operation.term,
+                seq_no: operation.seq_no,
+                digest: operation.digest(),
+            });
+        }
+        store.learn_global_checkpoint(operations.global_checkpoint, in_sync);
+        if let Purpose::Resync { trim_above: Some(above) } = operations.purpose {
+            self.trim(step, above)?;
+        }
+        Ok(())
+    }
+
+    /// Voids what the primary has not sent: it does not have it.
+    pub(super) fn trim(&mut self, step: &mut Step<'_, '_>, above: SeqNo) -> Result<(), Failure> {
+        if self.open_store().trim_unconfirmed()? > 0 {
+            self.hand_on_disk(step);
+            let (shard, allocation) = (self.id.clone(), self.allocation);
+            step.note(EventKind::OperationsTrimmed { shard, allocation, above });
+        }
+        Ok(())
+    }
+
+    /// The primary of `term` says how far all in-sync copies are.
+    pub(super) fn take_global_checkpoint(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        term: Term,
+        checkpoint: SeqNo,
+    ) -> Result<(), Failure> {
+        let replica = matches!(self.phase, Phase::Replica | Phase::Recovered { .. });
+        if replica && term == self.term {
+            self.open_store().learn_global_checkpoint(checkpoint, true);
+            return self.flush_if_due(step);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,213 @@
+//! Source — decides how a primary brings another copy level, and how it hands its role over. It never speeds
+//! a copy up by leaving something out.
+//!
+//! Elasticsearch's `RecoverySourceHandler`: if the history holds everything from where the target starts,
+//! operations alone; otherwise first the files of the safe commit. The target is tracked *before* the highest
+//! number is read, so that an operation is either sent by the recovery or replicated, never neither.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{Phase, Shard};
+use crate::{
+    core::Instant,
+    event::CopyState,
+    name::{AllocationId, HostId, SeqNo, Term},
+    search::{
+        engine::Failure,
+        recovery::CHUNK_BYTES,
+        shards::{Body, PrimaryContext, Purpose, ShardMessage, Step},
+    },
+};
+
+/// A recovery that the primary feeds.
+#[derive(Debug)]
+pub(super) struct Session {
+    attempt: u64,
+    node: HostId,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// It fetches these files, of a commit up to this number.
+    Files { committed: SeqNo, files: BTreeMap<String, Arc<[u8]>> },
+    /// It has been sent all operations; the answer to this request says that it has them.
+    Operations { last: u64 },
+    /// It has them.
+    CaughtUp,
+}
+
+/// A primary that takes no new writes, so that it can be handed over.
+#[derive(Debug)]
+pub(super) struct Draining {
+    pub(super) target: AllocationId,
+    node: HostId,
+    attempt: u64,
+}
+
+/// A primary that has handed its role over and waits for the state to show it.
+#[derive(Debug)]
+pub(super) struct Handed {
+    pub(super) target: AllocationId,
+    pub(super) node: HostId,
+    pub(super) context: PrimaryContext,
+    pub(super) again_at: Instant,
+    message: ShardMessage,
+}
+
+impl Session {
+    /// Of one that fetches files: up to where they reach.
+    pub(super) fn committed(&self) -> Option<SeqNo> {
+        match &self.stage {
+            Stage::Files { committed, .. } => Some(*committed),
+            _ => None,
+        }
+    }
+}
+
+impl Shard {
+    /// A copy asks for what it lacks.
+    pub(super) fn recovery_asked(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        (node, copy): (HostId, AllocationId),
+        term: Term,
+        attempt: u64,
+        next: SeqNo,
+    ) -> Result<(), Failure> {
+        if !self.can_feed(step, (node, copy), term) {
+            step.send(node, self.message(copy, Body::Later { attempt }));
+            return Ok(());
+        }
+        match self.open_store().operations_from(next) {
+            Some(_) => self.feed_operations(step, (node, copy), attempt, next),
+            None => self.offer_files(step, (node, copy), attempt),
+        }
+        Ok(())
+    }
+
+    // The target must be in the state that this primary has applied: otherwise it would not be told of
+    // changes to it. And a primary that is new, or about to go, has other things to do first.
+    fn can_feed(&self, step: &Step<'_, '_>, (node, copy): (HostId, AllocationId), term: Term) -> bool {
+        let ready = matches!(&self.phase, Phase::Primary(primary) if !primary.is_blocked());
+        let listed = self
+            .table(step)
+            .and_then(|table| table.copy(copy))
+            .is_some_and(|listed| listed.node == Some(node) && listed.state == CopyState::Initializing);
+        ready && listed && term == self.term
+    }
+
+    fn feed_operations(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        (node, copy): (HostId, AllocationId),
+        attempt: u64,
+        next: SeqNo,
+    ) {
+        let Phase::Primary(primary) = &mut self.phase else { return };
+        primary.group.track(copy, node, Some(SeqNo(next.0 - 1)));
+        let operations = self.open_store().operations_from(next).unwrap_or_default();
+        let requests = self.send_batches(step, (node, copy), &operations, |_| Purpose::Recovery { attempt });
+        let last = requests.last().copied().unwrap_or_default();
+        if let Phase::Primary(primary) = &mut self.phase {
+            primary.sessions.insert(copy, Session { attempt, node, stage: Stage::Operations { last } });
+        }
+    }
+
+    fn offer_files(&mut self, step: &mut Step<'_, '_>, (node, copy): (HostId, AllocationId), attempt: u64) {
+        let deadline = step.request_deadline();
+        let store = self.open_store();
+        let (files, committed) = (store.engine.snapshot(), store.durable());
+        let lengths = files.iter().map(|(file, bytes)| (file.clone(), bytes.len() as u64)).collect();
+        let Phase::Primary(primary) = &mut self.phase else { return };
+        primary.group.untrack(copy, deadline);
+        primary.sessions.insert(copy, Session { attempt, node, stage: Stage::Files { committed, files } });
+        step.send(node, self.message(copy, Body::Files { attempt, files: lengths }));
+    }
+
+    /// A target asks for the next piece of a file.
+    pub(super) fn chunk_asked(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        (node, copy): (HostId, AllocationId),
+        attempt: u64,
+        file: String,
+        offset: u64,
+    ) -> Result<(), Failure> {
+        let bytes = match &self.phase {
+            Phase::Primary(primary) => {
+                primary.sessions.get(&copy).and_then(|session| session.chunk(attempt, &file, offset))
+            }
+            _ => None,
+        };
+        let body = match bytes {
+            Some(bytes) => Body::Chunk { attempt, file, offset, bytes },
+            None => Body::Later { attempt },
+        };
+        step.send(node, self.message(copy, body));
+        Ok(())
+    }
+
+    /// A copy has answered: a recovery may be at its end.
+    pub(super) fn recovery_answered(&mut self, step: &mut Step<'_, '_>, copy: AllocationId, request: u64) {
+        let Phase::Primary(primary) = &mut self.phase else { return };
+        let Some(session) = primary.sessions.get_mut(&copy) else { return };
+        if matches!(session.stage, Stage::Operations { last } if last == request) {
+            session.stage = Stage::CaughtUp;
+        }
+        let checkpoint = primary.group.channel(copy).and_then(|channel| channel.checkpoint);
+        let level = checkpoint >= Some(primary.group.global_checkpoint());
+        if matches!(session.stage, Stage::CaughtUp) && level {
+            self.finalize(step, copy);
+        }
+    }
+
+    // From here on the copy counts: the global checkpoint cannot pass it, and no write is acknowledged
+    // without it.
+    fn finalize(&mut self, step: &mut Step<'_, '_>, copy: AllocationId) {
+        let replaces_me = self.entry(step).is_some_and(|me| me.relocating == Some(copy));
+        let Phase::Primary(primary) = &mut self.phase else { return };
+        let Some(Session { attempt, node, .. }) = primary.sessions.remove(&copy) else { return };
+        primary.group.finalize(copy);
+        if replaces_me {
+            primary.draining = Some(Draining { target: copy, node, attempt });
+            return;
+        }
+        let global_checkpoint = primary.group.global_checkpoint();
+        step.send(node, self.message(copy, Body::Finalized { attempt, global_checkpoint }));
+    }
+
+    /// No write is under way any more: the role goes to the target. From this moment nobody acts as primary
+    /// until the state shows the target as started.
+    pub(super) fn hand_off_if_drained(&mut self, step: &mut Step<'_, '_>) {
+        let Phase::Primary(primary) = &self.phase else { return };
+        let Some(Draining { target, node, attempt }) = primary.draining else { return };
+        if !primary.group.is_drained() || primary.is_resyncing() {
+            return;
+        }
+        let context = primary.group.context(self.allocation, target);
+        let message = self.message(target, Body::HandOff { attempt, context: context.clone() });
+        self.deactivate(step, "handed-off".into());
+        step.send(node, message.clone());
+        let again_at = step.request_deadline();
+        self.phase = Phase::Relocated(Box::new(Handed { target, node, context, again_at, message }));
+    }
+
+    /// The hand-off may not have arrived; a second one does no harm.
+    pub(super) fn hand_off_again(&mut self, step: &mut Step<'_, '_>) {
+        let again_at = step.request_deadline();
+        if let Phase::Relocated(handed) = &mut self.phase {
+            handed.again_at = again_at;
+            step.send(handed.node, handed.message.clone());
+        }
+    }
+}
+
+impl Session {
+    fn chunk(&self, attempt: u64, file: &str, offset: u64) -> Option<Arc<[u8]>> {
+        let Stage::Files { files, .. } = &self.stage else { return None };
+        let bytes = files.get(file).filter(|_| attempt == self.attempt)?;
+        let rest = bytes.get(usize::try_from(offset).ok()?..)?;
+        Some(rest[..rest.len().min(CHUNK_BYTES)].into())
+    }
+}

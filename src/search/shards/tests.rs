@@ -1,0 +1,8 @@
+//! Tests of the data plane: a few nodes' shards, wired by queues, under hand-made cluster states.
+
+mod crash;
+mod failover;
+mod harness;
+mod recovery;
+mod relocation;
+mod writes;

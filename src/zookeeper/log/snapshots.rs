@@ -1,0 +1,154 @@
+//! Snapshots — decides when a whole database is written, and which files it makes superfluous. It never
+//! removes what is still relied on.
+
+use std::sync::Arc;
+
+use super::{
+    Storage, Told,
+    queue::Work,
+    record::{read_snapshot, write_snapshot},
+};
+use crate::{
+    core::{Deferred, DiskOp, FileName, Output},
+    event::EventKind,
+    name::Zxid,
+    zookeeper::{peer::Message, tree::Database},
+};
+
+/// Snapshots kept (`autopurge.snapRetainCount`).
+const SNAPSHOTS_KEPT: usize = 3;
+
+/// A snapshot file.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    /// The last transaction in it.
+    pub(super) zxid: Zxid,
+    pub(super) file: FileName,
+    pub(super) bytes: Arc<[u8]>,
+}
+
+impl Storage {
+    /// Whether there is a snapshot to build on. A server without any file has none.
+    pub fn is_founded(&self) -> bool {
+        !self.snapshots.is_empty()
+    }
+
+    /// Writes the first snapshot. It has to be durable ([`Told::Founded`]) before anything is logged, since
+    /// a log with no snapshot is refused.
+    pub fn found(&mut self, tree: &Database, out: &mut Output<Message>) {
+        let file = self.write(tree.last_processed(), write_snapshot(tree), out);
+        self.tell(&file, Told::Founded, out);
+    }
+
+    /// How large the newest snapshot is, in bytes.
+    pub fn snapshot_len(&self) -> usize {
+        self.snapshots.last().map_or(0, |snapshot| snapshot.bytes.len())
+    }
+
+    /// Takes a snapshot of the tree and lets the log go on in a new file. Older files go when it is
+    /// durable.
+    pub fn take_snapshot(&mut self, tree: &Database, out: &mut Output<Message>) {
+        let zxid = tree.last_processed();
+        if self.snapshots.last().is_some_and(|newest| newest.zxid >= zxid) {
+            return;
+        }
+        let file = self.write(zxid, write_snapshot(tree), out);
+        self.queue.push(Work::After(file.clone(), Deferred::Note(EventKind::SnapshotTaken { zxid })), out);
+        self.tell(&file, Told::Snapshot(zxid), out);
+        if let Some(current) = self.files.last()
+            && !self.rolled
+        {
+            self.queue.push(Work::Barrier(current.name.clone()), out);
+            self.rolled = true;
+        }
+    }
+
+    /// Cuts the log after `zxid`, snapshots of later states included (ZOOKEEPER-4837), and returns the
+    /// database of what is left.
+    ///
+    /// # Panics
+    ///
+    /// If `zxid` is before [`Storage::cut_floor`].
+    pub fn cut(&mut self, zxid: Zxid, out: &mut Output<Message>) -> Database {
+        assert!(zxid >= self.cut_floor(), "a log is not cut before its oldest snapshot");
+        while self.last_zxid() > zxid {
+            self.records.pop_back();
+        }
+        while let Some(late) = self.snapshots.pop_if(|snapshot| snapshot.zxid > zxid) {
+            self.remove(late.file, out);
+        }
+        self.cut_files(out);
+        self.rebuild()
+    }
+
+    /// Replaces everything by a leader's snapshot.
+    pub fn install(&mut self, zxid: Zxid, bytes: Arc<[u8]>, out: &mut Output<Message>) {
+        let old = std::mem::take(&mut self.snapshots);
+        let file = self.write(zxid, bytes, out);
+        self.queue.push(Work::Barrier(file.clone()), out);
+        while let Some(log) = self.files.pop() {
+            self.remove(log.name, out);
+        }
+        for stale in old.into_iter().rev().filter(|snapshot| snapshot.file != file) {
+            self.remove(stale.file, out);
+        }
+        self.records.clear();
+        self.base = (zxid, 0);
+    }
+
+    /// Removes the files that hold nothing of what is left, the newest first, then cuts the last one.
+    fn cut_files(&mut self, out: &mut Output<Message>) {
+        let last = self.last_zxid();
+        while let Some(late) = self.files.pop_if(|file| file.after >= last) {
+            self.remove(late.name, out);
+        }
+        let end = self.records.back().map_or(self.base.1, |kept| kept.end);
+        if let Some(file) = self.files.last_mut()
+            && file.len > end
+        {
+            file.len = end;
+            let op = DiskOp::Truncate { file: file.name.clone(), len: end };
+            self.queue.push(Work::Change(op), out);
+        }
+    }
+
+    /// The database of the whole log.
+    fn rebuild(&self) -> Database {
+        let newest = self.snapshots.last().expect("the oldest snapshot is never cut off");
+        let mut tree = read_snapshot(&newest.bytes).expect("snapshots are checked before they are kept");
+        for record in self.after(newest.zxid) {
+            tree.apply(record.txn());
+        }
+        tree
+    }
+
+    /// Drops what the newest durable snapshots make superfluous.
+    pub(super) fn purge(&mut self, durable: Zxid, out: &mut Output<Message>) {
+        let count = self.snapshots.iter().filter(|snapshot| snapshot.zxid <= durable).count();
+        for old in self.snapshots.drain(..count.saturating_sub(SNAPSHOTS_KEPT)) {
+            self.queue.push(Work::Change(DiskOp::Remove { file: old.file }), out);
+        }
+        let oldest = self.snapshots[0].zxid;
+        let superfluous = self.files.windows(2).take_while(|pair| pair[1].after <= oldest).count();
+        for old in self.files.drain(..superfluous) {
+            self.queue.push(Work::Change(DiskOp::Remove { file: old.name }), out);
+        }
+        while let Some(kept) = self.records.pop_front_if(|kept| kept.record.zxid() <= oldest) {
+            self.base.1 = kept.end;
+        }
+        self.base.0 = oldest;
+    }
+
+    /// Removes a file for good before anything else happens.
+    fn remove(&mut self, file: FileName, out: &mut Output<Message>) {
+        self.queue.push(Work::Change(DiskOp::Remove { file: file.clone() }), out);
+        self.queue.push(Work::Barrier(file), out);
+    }
+
+    fn write(&mut self, zxid: Zxid, bytes: Arc<[u8]>, out: &mut Output<Message>) -> FileName {
+        let file: FileName = format!("snapshot.{:x}", zxid.0).into();
+        self.replace(&file, bytes.clone(), out);
+        self.snapshots.push(Snapshot { zxid, file: file.clone(), bytes });
+        file
+    }
+}
