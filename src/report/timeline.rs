@@ -58,6 +58,9 @@ pub fn timeline(events: &[Event]) -> Vec<Entry> {
 /// Alike things within this span of the first are one line.
 const MOMENT: Duration = Duration::from_millis(1500);
 
+/// A first start within this span of the run's is no news.
+const BOOT: Duration = Duration::from_secs(1);
+
 /// Requests that fail with gaps no longer than this are one stretch of trouble.
 const TROUBLE_GAP: Duration = Duration::from_secs(3);
 
@@ -69,6 +72,8 @@ struct Watch {
     recent: BTreeMap<(String, String), usize>,
     sessions: BTreeMap<SessionId, HostId>,
     leader: Option<HostId>,
+    /// Whom each fault under way has hit.
+    struck: BTreeMap<u32, String>,
     halted: BTreeSet<HostId>,
     nodes: BTreeSet<HostId>,
     health: Option<&'static str>,
@@ -125,8 +130,14 @@ impl Watch {
         let at = event.at;
         let host = event.host.map(|host| host.to_string()).unwrap_or_default();
         match &event.kind {
-            EventKind::FaultBegan { what, hosts, .. } => self.add(at, crowd(hosts), Tone::Fault, what, ""),
-            EventKind::FaultEnded { what, .. } => self.add(at, "world", Tone::Fault, "undone:", what),
+            EventKind::FaultBegan { step, what, hosts } => {
+                self.struck.insert(*step, crowd(hosts));
+                self.add(at, crowd(hosts), Tone::Fault, what, "");
+            }
+            EventKind::FaultEnded { step, what } => {
+                let who = self.struck.remove(step).unwrap_or_else(|| crowd(&[]));
+                self.add(at, who, Tone::Fault, "undone:", what);
+            }
             EventKind::FaultMissed { what, .. } => self.add(at, "world", Tone::Bad, "fault missed:", what),
             EventKind::HostHalted { why } => {
                 self.halted.extend(event.host);
@@ -145,7 +156,7 @@ impl Watch {
 
     fn started(&mut self, event: &Event, incarnation: u32) {
         let Some(host) = event.host else { return };
-        if incarnation == 1 && event.at.0 > 0 && host.kind != HostKind::Client {
+        if incarnation == 1 && event.at.since_start() > BOOT && host.kind != HostKind::Client {
             self.add(event.at, host, Tone::Plain, "starts for the first time", "");
         } else if self.halted.remove(&host) {
             self.add(event.at, host, Tone::Plain, "starts again", "");
