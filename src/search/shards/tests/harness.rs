@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    core::{Deferred, DiskOp, Effect, FileName, Files, Instant, Now, Output},
+    core::{CloseReason, Deferred, DiskOp, Effect, FileName, Files, Instant, Now, Output},
     defect::Defects,
     event::{CopyState, EventKind, HeldDoc},
     name::{AllocationId, Epoch, HostId, SessionId, ShardId, Term},
@@ -474,8 +474,10 @@ impl Cluster {
             let Some(node) = self.nodes.get_mut(&from) else { continue };
             let ended: Vec<_> =
                 node.peers.extract_if(.., |_, peer| *peer == to).map(|(conn, _)| conn).collect();
-            let lost = ended.into_iter().filter(|conn| node.links.closed(*conn).is_some()).count();
-            for _ in 0..lost {
+            for conn in ended {
+                node.links.closed(conn, CloseReason::Reset, &mut Output::default());
+            }
+            for _ in 0..node.links.take_lost().len() {
                 self.step(from, |shards, ctx| shards.peer_lost(ctx, to));
             }
         }
