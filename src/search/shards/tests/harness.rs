@@ -44,6 +44,8 @@ pub(super) enum Loss {
 struct Disk {
     volatile: Files,
     durable: Files,
+    /// Files that were written anew as a whole: a crash leaves the old or the new.
+    replaced: BTreeSet<FileName>,
 }
 
 impl Disk {
@@ -53,7 +55,10 @@ impl Disk {
         let after: Option<Arc<[u8]>> = match op {
             DiskOp::Append { bytes, .. } => Some([&before[..], &bytes[..]].concat().into()),
             DiskOp::Truncate { len, .. } => Some(before[..len as usize].into()),
-            DiskOp::Replace { bytes, .. } => Some(bytes),
+            DiskOp::Replace { bytes, .. } => {
+                self.replaced.insert(file.clone());
+                Some(bytes)
+            }
             DiskOp::Remove { .. } => None,
         };
         set(&mut self.volatile, &file, after);
@@ -71,6 +76,7 @@ impl Disk {
             let kept = match loss {
                 Loss::All => old.cloned(),
                 Loss::Nothing => new.cloned(),
+                Loss::Torn if self.replaced.contains(&file) => old.cloned(),
                 Loss::Torn => torn(old, new),
             };
             set(&mut self.durable, &file, kept);
@@ -331,6 +337,16 @@ impl Cluster {
         let message = self.wires.get_mut(&(from, to)).and_then(VecDeque::pop_front).unwrap();
         self.step(to, |shards, ctx| shards.message(ctx, from, message));
         true
+    }
+
+    /// Delivers what is on the way to one node.
+    pub(super) fn deliver_to(&mut self, host: HostId) {
+        let links: Vec<_> = self.wires.keys().copied().filter(|(_, to)| *to == host).collect();
+        for (from, to) in links {
+            for message in self.wires.remove(&(from, to)).unwrap_or_default() {
+                self.step(to, |shards, ctx| shards.message(ctx, from, message));
+            }
+        }
     }
 
     /// Delivers, syncs and controls until nothing moves.
