@@ -491,9 +491,9 @@ impl Cluster {
             let ended: Vec<_> =
                 node.peers.extract_if(.., |_, peer| *peer == to).map(|(conn, _)| conn).collect();
             for conn in ended {
-                node.links.closed(conn, CloseReason::Reset, &mut node.out);
+                node.links.closed(conn, CloseReason::Reset, &mut Output::default());
             }
-            for _ in node.links.take_lost() {
+            for _ in 0..node.links.take_lost().len() {
                 self.step(from, |shards, ctx| shards.peer_lost(ctx, to));
             }
         }
