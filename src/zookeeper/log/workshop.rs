@@ -1,4 +1,4 @@
-//! Workshop — decides nothing: for tests, a disk that does at once what storage asks of it.
+//! Workshop — decides how storage is tested: on a disk that does at once what it asks. It never loses anything.
 
 use std::sync::Arc;
 
