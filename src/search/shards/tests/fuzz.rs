@@ -28,6 +28,7 @@ struct Fuzz {
     /// Nodes that are down and have not been noticed to be.
     unnoticed: Vec<HostId>,
     down: Vec<HostId>,
+    started: Vec<(HostId, AllocationId, Term)>,
     relocations: bool,
     copies: usize,
 }
@@ -51,6 +52,7 @@ impl Fuzz {
             asked: BTreeMap::new(),
             unnoticed: Vec::new(),
             down: Vec::new(),
+            started: Vec::new(),
             relocations,
             copies: copies.max(2),
         }
@@ -128,14 +130,36 @@ impl Fuzz {
         self.states.push(Arc::new(self.cluster.state.clone()));
     }
 
+    // As the control part of a node does: a report that a copy has started is sent again until a state that
+    // the node has seen shows it, or has another mind.
+    fn send_started_again(&mut self) {
+        let mut started = std::mem::take(&mut self.started);
+        started.retain(|(host, allocation, term)| {
+            let seen = self.seen[host].checked_sub(1).map(|newest| &self.states[newest]);
+            let table = seen.and_then(|state| state.shard(&super::harness::shard()));
+            let copy = table.filter(|table| table.term == *term).and_then(|table| table.copy(*allocation));
+            let pending = copy.is_some_and(|copy| copy.state == CopyState::Initializing);
+            pending && self.cluster.is_alive(*host)
+        });
+        for (_, allocation, term) in &started {
+            self.cluster.mark_started(*allocation, *term);
+        }
+        self.started = started;
+    }
+
     fn process_reports(&mut self) {
         let reports = std::mem::take(&mut self.cluster.reports);
-        if reports.is_empty() {
+        self.send_started_again();
+        if reports.is_empty() && self.started.is_empty() {
             return;
         }
         for report in reports {
             match report {
-                ShardReport::Started { allocation, term, .. } => self.cluster.mark_started(allocation, term),
+                ShardReport::Started { allocation, term, .. } => {
+                    self.cluster.mark_started(allocation, term);
+                    let host = HOSTS.into_iter().find(|host| self.cluster.holds(*host, allocation));
+                    self.started.extend(host.map(|host| (host, allocation, term)));
+                }
                 ShardReport::Failed { allocation, term, .. } if term >= self.cluster.table().term => {
                     let copy = self.cluster.table().copy(allocation).cloned();
                     let sole = copy.as_ref().is_some_and(|copy| copy.primary && copy.is_active())
@@ -330,6 +354,7 @@ impl Fuzz {
         let host = self.host();
         if self.cluster.is_alive(host) {
             self.cluster.kill(host);
+            self.started.retain(|(at, ..)| *at != host);
             self.down.push(host);
             self.unnoticed.push(host);
         }
