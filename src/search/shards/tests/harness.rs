@@ -116,6 +116,9 @@ struct Node {
     sees_states: bool,
 }
 
+/// Every node.
+pub(super) const HOSTS: [HostId; 3] = [A, B, C];
+
 /// Nodes, links and a controller.
 pub(super) struct Cluster {
     dead: BTreeMap<HostId, Disk>,
@@ -129,6 +132,7 @@ pub(super) struct Cluster {
     pub(super) reports: Vec<ShardReport>,
     config: ShardsConfig,
     next_token: u64,
+    story: Vec<(usize, String)>,
     /// Whether syncs end at once.
     pub(super) disks_are_quick: bool,
     /// Whether reports change the state at once.
@@ -198,6 +202,7 @@ impl Cluster {
             reports: Vec::new(),
             config,
             next_token: 1,
+            story: Vec::new(),
             disks_are_quick: true,
             controller_acts: true,
         }
@@ -316,10 +321,36 @@ impl Cluster {
         self.wires.entry((host, peer)).or_default().push_back(message);
     }
 
+    /// Puts a line into the story of the test.
+    pub(super) fn tell(&mut self, line: String) {
+        self.story.push((self.events.len(), line));
+    }
+
+    /// Prints what happened, with the lines told in between.
+    pub(super) fn tell_story(&self) {
+        let mut story = self.story.iter().peekable();
+        for (nth, (host, event)) in self.events.iter().enumerate() {
+            while let Some((_, line)) = story.next_if(|(at, _)| *at <= nth) {
+                println!("{line}");
+            }
+            println!("{host} {event:?}");
+        }
+        story.for_each(|(_, line)| println!("{line}"));
+    }
+
     /// Ends the oldest sync of a node.
     pub(super) fn end_sync(&mut self, host: HostId) -> bool {
+        self.end_sync_of(host, 0)
+    }
+
+    /// Ends the oldest sync of the `nth` file (counted around) that a node syncs: files wait for one another
+    /// in no order.
+    pub(super) fn end_sync_of(&mut self, host: HostId, nth: usize) -> bool {
         let Some(node) = self.nodes.get_mut(&host) else { return false };
-        let Some((file, then)) = node.syncing.pop_front() else { return false };
+        let files: BTreeSet<FileName> = node.syncing.iter().map(|(file, _)| file.clone()).collect();
+        let Some(file) = files.iter().nth(nth % files.len().max(1)) else { return false };
+        let at = node.syncing.iter().position(|(other, _)| if nth == 0 { true } else { other == file });
+        let Some((file, then)) = at.and_then(|at| node.syncing.remove(at)) else { return false };
         node.disk.sync(&file);
         match then {
             Deferred::Send { conn, message } => self.put_on_wire(host, conn, message),
@@ -329,6 +360,43 @@ impl Cluster {
             Deferred::Note(event) => self.events.push((host, event)),
         }
         true
+    }
+
+    /// Delivers the next message of the `nth` link (counted around) that has one and is not cut.
+    pub(super) fn deliver_nth(&mut self, nth: usize) -> bool {
+        let open = self.wires.iter().filter(|(link, queue)| !self.cut.contains(link) && !queue.is_empty());
+        let open: Vec<_> = open.map(|(link, _)| *link).collect();
+        let Some(&(from, to)) = open.get(nth % open.len().max(1)) else { return false };
+        let message = self.wires.get_mut(&(from, to)).and_then(VecDeque::pop_front).unwrap();
+        self.step(to, |shards, ctx| shards.message(ctx, from, message));
+        true
+    }
+
+    /// Time passes for those nodes that want to be woken.
+    pub(super) fn tick(&mut self, span: Duration) {
+        self.now = self.now + span;
+        for host in self.hosts() {
+            if self.nodes[&host].shards.next_wake().is_some_and(|at| at <= self.now) {
+                self.step(host, Shards::wake);
+            }
+        }
+    }
+
+    /// A state reaches one node.
+    pub(super) fn show(&mut self, host: HostId, state: &Arc<ClusterState>) {
+        self.tell(format!("{host} sees state {}", state.version));
+        self.step(host, |shards, ctx| shards.apply(ctx, state));
+    }
+
+    /// The write addressed by what the given state says; none if that shows no primary.
+    pub(super) fn write_as_routed(&mut self, state: &ClusterState, call: WriteCall) -> Option<u64> {
+        let table = state.shard(&shard())?;
+        let primary = table.primary()?;
+        let (host, allocation, term) = (primary.node?, primary.allocation?, table.term);
+        let token = self.next_token;
+        self.next_token += 1;
+        self.step(host, |shards, ctx| shards.write(ctx, token, &shard(), allocation, term, call))?;
+        Some(token)
     }
 
     fn deliver(&mut self) -> bool {
@@ -393,7 +461,7 @@ impl Cluster {
         true
     }
 
-    fn mark_started(&mut self, allocation: AllocationId, term: Term) {
+    pub(super) fn mark_started(&mut self, allocation: AllocationId, term: Term) {
         let table = self.table_mut();
         let Some(copy) = table.copies.iter_mut().find(|copy| copy.allocation == Some(allocation)) else {
             return;
@@ -523,14 +591,22 @@ impl Cluster {
 
     /// The process dies now.
     pub(super) fn kill(&mut self, host: HostId) {
+        self.tell(format!("{host} dies"));
         self.die(host);
     }
 
     /// The process starts again on what the crash has left.
     pub(super) fn restart(&mut self, host: HostId, loss: Loss) {
+        self.tell(format!("{host} starts after losing {loss:?}"));
         let mut disk = self.dead.remove(&host).unwrap();
         disk.crash(loss);
         self.nodes.insert(host, Node::boot(&self.config, disk));
+    }
+
+    /// Whether a node is up and its disk holds this copy.
+    pub(super) fn holds(&self, host: HostId, allocation: AllocationId) -> bool {
+        let state: FileName = crate::search::shard::layout::state_file(&shard(), allocation).into();
+        self.nodes.get(&host).is_some_and(|node| node.disk.volatile.contains_key(&state))
     }
 
     /// Names of the files that a node's disk holds for sure.
