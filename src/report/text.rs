@@ -188,7 +188,7 @@ fn brief(sentence: &str) -> String {
     if sentence.len() <= LENGTH_MAX {
         return sentence.to_owned();
     }
-    let end = sentence.char_indices().filter(|(at, char)| *char == ' ' && *at < LENGTH_MAX).next_back();
+    let end = sentence.char_indices().rfind(|(at, char)| *char == ' ' && *at < LENGTH_MAX);
     format!("{} …", &sentence[..end.map_or(0, |(at, _)| at)])
 }
 

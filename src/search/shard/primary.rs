@@ -66,16 +66,14 @@ impl Primary {
 }
 
 impl Shard {
-    /// Becomes the acting primary of `term`. With what its predecessor in that term handed over there is
+    /// Becomes the acting primary of its term. With what its predecessor in that term handed over there is
     /// nothing to resync; otherwise the others may lack operations or have some too many.
     pub(super) fn activate(
         &mut self,
         step: &mut Step<'_, '_>,
-        term: Term,
         context: Option<PrimaryContext>,
     ) -> Result<(), Failure> {
-        let context = context.filter(|_| term == self.term);
-        self.term = term;
+        let term = self.term;
         let store = self.open_store();
         store.confirm_all();
         if let Some(context) = &context {

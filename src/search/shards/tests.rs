@@ -2,6 +2,7 @@
 
 mod crash;
 mod failover;
+mod fuzz;
 mod harness;
 mod recovery;
 mod relocation;

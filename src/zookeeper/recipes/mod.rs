@@ -84,11 +84,12 @@ impl Turn {
         *self = Self::Resting;
         Meaning::Answer(result.clone())
     }
-}
 
-/// Whether this is the event of a watch on `path`.
-fn is_event_of(news: &ClientNews, path: &str) -> bool {
-    matches!(news, ClientNews::Watch(event) if event.path == path)
+    /// Whether a recipe that rests has to look again at `path`. An event that comes while an answer is due
+    /// is older than that answer, since a connection keeps the order.
+    fn is_woken(self, news: &ClientNews, path: &str) -> bool {
+        self == Self::Resting && matches!(news, ClientNews::Watch(event) if event.path == path)
+    }
 }
 
 #[cfg(test)]

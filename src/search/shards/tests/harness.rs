@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    core::{Deferred, DiskOp, Effect, FileName, Files, Instant, Now, Output},
+    core::{CloseReason, Deferred, DiskOp, Effect, FileName, Files, Instant, Now, Output},
     defect::Defects,
     event::{CopyState, EventKind, HeldDoc},
     name::{AllocationId, Epoch, HostId, SessionId, ShardId, Term},
@@ -44,6 +44,8 @@ pub(super) enum Loss {
 struct Disk {
     volatile: Files,
     durable: Files,
+    /// Files that were written anew as a whole: a crash leaves the old or the new.
+    replaced: BTreeSet<FileName>,
 }
 
 impl Disk {
@@ -53,7 +55,10 @@ impl Disk {
         let after: Option<Arc<[u8]>> = match op {
             DiskOp::Append { bytes, .. } => Some([&before[..], &bytes[..]].concat().into()),
             DiskOp::Truncate { len, .. } => Some(before[..len as usize].into()),
-            DiskOp::Replace { bytes, .. } => Some(bytes),
+            DiskOp::Replace { bytes, .. } => {
+                self.replaced.insert(file.clone());
+                Some(bytes)
+            }
             DiskOp::Remove { .. } => None,
         };
         set(&mut self.volatile, &file, after);
@@ -71,6 +76,7 @@ impl Disk {
             let kept = match loss {
                 Loss::All => old.cloned(),
                 Loss::Nothing => new.cloned(),
+                Loss::Torn if self.replaced.contains(&file) => old.cloned(),
                 Loss::Torn => torn(old, new),
             };
             set(&mut self.durable, &file, kept);
@@ -110,6 +116,9 @@ struct Node {
     sees_states: bool,
 }
 
+/// Every node.
+pub(super) const HOSTS: [HostId; 3] = [A, B, C];
+
 /// Nodes, links and a controller.
 pub(super) struct Cluster {
     dead: BTreeMap<HostId, Disk>,
@@ -123,6 +132,7 @@ pub(super) struct Cluster {
     pub(super) reports: Vec<ShardReport>,
     config: ShardsConfig,
     next_token: u64,
+    story: Vec<(usize, String)>,
     /// Whether syncs end at once.
     pub(super) disks_are_quick: bool,
     /// Whether reports change the state at once.
@@ -192,6 +202,7 @@ impl Cluster {
             reports: Vec::new(),
             config,
             next_token: 1,
+            story: Vec::new(),
             disks_are_quick: true,
             controller_acts: true,
         }
@@ -310,10 +321,36 @@ impl Cluster {
         self.wires.entry((host, peer)).or_default().push_back(message);
     }
 
+    /// Puts a line into the story of the test.
+    pub(super) fn tell(&mut self, line: String) {
+        self.story.push((self.events.len(), line));
+    }
+
+    /// Prints what happened, with the lines told in between.
+    pub(super) fn tell_story(&self) {
+        let mut story = self.story.iter().peekable();
+        for (nth, (host, event)) in self.events.iter().enumerate() {
+            while let Some((_, line)) = story.next_if(|(at, _)| *at <= nth) {
+                println!("{line}");
+            }
+            println!("{host} {event:?}");
+        }
+        story.for_each(|(_, line)| println!("{line}"));
+    }
+
     /// Ends the oldest sync of a node.
     pub(super) fn end_sync(&mut self, host: HostId) -> bool {
+        self.end_sync_of(host, 0)
+    }
+
+    /// Ends the oldest sync of the `nth` file (counted around) that a node syncs: files wait for one another
+    /// in no order.
+    pub(super) fn end_sync_of(&mut self, host: HostId, nth: usize) -> bool {
         let Some(node) = self.nodes.get_mut(&host) else { return false };
-        let Some((file, then)) = node.syncing.pop_front() else { return false };
+        let files: BTreeSet<FileName> = node.syncing.iter().map(|(file, _)| file.clone()).collect();
+        let Some(file) = files.iter().nth(nth % files.len().max(1)) else { return false };
+        let at = node.syncing.iter().position(|(other, _)| if nth == 0 { true } else { other == file });
+        let Some((file, then)) = at.and_then(|at| node.syncing.remove(at)) else { return false };
         node.disk.sync(&file);
         match then {
             Deferred::Send { conn, message } => self.put_on_wire(host, conn, message),
@@ -325,12 +362,59 @@ impl Cluster {
         true
     }
 
+    /// Delivers the next message of the `nth` link (counted around) that has one and is not cut.
+    pub(super) fn deliver_nth(&mut self, nth: usize) -> bool {
+        let open = self.wires.iter().filter(|(link, queue)| !self.cut.contains(link) && !queue.is_empty());
+        let open: Vec<_> = open.map(|(link, _)| *link).collect();
+        let Some(&(from, to)) = open.get(nth % open.len().max(1)) else { return false };
+        let message = self.wires.get_mut(&(from, to)).and_then(VecDeque::pop_front).unwrap();
+        self.step(to, |shards, ctx| shards.message(ctx, from, message));
+        true
+    }
+
+    /// Time passes for those nodes that want to be woken.
+    pub(super) fn tick(&mut self, span: Duration) {
+        self.now = self.now + span;
+        for host in self.hosts() {
+            if self.nodes[&host].shards.next_wake().is_some_and(|at| at <= self.now) {
+                self.step(host, Shards::wake);
+            }
+        }
+    }
+
+    /// A state reaches one node.
+    pub(super) fn show(&mut self, host: HostId, state: &Arc<ClusterState>) {
+        self.tell(format!("{host} sees state {}", state.version));
+        self.step(host, |shards, ctx| shards.apply(ctx, state));
+    }
+
+    /// The write addressed by what the given state says; none if that shows no primary.
+    pub(super) fn write_as_routed(&mut self, state: &ClusterState, call: WriteCall) -> Option<u64> {
+        let table = state.shard(&shard())?;
+        let primary = table.primary()?;
+        let (host, allocation, term) = (primary.node?, primary.allocation?, table.term);
+        let token = self.next_token;
+        self.next_token += 1;
+        self.step(host, |shards, ctx| shards.write(ctx, token, &shard(), allocation, term, call))?;
+        Some(token)
+    }
+
     fn deliver(&mut self) -> bool {
         let open = self.wires.iter().find(|(link, queue)| !self.cut.contains(link) && !queue.is_empty());
         let Some((&(from, to), _)) = open else { return false };
         let message = self.wires.get_mut(&(from, to)).and_then(VecDeque::pop_front).unwrap();
         self.step(to, |shards, ctx| shards.message(ctx, from, message));
         true
+    }
+
+    /// Delivers what is on the way to one node.
+    pub(super) fn deliver_to(&mut self, host: HostId) {
+        let links: Vec<_> = self.wires.keys().copied().filter(|(_, to)| *to == host).collect();
+        for (from, to) in links {
+            for message in self.wires.remove(&(from, to)).unwrap_or_default() {
+                self.step(to, |shards, ctx| shards.message(ctx, from, message));
+            }
+        }
     }
 
     /// Delivers, syncs and controls until nothing moves.
@@ -377,7 +461,7 @@ impl Cluster {
         true
     }
 
-    fn mark_started(&mut self, allocation: AllocationId, term: Term) {
+    pub(super) fn mark_started(&mut self, allocation: AllocationId, term: Term) {
         let table = self.table_mut();
         let Some(copy) = table.copies.iter_mut().find(|copy| copy.allocation == Some(allocation)) else {
             return;
@@ -474,8 +558,10 @@ impl Cluster {
             let Some(node) = self.nodes.get_mut(&from) else { continue };
             let ended: Vec<_> =
                 node.peers.extract_if(.., |_, peer| *peer == to).map(|(conn, _)| conn).collect();
-            let lost = ended.into_iter().filter(|conn| node.links.closed(*conn).is_some()).count();
-            for _ in 0..lost {
+            for conn in ended {
+                node.links.closed(conn, CloseReason::Reset, &mut Output::default());
+            }
+            for _ in 0..node.links.take_lost().len() {
                 self.step(from, |shards, ctx| shards.peer_lost(ctx, to));
             }
         }
@@ -505,14 +591,22 @@ impl Cluster {
 
     /// The process dies now.
     pub(super) fn kill(&mut self, host: HostId) {
+        self.tell(format!("{host} dies"));
         self.die(host);
     }
 
     /// The process starts again on what the crash has left.
     pub(super) fn restart(&mut self, host: HostId, loss: Loss) {
+        self.tell(format!("{host} starts after losing {loss:?}"));
         let mut disk = self.dead.remove(&host).unwrap();
         disk.crash(loss);
         self.nodes.insert(host, Node::boot(&self.config, disk));
+    }
+
+    /// Whether a node is up and its disk holds this copy.
+    pub(super) fn holds(&self, host: HostId, allocation: AllocationId) -> bool {
+        let state: FileName = crate::search::shard::layout::state_file(&shard(), allocation).into();
+        self.nodes.get(&host).is_some_and(|node| node.disk.volatile.contains_key(&state))
     }
 
     /// Names of the files that a node's disk holds for sure.
