@@ -71,7 +71,8 @@ struct Watch {
     /// Where an entry of this host and wording was last put.
     recent: BTreeMap<(String, String), usize>,
     sessions: BTreeMap<SessionId, HostId>,
-    leader: Option<HostId>,
+    /// Servers that lead, or believe so.
+    leaders: BTreeSet<HostId>,
     /// Whom each fault under way has hit.
     struck: BTreeMap<u32, String>,
     halted: BTreeSet<HostId>,
@@ -204,11 +205,11 @@ impl Watch {
         let (at, Some(host)) = (event.at, event.host) else { return };
         match &event.kind {
             EventKind::LeaderEstablished { epoch, .. } => {
-                self.leader = Some(host);
+                self.leaders.insert(host);
                 self.add(at, host, Tone::Good, format!("leads ZooKeeper in epoch {epoch}"), "");
             }
-            EventKind::RoleLost { why } if self.leader == Some(host) => {
-                self.leader = None;
+            EventKind::HostCrashed { .. } => drop(self.leaders.remove(&host)),
+            EventKind::RoleLost { why } if self.leaders.remove(&host) => {
                 self.add(at, host, Tone::Bad, format!("leads no more: {why}"), "");
             }
             EventKind::ClientConnected { session, .. } => drop(self.sessions.insert(*session, host)),
