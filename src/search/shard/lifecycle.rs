@@ -70,6 +70,14 @@ impl Shard {
         }
     }
 
+    /// The node is in the cluster by a new session: what it reported under the old one is void, and a copy
+    /// that the state still shows as initializing has been assigned again, be it under the same identity.
+    pub fn forget_report(&mut self) {
+        if matches!(self.phase, Phase::Recovered { .. }) {
+            self.phase = Phase::Closed;
+        }
+    }
+
     fn react_building(
         &mut self,
         step: &mut Step<'_, '_>,

@@ -6,6 +6,7 @@ use super::harness::{A, B, C, Cluster, Loss, config, index};
 use crate::{
     event::{CopyState, EventKind},
     search::{
+        control::ShardReport,
         shards::{ShardsConfig, WriteCall},
         state::ShardCopy,
     },
@@ -50,6 +51,24 @@ fn new_copy_gets_every_operation() {
     assert!(recovered_from(&cluster, "operations"));
     assert!(is_started(&cluster));
     cluster.assert_copies_equal(&[A, B]);
+}
+
+/// A node that comes back with a new session finds its copies assigned again under the identities and the term
+/// they had, and its former reports void (`search::petitions`).
+#[test]
+fn recovered_copy_reports_again_when_its_node_has_a_new_session() {
+    let mut cluster = Cluster::with_copies(1, config());
+    fill(&mut cluster, 0, 20);
+    cluster.controller_acts = false;
+    join(&mut cluster);
+    assert_eq!(std::mem::take(&mut cluster.reports).len(), 1);
+    cluster.publish();
+    assert_eq!(cluster.reports, [], "nothing has changed for this copy");
+    cluster.state.nodes.get_mut(&B).unwrap().session.0 += 1;
+    cluster.publish();
+    let allocation = cluster.copy_on(B);
+    let again = |report: &ShardReport| matches!(report, ShardReport::Started { allocation: started, .. } if *started == allocation);
+    assert!(cluster.reports.iter().any(again), "{:?}", cluster.reports);
 }
 
 #[test]
