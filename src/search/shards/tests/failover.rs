@@ -191,7 +191,7 @@ fn resync_waits_for_a_silent_copy_until_it_is_removed() {
     let token = cluster.write(B, index("1", "queued"));
     cluster.pass(Duration::from_millis(1_900));
     assert!(!cluster.happened(B, "ResyncCompleted"));
-    assert!(cluster.written.get(&token).is_none());
+    assert!(!cluster.written.contains_key(&token));
     cluster.pass(Duration::from_secs(1));
     assert_eq!(cluster.written[&token], Err(ShardRefusal::NotHere { certain: true }), "queued for too long");
     assert_eq!(cluster.reports.len(), 1);

@@ -42,7 +42,7 @@ impl Fuzz {
         let mut cluster = Cluster::with_copies(copies, config);
         cluster.disks_are_quick = false;
         cluster.controller_acts = false;
-        let relocations = dice.draw() % 2 == 0;
+        let relocations = dice.draw().is_multiple_of(2);
         let state = Arc::new(cluster.state.clone());
         Self {
             cluster,
@@ -354,7 +354,7 @@ impl Fuzz {
     fn expel(&mut self) {
         let primary = self.cluster.table().primary().and_then(|copy| copy.node);
         let host = self.host();
-        let host = primary.filter(|_| self.dice.draw() % 2 == 0).unwrap_or(host);
+        let host = primary.filter(|_| self.dice.draw().is_multiple_of(2)).unwrap_or(host);
         if self.roll(3) == 0 && self.cluster.is_alive(host) && !self.unnoticed.contains(&host) {
             self.unnoticed.push(host);
             self.control();

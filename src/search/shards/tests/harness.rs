@@ -7,8 +7,10 @@ use std::{
     time::Duration,
 };
 
+use super::disk::Disk;
+pub(super) use super::disk::Loss;
 use crate::{
-    core::{CloseReason, Deferred, DiskOp, Effect, FileName, Files, Instant, Now, Output},
+    core::{CloseReason, ConnId, Deferred, Effect, FileName, Instant, Now, Output},
     defect::Defects,
     event::{CopyState, EventKind, HeldDoc},
     name::{AllocationId, Epoch, HostId, SessionId, ShardId, Term},
@@ -28,86 +30,14 @@ use crate::{
 pub(super) const A: HostId = HostId::search(1);
 pub(super) const B: HostId = HostId::search(2);
 pub(super) const C: HostId = HostId::search(3);
-
-/// What a crash does to what is not synced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Loss {
-    /// It is gone.
-    All,
-    /// It survives.
-    Nothing,
-    /// Of each file, half of what was added survives.
-    Torn,
-}
-
-#[derive(Default)]
-struct Disk {
-    volatile: Files,
-    durable: Files,
-    /// Files that were written anew as a whole: a crash leaves the old or the new.
-    replaced: BTreeSet<FileName>,
-}
-
-impl Disk {
-    fn carry_out(&mut self, op: DiskOp) {
-        let file = op.file().clone();
-        let before = self.volatile.get(&file).map(|held| held.to_vec()).unwrap_or_default();
-        let after: Option<Arc<[u8]>> = match op {
-            DiskOp::Append { bytes, .. } => Some([&before[..], &bytes[..]].concat().into()),
-            DiskOp::Truncate { len, .. } => Some(before[..len as usize].into()),
-            DiskOp::Replace { bytes, .. } => {
-                self.replaced.insert(file.clone());
-                Some(bytes)
-            }
-            DiskOp::Remove { .. } => None,
-        };
-        set(&mut self.volatile, &file, after);
-    }
-
-    fn sync(&mut self, file: &FileName) {
-        let held = self.volatile.get(file).cloned();
-        set(&mut self.durable, file, held);
-    }
-
-    fn crash(&mut self, loss: Loss) {
-        let names: BTreeSet<FileName> = self.volatile.keys().chain(self.durable.keys()).cloned().collect();
-        for file in names {
-            let (new, old) = (self.volatile.get(&file), self.durable.get(&file));
-            let kept = match loss {
-                Loss::All => old.cloned(),
-                Loss::Nothing => new.cloned(),
-                Loss::Torn if self.replaced.contains(&file) => old.cloned(),
-                Loss::Torn => torn(old, new),
-            };
-            set(&mut self.durable, &file, kept);
-        }
-        self.volatile.clone_from(&self.durable);
-    }
-}
-
-fn set(files: &mut Files, file: &FileName, bytes: Option<Arc<[u8]>>) {
-    match bytes {
-        Some(bytes) => files.insert(file.clone(), bytes),
-        None => files.remove(file),
-    };
-}
-
-fn torn(old: Option<&Arc<[u8]>>, new: Option<&Arc<[u8]>>) -> Option<Arc<[u8]>> {
-    let kept = old.map(|old| old.len()).unwrap_or_default();
-    let new = new?;
-    if !new.starts_with(old.map(|old| &old[..]).unwrap_or_default()) {
-        return old.cloned();
-    }
-    let half = kept + (new.len() - kept) / 2;
-    (half > 0).then(|| new[..half].into())
-}
+pub(super) const HOSTS: [HostId; 3] = [A, B, C];
 
 struct Node {
     shards: Shards,
     links: Links,
     out: Output<Message>,
     disk: Disk,
-    peers: BTreeMap<crate::core::ConnId, HostId>,
+    peers: BTreeMap<ConnId, HostId>,
     /// Syncs that are under way.
     syncing: VecDeque<(FileName, Deferred<Message>)>,
     /// After so many effects the process dies.
@@ -115,9 +45,6 @@ struct Node {
     effects_done: usize,
     sees_states: bool,
 }
-
-/// Every node.
-pub(super) const HOSTS: [HostId; 3] = [A, B, C];
 
 /// Nodes, links and a controller.
 pub(super) struct Cluster {
