@@ -9,7 +9,7 @@
 //! - nothing is carried over from one session to the next.
 //!
 //! A recipe is driven by [`begin`](Follow::begin) in each new session and by every piece of
-//! [`ClientNews`](super::client::ClientNews); its requests leave with the client's next
+//! [`ClientNews`]; its requests leave with the client's next
 //! [`flush`](super::client::Client::flush).
 
 mod candidacy;
