@@ -90,15 +90,38 @@ pub enum Input<M> {
     /// The time that [`Core::next_wake`] asked for has come.
     Wake,
     /// A dialled connection is established.
-    Connected { conn: ConnId },
+    Connected {
+        /// The connection.
+        conn: ConnId,
+    },
     /// A peer has connected to one of this host's ports.
-    Accepted { conn: ConnId, from: HostId, port: Port },
+    Accepted {
+        /// The connection.
+        conn: ConnId,
+        /// Who.
+        from: HostId,
+        /// On which port.
+        port: Port,
+    },
     /// A message arrived; messages of one connection arrive in the order sent.
-    Received { conn: ConnId, message: M },
+    Received {
+        /// The connection.
+        conn: ConnId,
+        /// The message.
+        message: M,
+    },
     /// A connection ended, or a dial failed. Nothing more arrives on it.
-    Closed { conn: ConnId, reason: CloseReason },
+    Closed {
+        /// The connection.
+        conn: ConnId,
+        /// Why.
+        reason: CloseReason,
+    },
     /// All that [`Output::tell_after_sync`] waited for is durable.
-    Synced { token: u64 },
+    Synced {
+        /// The token given with the wait.
+        token: u64,
+    },
     /// The run is over and quiet: note what is held (copies, members, trees) for the laws to compare.
     Inspect,
 }
@@ -115,14 +138,32 @@ pub type Files = BTreeMap<FileName, Arc<[u8]>>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DiskOp {
     /// Adds to the end of a file, which is created if missing.
-    Append { file: FileName, bytes: Arc<[u8]> },
+    Append {
+        /// The file.
+        file: FileName,
+        /// What.
+        bytes: Arc<[u8]>,
+    },
     /// Cuts a file to this length in bytes.
-    Truncate { file: FileName, len: u64 },
+    Truncate {
+        /// The file.
+        file: FileName,
+        /// The new length, in bytes.
+        len: u64,
+    },
     /// Writes a file anew by way of a temporary file and a rename: after a crash it holds the old or
     /// the new content as a whole, never a mixture (ZooKeeper's `AtomicFileWritingIdiom`).
-    Replace { file: FileName, bytes: Arc<[u8]> },
+    Replace {
+        /// The file.
+        file: FileName,
+        /// What.
+        bytes: Arc<[u8]>,
+    },
     /// Removes a file.
-    Remove { file: FileName },
+    Remove {
+        /// The file.
+        file: FileName,
+    },
 }
 
 impl DiskOp {
@@ -141,9 +182,17 @@ impl DiskOp {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Deferred<M> {
     /// Send this message.
-    Send { conn: ConnId, message: M },
+    Send {
+        /// The connection.
+        conn: ConnId,
+        /// The message.
+        message: M,
+    },
     /// Give the core [`Input::Synced`] with this token.
-    Tell { token: u64 },
+    Tell {
+        /// The token given with the wait.
+        token: u64,
+    },
     /// Record this event.
     Note(EventKind),
 }
@@ -155,19 +204,40 @@ pub enum Effect<M> {
     Note(EventKind),
     /// Open a connection; ends in [`Input::Connected`] or [`Input::Closed`], or in silence until the
     /// core gives up and closes it.
-    Dial { conn: ConnId, to: Address },
+    Dial {
+        /// The connection.
+        conn: ConnId,
+        /// Where to.
+        to: Address,
+    },
     /// Send. While the dial is under way the message waits for it, and is lost with it if it fails; on a
     /// connection that has ended nothing happens.
-    Send { conn: ConnId, message: M },
+    Send {
+        /// The connection.
+        conn: ConnId,
+        /// The message.
+        message: M,
+    },
     /// Close after what was sent before; no [`Input::Closed`] follows on this side.
-    Close { conn: ConnId },
+    Close {
+        /// The connection.
+        conn: ConnId,
+    },
     /// Change the disk (volatile until synced).
     Disk(DiskOp),
     /// Sync `file` (all changes made to it up to here), then do this. Effects that wait for one file are
     /// released in order. This is the only way to say "it is durable" to anyone.
-    AfterSync { file: FileName, then: Deferred<M> },
+    AfterSync {
+        /// The file.
+        file: FileName,
+        /// What waits.
+        then: Deferred<M>,
+    },
     /// The process ends by itself, as after `System.exit`; its host may be restarted by a supervisor.
-    Halt { why: String },
+    Halt {
+        /// The reason.
+        why: String,
+    },
 }
 
 /// Collects the effects of a step.

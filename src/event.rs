@@ -278,9 +278,22 @@ event_kinds! {
     },
 
     // ---- zookeeper: election, Zab ----
-    /// The server loaded what its disk held.
+    //
+    // What a server's events say of its tree:
+    //
+    // - After `ServerRestored`, `LogTruncated` or `SnapshotInstalled` the tree holds the server's history
+    //   up to the zxid given, committed or not, and the listed sessions and ephemeral nodes are all there
+    //   are. Nothing that was told before counts any longer.
+    // - From there on only `TxnApplied` changes the tree: one event for each transaction, in the order of
+    //   zxids, each followed at once by the events of what it did to sessions and ephemeral nodes. The
+    //   first one may have any zxid above the one restored, since zxids of other epochs are skipped.
+    // - Transactions that reach the tree in any other way, from the server's own log at boot or when it
+    //   gives up a role, are told by `ServerRestored` alone. They may have been committed or not.
+    // - `TxnApplied` and `TxnCommitted` concern committed transactions only. A learner that gets its
+    //   leader's history logs it (`TxnLogged`), but applies it only when the leader is established.
+    /// The server has brought its tree level with its log: at boot, and after each `RoleLost`.
     ServerRestored {
-        /// Last transaction in its log or snapshot; uncommitted ones count.
+        /// Last transaction in its log or snapshot, and in its tree; uncommitted ones count.
         zxid: Zxid,
         /// From the file.
         accepted_epoch: Epoch,
@@ -313,11 +326,14 @@ event_kinds! {
         /// The epoch entered.
         epoch: Epoch,
     },
-    /// The leader has a quorum of NEWLEADER acknowledgements and serves.
+    /// The leader has a quorum of NEWLEADER acknowledgements and serves. All of its history is committed
+    /// by that.
     LeaderEstablished {
         /// Its epoch.
         epoch: Epoch,
-        /// The transactions of its log, oldest first; at most the last 500.
+        /// The transactions of its log, oldest first, without gaps; at most the last 500, and none from
+        /// before its oldest snapshot: so a list that is empty or short says nothing about what is older
+        /// than its first entry.
         history: Vec<TxnRef>,
     },
     /// A learner is level with its leader and serves (UPTODATE).
@@ -328,10 +344,12 @@ event_kinds! {
         epoch: Epoch,
         /// How it was brought level.
         mode: SyncMode,
-        /// The last transaction it has.
+        /// The last transaction in its log; those that its tree lacks follow as `TxnApplied`, as they are
+        /// committed.
         zxid: Zxid,
     },
-    /// The leader or follower gave its role up.
+    /// The leader or follower, or one that was about to be, gave its role up; its clients are cut off.
+    /// `ServerRestored` and `ElectionStarted` follow.
     RoleLost {
         /// Why.
         why: Word,
@@ -343,7 +361,8 @@ event_kinds! {
         /// What it does, hashed.
         digest: Digest,
     },
-    /// The transaction is in this server's log, synced.
+    /// The transaction is in this server's log, synced. One that the server had logged and not synced
+    /// before a role was lost may be told late, or never, if it was cut off or the server crashed.
     TxnLogged {
         /// Its id.
         zxid: Zxid,
@@ -364,7 +383,7 @@ event_kinds! {
         /// What it does, hashed.
         digest: Digest,
     },
-    /// The server cut its log after this transaction, as told by a leader.
+    /// The server cut its log after this transaction, as told by a leader, and rebuilt its tree.
     LogTruncated {
         /// The last one kept; the tree is that of this prefix.
         zxid: Zxid,
@@ -373,7 +392,8 @@ event_kinds! {
         /// Ephemeral znodes in its database now.
         ephemerals: Vec<Ephemeral>,
     },
-    /// The server replaced its database by its leader's.
+    /// The server replaced its log and its database by its leader's, whose history may be uncommitted
+    /// until the leader is established.
     SnapshotInstalled {
         /// The last transaction in it.
         zxid: Zxid,
@@ -382,7 +402,7 @@ event_kinds! {
         /// Ephemeral znodes in it.
         ephemerals: Vec<Ephemeral>,
     },
-    /// The server wrote a snapshot of its database.
+    /// A snapshot of the server's database is on disk.
     SnapshotTaken {
         /// Last transaction applied when it began.
         zxid: Zxid,
@@ -646,8 +666,8 @@ event_kinds! {
         /// Why.
         why: String,
     },
-    /// A copy was closed and its files removed: the cluster state does not know it any more, and it is not
-    /// in the in-sync set.
+    /// A copy is closed for good, and its files go: the cluster state does not know it any more, and it is
+    /// not in the in-sync set.
     CopyRemoved {
         /// Of which shard.
         shard: ShardId,

@@ -31,6 +31,7 @@ fn same_seed_twice_in_one_process_same_events() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the test is about runs beside each other")]
 fn same_seed_beside_others_in_parallel_same_fingerprint() {
     let alone = run_of("discovery", 5).fingerprint;
     let company: Vec<_> = [4, 5, 6, 5].map(|seed| thread::spawn(move || run_of("discovery", seed))).into();
@@ -58,4 +59,17 @@ fn same_seed_in_two_processes_same_fingerprint() {
     let here = format!("{:032x}", run_of("balance", 3).fingerprint);
     assert_eq!(fingerprint_of_process("balance", 3), here);
     assert_eq!(fingerprint_of_process("balance", 3), here);
+}
+
+/// `tests/fingerprints.txt`: scenario, seed, fingerprint. A change of behaviour changes it; then record the new
+/// ones in the same commit. `.ci/run` compares the release binary with the same file.
+#[test]
+fn debug_and_release_give_the_recorded_fingerprints() {
+    for line in include_str!("fingerprints.txt").lines() {
+        let [name, seed, recorded] = line.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("not `scenario seed fingerprint`: {line}")
+        };
+        let run = run_of(name, seed.parse().expect("a seed"));
+        assert_eq!(format!("{:032x}", run.fingerprint), recorded, "{name} {seed}");
+    }
 }

@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case", tag = "office", content = "of")]
 pub enum Office {
-    /// ZooKeeper's leader; back with the first commit of a new epoch.
+    /// ZooKeeper's leader; back with the first client that is served again, or the first commit.
     ZkLeader,
     /// The controller; back with its first publication.
     Controller,
@@ -139,7 +139,10 @@ impl Watch {
     }
 
     fn work(&mut self, office: &Office, event: &Event) {
-        let back = |failover: &&mut Failover| failover.back.is_none() && failover.to == event.host;
+        let back = |failover: &&mut Failover| {
+            let by_successor = failover.to == event.host || *office == Office::ZkLeader;
+            failover.back.is_none() && failover.succeeded.is_some() && by_successor
+        };
         if let Some(failover) = self.newest(office).filter(back) {
             failover.back = Some(since(failover.at, event.at));
         }
@@ -168,7 +171,7 @@ fn taken(event: &Event) -> Option<(Office, HostId)> {
 /// The office whose work this event is.
 fn at_work(event: &Event) -> Option<Office> {
     match &event.kind {
-        EventKind::TxnCommitted { .. } => Some(Office::ZkLeader),
+        EventKind::TxnCommitted { .. } | EventKind::ClientConnected { .. } => Some(Office::ZkLeader),
         EventKind::StatePublished { .. } => Some(Office::Controller),
         EventKind::WriteAcknowledged { shard, .. } => Some(Office::Primary(shard.clone())),
         _ => None,
@@ -242,15 +245,26 @@ mod tests {
         };
         let election =
             |ms, server| event(ms, Some(HostId::zookeeper(server)), EventKind::ElectionStarted { round: 2 });
+        let served = |ms| {
+            let kind = EventKind::ClientConnected {
+                session: SessionId(1),
+                server: HostId::zookeeper(1),
+                resumed: true,
+            };
+            event(ms, Some(HostId::search(1)), kind)
+        };
         let found = failovers(&[
             leads(0, 3, 1),
             struck(1_000, HostId::zookeeper(3)),
+            served(1_400),
             election(1_500, 3),
             election(3_500, 2),
             leads(3_800, 2, 2),
+            served(3_900),
+            served(4_000),
         ]);
         assert_eq!(found[0].detected, Some(Duration::from_millis(2_500)));
         assert_eq!((found[0].office.clone(), found[0].to), (Office::ZkLeader, Some(HostId::zookeeper(2))));
-        assert_eq!(found[0].back, None);
+        assert_eq!(found[0].back, Some(Duration::from_millis(2_900)));
     }
 }

@@ -9,11 +9,13 @@ use crate::{
     report::style::Tone,
 };
 
-/// The node that a leaving copy moves to: where the newest copy of the shard initializes.
+/// The node that a leaving copy moves to, if the table leaves no doubt: where the only copy of the shard that
+/// initializes is.
 pub(super) fn target(leaving: &Placement, routing: &[Placement]) -> Option<HostId> {
     let initializing =
         |copy: &&Placement| copy.shard == leaving.shard && copy.state == CopyState::Initializing;
-    routing.iter().filter(initializing).max_by_key(|copy| copy.allocation).and_then(|copy| copy.node)
+    let mut targets = routing.iter().filter(initializing);
+    targets.next().filter(|_| targets.next().is_none()).and_then(|copy| copy.node)
 }
 
 fn is_active(copy: &Placement) -> bool {

@@ -168,15 +168,28 @@ fn broken(judgement: &Judgement) -> Option<Entry> {
 }
 
 fn verdicts(judgements: &[Judgement]) -> String {
-    let laws = trial::laws();
-    let sentence = |name: &str| laws.iter().find(|law| law.name == name).map_or("", |law| law.sentence);
     let mut table = table(["law", "verdict", "promise"]);
     for judgement in judgements {
-        table.add_row([judgement.law.as_str(), word(judgement), sentence(&judgement.law)]);
+        let promise = brief(sentence(&judgement.law));
+        table.add_row([judgement.law.as_str(), word(judgement), promise.as_str()]);
     }
     let mut text = toned(&table.to_string());
     text += &judgements.iter().map(reason).collect::<String>();
     text
+}
+
+fn sentence(law: &str) -> &'static str {
+    trial::laws().iter().find(|known| known.name == law).map_or("", |known| known.sentence)
+}
+
+/// As much of a sentence as fits a line, in whole words.
+fn brief(sentence: &str) -> String {
+    const LENGTH_MAX: usize = 68;
+    if sentence.len() <= LENGTH_MAX {
+        return sentence.to_owned();
+    }
+    let end = sentence.char_indices().rfind(|(at, char)| *char == ' ' && *at < LENGTH_MAX);
+    format!("{} …", &sentence[..end.map_or(0, |(at, _)| at)])
 }
 
 fn table<const N: usize>(header: [&str; N]) -> Table {
@@ -215,7 +228,8 @@ fn reason(judgement: &Judgement) -> String {
         Verdict::Fail { seq, at, why } => {
             let why = why.replace('\n', "\n    ");
             let law = Painted(Tone::Bad, format!("{} is broken", judgement.law));
-            format!("  {law} at {:.6} s (event {seq}):\n    {why}\n", at.seconds())
+            let promise = Painted(Tone::Dim, sentence(&judgement.law));
+            format!("  {law} at {:.6} s (event {seq}):\n    {why}\n    {promise}\n", at.seconds())
         }
     }
 }
@@ -256,6 +270,7 @@ fn bottom_line(judgements: &[Judgement]) -> String {
     let broken = of(|verdict| matches!(verdict, Verdict::Fail { .. }));
     let unknown = of(|verdict| matches!(verdict, Verdict::Unknown { .. }));
     match Standing::of(judgements) {
+        Standing::Holds if judgements.len() == 1 => Painted(Tone::Good, "The law holds.").to_string(),
         Standing::Holds => Painted(Tone::Good, format!("All {} laws hold.", judgements.len())).to_string(),
         Standing::Undecided => Painted(
             Tone::Fault,
@@ -265,5 +280,18 @@ fn bottom_line(judgements: &[Judgement]) -> String {
         Standing::Broken => {
             Painted(Tone::Bad, format!("{broken} of {} laws are broken.", judgements.len())).to_string()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_sentence_ends_at_a_word() {
+        assert_eq!(brief("A short one."), "A short one.");
+        let long =
+            brief("One zxid names one transaction, on every server and in every leader's whole history.");
+        assert_eq!(long, "One zxid names one transaction, on every server and in every …");
     }
 }

@@ -58,6 +58,9 @@ pub fn timeline(events: &[Event]) -> Vec<Entry> {
 /// Alike things within this span of the first are one line.
 const MOMENT: Duration = Duration::from_millis(1500);
 
+/// A first start within this span of the run's is no news.
+const BOOT: Duration = Duration::from_secs(1);
+
 /// Requests that fail with gaps no longer than this are one stretch of trouble.
 const TROUBLE_GAP: Duration = Duration::from_secs(3);
 
@@ -68,14 +71,40 @@ struct Watch {
     /// Where an entry of this host and wording was last put.
     recent: BTreeMap<(String, String), usize>,
     sessions: BTreeMap<SessionId, HostId>,
-    leader: Option<HostId>,
+    /// Servers that lead, or believe so.
+    leaders: BTreeSet<HostId>,
+    /// Whom each fault under way has hit.
+    struck: BTreeMap<u32, String>,
     halted: BTreeSet<HostId>,
     nodes: BTreeSet<HostId>,
     health: Option<&'static str>,
+    /// Whether every copy was once started: until then copies are built, which is no news.
+    has_been_whole: bool,
     moving: BTreeSet<(ShardId, AllocationId)>,
-    primaries: BTreeMap<ShardId, HostId>,
+    primaries: BTreeMap<ShardId, (HostId, Term)>,
     begun: BTreeMap<(ShardId, Option<AllocationId>), (SimTime, String)>,
     trouble: Option<Trouble>,
+    damage: Option<Damage>,
+}
+
+/// What one crash did to a disk.
+struct Damage {
+    at: SimTime,
+    host: HostId,
+    files: u64,
+    lost: u64,
+    torn: u64,
+}
+
+impl Damage {
+    fn text(&self) -> String {
+        let (bytes, files) = (counted(self.lost, "byte", "bytes"), counted(self.files, "file", "files"));
+        let torn = match self.torn {
+            0 => String::new(),
+            torn => format!(", {} torn", counted(torn, "write", "writes")),
+        };
+        format!("loses {bytes} of unsynced data in {files}{torn}")
+    }
 }
 
 /// A stretch of time in which clients' requests failed.
@@ -88,6 +117,7 @@ struct Trouble {
 
 impl Watch {
     fn observe(&mut self, event: &Event) {
+        self.damage(event);
         self.world(event);
         self.ensemble(event);
         self.control(event);
@@ -125,27 +155,46 @@ impl Watch {
         let at = event.at;
         let host = event.host.map(|host| host.to_string()).unwrap_or_default();
         match &event.kind {
-            EventKind::FaultBegan { what, hosts, .. } => self.add(at, crowd(hosts), Tone::Fault, what, ""),
-            EventKind::FaultEnded { what, .. } => self.add(at, "world", Tone::Fault, "undone:", what),
+            EventKind::FaultBegan { step, what, hosts } => {
+                self.struck.insert(*step, crowd(hosts));
+                self.add(at, crowd(hosts), Tone::Fault, what, "");
+            }
+            EventKind::FaultEnded { step, what } => {
+                let who = self.struck.remove(step).unwrap_or_else(|| crowd(&[]));
+                self.add(at, who, Tone::Fault, "undone:", what);
+            }
             EventKind::FaultMissed { what, .. } => self.add(at, "world", Tone::Bad, "fault missed:", what),
             EventKind::HostHalted { why } => {
                 self.halted.extend(event.host);
                 self.add(at, host, Tone::Bad, format!("halts: {why}"), "");
             }
             EventKind::HostStarted { incarnation } => self.started(event, *incarnation),
-            EventKind::DiskDamaged { file, lost, torn, .. } if *lost > 0 || *torn => {
-                let torn = if *torn { ", torn" } else { "" };
-                self.add(at, host, Tone::Bad, "lost unsynced data:", format!("{file} ({lost} bytes{torn})"));
-            }
             EventKind::QuietBegan => self.add(at, "clients", Tone::Dim, "the workload ends", ""),
             EventKind::RunEnded => self.add(at, "world", Tone::Dim, "the run ends", ""),
             _ => {}
         }
     }
 
+    /// Damage of one crash comes in one piece, file by file.
+    fn damage(&mut self, event: &Event) {
+        if let (EventKind::DiskDamaged { lost, torn, .. }, Some(host)) = (&event.kind, event.host) {
+            let damage = self.damage.get_or_insert(Damage { at: event.at, host, files: 0, lost: 0, torn: 0 });
+            if damage.host == host {
+                damage.files += 1;
+                damage.lost += lost;
+                damage.torn += u64::from(*torn);
+                return;
+            }
+        }
+        if let Some(damage) = self.damage.take() {
+            self.add(damage.at, damage.host, Tone::Bad, damage.text(), "");
+            self.damage(event);
+        }
+    }
+
     fn started(&mut self, event: &Event, incarnation: u32) {
         let Some(host) = event.host else { return };
-        if incarnation == 1 && event.at.0 > 0 && host.kind != HostKind::Client {
+        if incarnation == 1 && event.at.since_start() > BOOT && host.kind != HostKind::Client {
             self.add(event.at, host, Tone::Plain, "starts for the first time", "");
         } else if self.halted.remove(&host) {
             self.add(event.at, host, Tone::Plain, "starts again", "");
@@ -156,11 +205,11 @@ impl Watch {
         let (at, Some(host)) = (event.at, event.host) else { return };
         match &event.kind {
             EventKind::LeaderEstablished { epoch, .. } => {
-                self.leader = Some(host);
+                self.leaders.insert(host);
                 self.add(at, host, Tone::Good, format!("leads ZooKeeper in epoch {epoch}"), "");
             }
-            EventKind::RoleLost { why } if self.leader == Some(host) => {
-                self.leader = None;
+            EventKind::HostCrashed { .. } => drop(self.leaders.remove(&host)),
+            EventKind::RoleLost { why } if self.leaders.remove(&host) => {
                 self.add(at, host, Tone::Bad, format!("leads no more: {why}"), "");
             }
             EventKind::ClientConnected { session, .. } => drop(self.sessions.insert(*session, host)),
@@ -224,6 +273,7 @@ impl Watch {
 
     fn health(&mut self, at: SimTime, routing: &[Placement]) {
         let (health, tone) = health(routing);
+        self.has_been_whole |= tone == Tone::Good && !routing.is_empty();
         if routing.is_empty() || self.health.replace(health) == Some(health) {
             return;
         }
@@ -242,16 +292,18 @@ impl Watch {
                 self.add(at, host, Tone::Plain, format!("is primary no more ({why}):"), shard);
             }
             EventKind::ResyncStarted { shard, operations, .. } => {
-                self.begun.insert((shard.clone(), None), (at, format!("{operations} operations")));
+                let operations = counted(*operations, "operation", "operations");
+                self.begun.insert((shard.clone(), None), (at, operations));
             }
-            EventKind::ResyncCompleted { shard, .. } => {
+            EventKind::ResyncCompleted { shard, .. } if self.has_been_whole => {
                 let detail = self.ended(&(shard.clone(), None), at);
                 self.add(at, host, Tone::Good, "has resynced", format!("{shard}{detail}"));
             }
             EventKind::RecoveryStarted { shard, allocation, from } => {
-                self.begun.insert((shard.clone(), Some(*allocation)), (at, format!("by {from}")));
+                let how = if from == "store" { "from its disk".into() } else { format!("by {from}") };
+                self.begun.insert((shard.clone(), Some(*allocation)), (at, how));
             }
-            EventKind::RecoveryCompleted { shard, allocation, .. } => {
+            EventKind::RecoveryCompleted { shard, allocation, .. } if self.has_been_whole => {
                 let detail = self.ended(&(shard.clone(), Some(*allocation)), at);
                 self.add(at, host, Tone::Good, "has recovered", format!("{shard}{detail}"));
             }
@@ -263,10 +315,13 @@ impl Watch {
     }
 
     fn activated(&mut self, at: SimTime, host: HostId, shard: &ShardId, term: Term) {
-        let promoted = self.primaries.insert(shard.clone(), host).is_some_and(|before| before != host);
-        let (what, subject) = match promoted {
-            true => ("is promoted: primary of", format!("{shard} in term {term}")),
-            false => ("is primary of", shard.to_string()),
+        let before = self.primaries.insert(shard.clone(), (host, term));
+        let (what, subject) = match before {
+            Some((_, earlier)) if earlier < term => {
+                ("is promoted: primary of", format!("{shard} in term {term}"))
+            }
+            Some((other, _)) if other != host => ("takes over as primary of", shard.to_string()),
+            _ => ("is primary of", shard.to_string()),
         };
         self.add(at, host, Tone::Good, what, subject);
     }
@@ -388,6 +443,40 @@ mod tests {
         assert_eq!(
             texts(&events),
             ["1 search-1 is primary of a/0", "2 search-2 is promoted: primary of a/0 in term 2"]
+        );
+    }
+
+    #[test]
+    fn damage_of_one_crash_is_one_line() {
+        let damaged =
+            |file: &str, lost, torn| EventKind::DiskDamaged { file: file.into(), kept: 0, lost, torn };
+        let (one, other) = (HostId::zookeeper(1), HostId::zookeeper(2));
+        let events = [
+            event(5, one, damaged("a", 10, false)),
+            event(5, one, damaged("b", 7, true)),
+            event(5, other, damaged("a", 1, false)),
+            event(9, other, EventKind::HostPaused),
+        ];
+        assert_eq!(
+            texts(&events),
+            [
+                "5 zk-1 loses 17 bytes of unsynced data in 2 files, 1 write torn",
+                "5 zk-2 loses 1 byte of unsynced data in 1 file"
+            ]
+        );
+    }
+
+    #[test]
+    fn handed_over_primary_is_no_promotion() {
+        let activated = |allocation| EventKind::PrimaryActivated {
+            shard: ShardId { index: "a".into(), number: 0 },
+            allocation: AllocationId(allocation),
+            term: Term(1),
+        };
+        let events = [event(1, HostId::search(1), activated(1)), event(2, HostId::search(2), activated(2))];
+        assert_eq!(
+            texts(&events),
+            ["1 search-1 is primary of a/0", "2 search-2 takes over as primary of a/0"]
         );
     }
 

@@ -32,7 +32,15 @@ macro_rules! builtin {
     };
 }
 
-builtin!["first-failover", "discovery", "balance", "power-loss", "deposed-primary", "deposed-controller"];
+builtin![
+    "first-failover",
+    "discovery",
+    "balance",
+    "power-loss",
+    "deposed-primary",
+    "deposed-controller",
+    "rebuild"
+];
 
 /// The scenario to run when none is named.
 pub const DEFAULT: Builtin = ALL[0];

@@ -3,7 +3,7 @@
 //!
 //! Tantivy is driven below its `IndexWriter`, which needs threads: segments are written, opened, merged and
 //! committed by hand, under names that we choose, so that equal operations give equal files. As in Lucene,
-//! what a refresh makes searchable is not durable: only a commit is, and only [`Engine::publish`] names one.
+//! what a refresh makes searchable is not durable: only a commit is, and only [`Engine::name_commit`] names one.
 //!
 //! Documents are told apart by id: the version map (Elasticsearch's `LiveVersionMap`, here for every id and
 //! tombstone) says which operation made each what it is. An operation that is older than that changes

@@ -82,7 +82,7 @@ impl Core for Node {
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        self.parts.next_wake()
+        self.parts.next_wake().into_iter().chain(self.links.next_wake()).min()
     }
 }
 
@@ -158,6 +158,8 @@ impl Parts {
     }
 
     fn wake(&mut self, ctx: &mut Ctx<'_>) {
+        ctx.links.wake(ctx.now, ctx.out);
+        self.tell_losses(ctx);
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= ctx.now.mono);
         let [control, shards] = [self.control.next_wake(), self.shards.next_wake()].map(due);
         if control {

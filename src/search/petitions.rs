@@ -271,15 +271,20 @@ fn failure_is_settled(table: &ShardTable, id: AllocationId, term: Term, me: Host
 mod tests {
     use super::*;
     use crate::{
-        event::CopyState::{Initializing, Started, Unassigned},
-        search::state::ShardCopy,
+        core::{Effect, Now, Output},
+        event::CopyState::{self, Initializing, Started, Unassigned},
+        search::{
+            state::{NodeEntry, ShardCopy},
+            transport::Links,
+            wire::Message,
+        },
     };
 
     const ME: HostId = HostId::search(1);
     const OTHER: HostId = HostId::search(2);
     const ID: AllocationId = AllocationId(7);
 
-    fn copy(state: crate::event::CopyState, node: Option<HostId>, id: AllocationId) -> ShardCopy {
+    fn copy(state: CopyState, node: Option<HostId>, id: AllocationId) -> ShardCopy {
         ShardCopy { state, node, allocation: Some(id), ..ShardCopy::unassigned(false) }
     }
 
@@ -288,6 +293,118 @@ mod tests {
         let primary = ShardCopy { primary: true, ..copy(Started, Some(ME), AllocationId(1)) };
         let in_sync = [AllocationId(1)].into_iter().chain(in_sync.then_some(ID)).collect();
         ShardTable { term: Term(3), in_sync, copies: vec![primary, seventh] }
+    }
+
+    const SHARD: &str = "a/0";
+
+    /// A state in which this node, known by this session, builds copy 7 in term 1.
+    fn state(epoch: u32, controller: HostId, session: u64) -> ClusterState {
+        let mut state = ClusterState::default();
+        state.enter_epoch(Epoch(epoch), controller);
+        let entry = NodeEntry { session: SessionId(session), zone: "a".to_owned() };
+        state.set_members(&[(ME, entry)].into());
+        state.create_index(&"a".into(), 1, 0).unwrap();
+        state.assign(&SHARD.parse().unwrap(), 0, ME, Some(ID));
+        state
+    }
+
+    struct Bed {
+        petitions: Petitions,
+        links: Links,
+        out: Output<Message>,
+        now: Instant,
+    }
+
+    impl Bed {
+        fn new() -> Self {
+            let petitions = Petitions::new(Duration::from_secs(5), Entropy::new(1));
+            Self { petitions, links: Links::default(), out: Output::default(), now: Instant(0) }
+        }
+
+        fn with<T>(&mut self, act: impl FnOnce(&mut Petitions, &mut Ctx<'_>) -> T) -> T {
+            let now = Now { mono: self.now, wall_ms: 0 };
+            let mut ctx = Ctx { now, me: ME, out: &mut self.out, links: &mut self.links };
+            act(&mut self.petitions, &mut ctx)
+        }
+
+        fn report(&mut self, state: &ClusterState) {
+            let (shard, allocation, term) = (SHARD.parse().unwrap(), ID, Term(1));
+            let report = ShardReport::Started { shard, allocation, term };
+            self.with(|petitions, ctx| petitions.report(ctx, Some(state), report));
+        }
+
+        fn apply(&mut self, state: &ClusterState) {
+            self.with(|petitions, ctx| petitions.applied(ctx, state));
+        }
+
+        /// Messages sent since the last look.
+        fn sent(&mut self) -> usize {
+            let is_message = |effect: &Effect<Message>| matches!(effect, Effect::Send { .. });
+            self.out.drain().filter(is_message).count()
+        }
+    }
+
+    #[test]
+    fn report_is_told_at_once_and_once() {
+        let mut bed = Bed::new();
+        let state = state(1, OTHER, 5);
+        bed.apply(&state);
+        bed.report(&state);
+        bed.report(&state);
+        assert_eq!(bed.sent(), 1);
+    }
+
+    #[test]
+    fn next_controller_is_told_at_once() {
+        let mut bed = Bed::new();
+        bed.apply(&state(1, OTHER, 5));
+        bed.report(&state(1, OTHER, 5));
+        bed.sent();
+        bed.apply(&state(2, HostId::search(3), 5));
+        assert_eq!(bed.sent(), 1);
+    }
+
+    #[test]
+    fn silent_controller_is_told_again_after_the_timeout() {
+        let mut bed = Bed::new();
+        bed.apply(&state(1, OTHER, 5));
+        bed.report(&state(1, OTHER, 5));
+        bed.sent();
+        let again = Instant(5_000_000_000);
+        assert_eq!(bed.petitions.next_wake(), Some(again));
+        bed.now = again;
+        bed.with(|petitions, ctx| petitions.wake(ctx));
+        assert_eq!(bed.sent(), 1);
+    }
+
+    #[test]
+    fn lost_controller_is_told_again_soon() {
+        let mut bed = Bed::new();
+        bed.apply(&state(1, OTHER, 5));
+        bed.report(&state(1, OTHER, 5));
+        bed.petitions.peer_lost(Instant(7), OTHER);
+        assert_eq!(bed.petitions.next_wake(), Some(Instant(7) + RETRY_DELAY));
+    }
+
+    /// What was said of a copy in an earlier session says nothing of it in this one.
+    #[test]
+    fn report_does_not_outlive_the_session_it_was_made_in() {
+        let mut bed = Bed::new();
+        bed.apply(&state(1, OTHER, 5));
+        bed.report(&state(1, OTHER, 5));
+        bed.sent();
+        bed.apply(&state(2, HostId::search(3), 6));
+        assert_eq!(bed.sent(), 0);
+    }
+
+    #[test]
+    fn report_that_the_state_makes_moot_is_not_told() {
+        let mut bed = Bed::new();
+        let mut later = state(1, OTHER, 5);
+        later.copy_started(&SHARD.parse().unwrap(), ID, Term(1), ME);
+        bed.apply(&later);
+        bed.report(&later);
+        assert_eq!(bed.sent(), 0);
     }
 
     #[test]

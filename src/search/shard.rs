@@ -55,6 +55,11 @@ enum Phase {
     },
     /// Takes what the primary sends.
     Replica,
+    /// Is to be the primary, as soon as its disk says so.
+    Promoting {
+        /// What the predecessor in this term handed over.
+        context: Option<PrimaryContext>,
+    },
     /// Numbers operations.
     Primary(Box<Primary>),
     /// Was the primary and has handed that off to another copy.
@@ -149,7 +154,7 @@ impl Shard {
     pub fn synced(&mut self, step: &mut Step<'_, '_>, life: u64, awaited: Awaited) {
         use Awaited as A;
         let current = match awaited {
-            A::Opened | A::Appended { .. } => self.life,
+            A::Opened | A::Appended { .. } | A::Marked => self.life,
             A::CommitFile | A::CommitNamed | A::TranslogCut | A::Switched => self.store_life,
         };
         if life != current {
@@ -157,6 +162,7 @@ impl Shard {
         }
         let result = match awaited {
             A::Opened => self.opened(step),
+            A::Marked => self.marked(step),
             A::Appended { up_to } => self.appended(step, up_to),
             A::CommitFile => self.commit_file_synced(step),
             A::CommitNamed => self.commit_named(step),
@@ -274,7 +280,11 @@ impl Shard {
     pub fn serves(&self) -> bool {
         matches!(
             self.phase,
-            Phase::Recovered { .. } | Phase::Replica | Phase::Primary(_) | Phase::Relocated(_)
+            Phase::Recovered { .. }
+                | Phase::Replica
+                | Phase::Promoting { .. }
+                | Phase::Primary(_)
+                | Phase::Relocated(_)
         )
     }
 

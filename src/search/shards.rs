@@ -132,8 +132,13 @@ impl Shards {
         if !state.is_newer_than(&self.desk.state) {
             return;
         }
+        let session = |state: &ClusterState| state.nodes.get(&ctx.me).map(|node| node.session);
+        let rejoined = session(&self.desk.state).is_some() && session(&self.desk.state) != session(state);
         self.desk.state = state.clone();
         self.make_room(ctx.me);
+        if rejoined {
+            self.copies.values_mut().for_each(Shard::forget_report);
+        }
         let mut step = Step { ctx, desk: &mut self.desk };
         self.copies.retain(|_, copy| !copy.react(&mut step));
     }

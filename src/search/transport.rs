@@ -9,13 +9,17 @@
 //! both go, since requests travel on one and their answers on the other. A peer that connects anew (after a
 //! restart, or having given us up) replaces its earlier connection, from which nothing is heard any more.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     core::{Address, CloseReason, ConnId, FileName, Instant, Now, Output, Port},
     name::HostId,
     search::wire::{Message, Transport},
 };
+
+/// How long a dial may take (Elasticsearch's `discovery.probe.connect_timeout`). Nobody answers a dial to a
+/// machine without power, nor says so when it is back.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What a part of a search node may use during a step.
 pub struct Ctx<'a> {
@@ -32,13 +36,13 @@ pub struct Ctx<'a> {
 impl Ctx<'_> {
     /// Sends to another node's like part, or to this node's own (through [`Links::take_local`]).
     pub fn send(&mut self, to: HostId, message: Transport) {
-        self.links.send(self.me, to, None, message, self.out);
+        self.links.send(self.now, self.me, to, None, message, self.out);
     }
 
     /// The same, once everything written to `file` so far is durable. Not to this node itself.
     pub fn send_after_sync(&mut self, file: &FileName, to: HostId, message: Transport) {
         assert!(to != self.me, "a node does not wait for its disk to speak to itself");
-        self.links.send(self.me, to, Some(file), message, self.out);
+        self.links.send(self.now, self.me, to, Some(file), message, self.out);
     }
 }
 
@@ -65,6 +69,7 @@ pub struct Lost {
 #[derive(Debug, Clone, Copy)]
 struct Outgoing {
     conn: ConnId,
+    dialled: Instant,
     established: bool,
 }
 
@@ -81,6 +86,7 @@ pub struct Links {
 impl Links {
     fn send(
         &mut self,
+        now: Now,
         me: HostId,
         to: HostId,
         after: Option<&FileName>,
@@ -93,6 +99,7 @@ impl Links {
         }
         let link = self.outgoing.entry(to).or_insert_with(|| Outgoing {
             conn: out.dial(Address { host: to, port: Port::Transport }),
+            dialled: now.mono,
             established: false,
         });
         match after {
@@ -171,6 +178,25 @@ impl Links {
         self.hang_up(peer, out);
     }
 
+    /// Gives up dials that take too long.
+    pub fn wake(&mut self, now: Now, out: &mut Output<Message>) {
+        let late = self.dials().filter(|(_, deadline)| *deadline <= now.mono);
+        let peers: Vec<HostId> = late.map(|(peer, _)| peer).collect();
+        for peer in peers {
+            self.drop_peer(peer, out);
+        }
+    }
+
+    /// When it wants to be woken.
+    pub fn next_wake(&self) -> Option<Instant> {
+        self.dials().map(|(_, deadline)| deadline).min()
+    }
+
+    fn dials(&self) -> impl Iterator<Item = (HostId, Instant)> {
+        let dials = self.outgoing.iter().filter(|(_, link)| !link.established);
+        dials.map(|(peer, link)| (*peer, link.dialled + CONNECT_TIMEOUT))
+    }
+
     fn lose(&mut self, peer: HostId) -> Option<Lost> {
         let link = self.outgoing.remove(&peer)?;
         let fate = if link.established { Fate::Unknown } else { Fate::Unsent };
@@ -209,7 +235,7 @@ mod tests {
 
     fn send(links: &mut Links, to: HostId) -> Vec<Effect<Message>> {
         let mut out = Output::new(10);
-        links.send(ME, to, None, ping(), &mut out);
+        links.send(NOW, ME, to, None, ping(), &mut out);
         out.drain().collect()
     }
 
@@ -252,6 +278,19 @@ mod tests {
         closed(&mut links, ConnId(10), CloseReason::Refused);
         assert_eq!(links.take_lost(), [Lost { peer: PEER, conn: ConnId(10), fate: Fate::Unsent }]);
         assert_eq!(links.to(PEER), None, "the next send dials anew");
+    }
+
+    #[test]
+    fn dial_into_the_void_is_given_up() {
+        let mut links = Links::default();
+        send(&mut links, PEER);
+        let deadline = NOW.mono + CONNECT_TIMEOUT;
+        assert_eq!(links.next_wake(), Some(deadline));
+        let mut out = Output::default();
+        links.wake(Now { mono: deadline, ..NOW }, &mut out);
+        assert_eq!(out.effects(), [Effect::Close { conn: ConnId(10) }]);
+        assert_eq!(links.take_lost(), [Lost { peer: PEER, conn: ConnId(10), fate: Fate::Unknown }]);
+        assert_eq!(established().0.next_wake(), None, "an established connection may be quiet");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::{
 const WAKES_IN_A_ROW_MAX: u32 = 10_000;
 
 /// Drives a core until its host dies.
-pub async fn drive<C>(world: Arc<World>, host: HostId, incarnation: u32, core: C)
+pub(super) async fn drive<C>(world: Arc<World>, host: HostId, incarnation: u32, core: C)
 where
     C: Speaks,
 {

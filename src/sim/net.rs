@@ -32,15 +32,42 @@ use crate::{
 #[derive(Debug)]
 pub enum Arrival {
     /// A dial succeeded.
-    Connected { conn: ConnId },
+    Connected {
+        /// The connection.
+        conn: ConnId,
+    },
     /// Somebody dialled.
-    Accepted { conn: ConnId, from: HostId, port: Port },
+    Accepted {
+        /// The connection.
+        conn: ConnId,
+        /// Who.
+        from: HostId,
+        /// On which port.
+        port: Port,
+    },
     /// A message.
-    Message { conn: ConnId, from: HostId, message: Wire },
+    Message {
+        /// The connection.
+        conn: ConnId,
+        /// Who.
+        from: HostId,
+        /// The message.
+        message: Wire,
+    },
     /// A connection ended, or a dial failed.
-    Closed { conn: ConnId, peer: HostId, reason: CloseReason },
+    Closed {
+        /// The connection.
+        conn: ConnId,
+        /// The other end.
+        peer: HostId,
+        /// Why.
+        reason: CloseReason,
+    },
     /// The sync of a file ended.
-    Synced { file: crate::core::FileName },
+    Synced {
+        /// The file.
+        file: crate::core::FileName,
+    },
     /// The world wants the core inspected.
     Inspect,
 }

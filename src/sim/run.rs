@@ -55,7 +55,6 @@ pub struct RunError {
 /// # Errors
 ///
 /// If anything panics inside the run.
-#[expect(clippy::disallowed_methods, reason = "one thread a run, joined at once")]
 pub fn run(plan: &Plan) -> Result<Run, RunError> {
     let plan = plan.clone();
     let thread = std::thread::Builder::new().name(format!("run-{}", plan.seed));

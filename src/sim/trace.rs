@@ -1,4 +1,4 @@
-//! Trace — decides nothing; it records what happened, in order, and hashes it as it goes.
+//! Trace — decides how a run is recorded: every event in order, hashed as it comes. It never leaves one out.
 
 use madsim::time::TimeHandle;
 

@@ -115,25 +115,76 @@ impl ZkError {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Op {
     /// Make a node. Replies [`Reply::Created`].
-    Create { path: String, data: Data, mode: CreateMode },
+    Create {
+        /// The path.
+        path: String,
+        /// The content.
+        data: Data,
+        /// How it lives and is named.
+        mode: CreateMode,
+    },
     /// Remove a node whose data version is this (−1: any). Replies [`Reply::Done`].
-    Delete { path: String, version: i32 },
+    Delete {
+        /// The path.
+        path: String,
+        /// The expected data version; −1: any.
+        version: i32,
+    },
     /// Replace data. Replies [`Reply::Stat`].
-    SetData { path: String, data: Data, version: i32 },
+    SetData {
+        /// The path.
+        path: String,
+        /// The content.
+        data: Data,
+        /// The expected data version; −1: any.
+        version: i32,
+    },
     /// Only inside a multi: the version must be this. Replies [`Reply::Done`].
-    Check { path: String, version: i32 },
+    Check {
+        /// The path.
+        path: String,
+        /// The expected data version; −1: any.
+        version: i32,
+    },
     /// All or nothing. Replies [`Reply::Multi`].
     Multi(Vec<Op>),
     /// Does the node exist? A watch is left also if not. Replies [`Reply::Stat`] or NoNode.
-    Exists { path: String, watch: bool },
+    Exists {
+        /// The path.
+        path: String,
+        /// Whether to leave a watch.
+        watch: bool,
+    },
     /// Data and Stat. Replies [`Reply::Data`].
-    GetData { path: String, watch: bool },
+    GetData {
+        /// The path.
+        path: String,
+        /// Whether to leave a watch.
+        watch: bool,
+    },
     /// Names of children, and Stat (getChildren2). Replies [`Reply::Children`].
-    GetChildren { path: String, watch: bool },
+    GetChildren {
+        /// The path.
+        path: String,
+        /// Whether to leave a watch.
+        watch: bool,
+    },
     /// Let this server catch up with the leader. Replies [`Reply::Synced`].
-    Sync { path: String },
+    Sync {
+        /// The path.
+        path: String,
+    },
     /// Set watches again after a reconnect (xid −8). Replies [`Reply::Done`].
-    SetWatches { relative_zxid: Zxid, data: Vec<String>, exist: Vec<String>, child: Vec<String> },
+    SetWatches {
+        /// The last zxid the client saw in a reply.
+        relative_zxid: Zxid,
+        /// Paths of data watches.
+        data: Vec<String>,
+        /// Paths of existence watches.
+        exist: Vec<String>,
+        /// Paths of child watches.
+        child: Vec<String>,
+    },
     /// Keep the session alive (xid −2). Replies [`Reply::Done`].
     Ping,
     /// End the session. Replies [`Reply::Done`], then the server closes.
@@ -177,17 +228,35 @@ impl Op {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Reply {
     /// create (as create2): the real path, and Stat.
-    Created { path: String, stat: Stat },
+    Created {
+        /// The path.
+        path: String,
+        /// Its Stat.
+        stat: Stat,
+    },
     /// No body.
     Done,
     /// setData, exists.
     Stat(Stat),
     /// getData.
-    Data { data: Data, stat: Stat },
+    Data {
+        /// The content.
+        data: Data,
+        /// Its Stat.
+        stat: Stat,
+    },
     /// getChildren2; names sorted (ZooKeeper promises no order).
-    Children { names: Vec<String>, stat: Stat },
+    Children {
+        /// The names of its children.
+        names: Vec<String>,
+        /// Its Stat.
+        stat: Stat,
+    },
     /// sync.
-    Synced { path: String },
+    Synced {
+        /// The path.
+        path: String,
+    },
     /// multi: one result per op. On failure ops before the failing one carry `Ok(Reply::Done)` (error 0 on
     /// the wire), it its error, later ones RuntimeInconsistency; the header's error is 0 all the same.
     Multi(Vec<Result<Reply, ZkError>>),

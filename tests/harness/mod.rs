@@ -21,7 +21,7 @@ const DELAY: Duration = Duration::from_millis(1);
 
 /// What travels.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Letter {
+pub(crate) enum Letter {
     /// On a connection of a search node.
     Search(search::wire::Message),
     /// On a connection between ZooKeeper servers, or of a client as they see it.
@@ -47,20 +47,20 @@ impl Letter {
 }
 
 /// How a host's process comes up on what its disk holds.
-pub type Boot = Box<dyn Fn(Entropy, &Files, Now) -> Process>;
+pub(crate) type Boot = Box<dyn Fn(Entropy, &Files, Now) -> Process>;
 
 /// A running core.
-pub enum Process {
+pub(crate) enum Process {
     Search(Box<Node>),
     ZooKeeper(Box<Server>),
 }
 
 impl Process {
-    pub fn search(node: Node) -> Self {
+    pub(crate) fn search(node: Node) -> Self {
         Self::Search(Box::new(node))
     }
 
-    pub fn zookeeper(server: Server) -> Self {
+    pub(crate) fn zookeeper(server: Server) -> Self {
         Self::ZooKeeper(Box::new(server))
     }
 
@@ -130,7 +130,7 @@ fn map_effect<A, B>(effect: Effect<A>, map: impl Fn(A) -> B) -> Effect<B> {
 
 /// How a host dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Death {
+pub(crate) enum Death {
     /// The process: its peers see resets.
     Process,
     /// The machine: its peers see silence.
@@ -164,7 +164,7 @@ enum Happening {
 }
 
 /// Hosts, what is between them, and what happened.
-pub struct World {
+pub(crate) struct World {
     now: Duration,
     seq: u64,
     agenda: BTreeMap<(Duration, u64), (HostId, Happening)>,
@@ -176,12 +176,12 @@ pub struct World {
     /// What was said to clients, by the connection at the node.
     replies: BTreeMap<(HostId, ConnId), search::api::ApiReply>,
     /// What was noted, by whom, in order.
-    pub events: Vec<(HostId, EventKind)>,
+    pub(crate) events: Vec<(HostId, EventKind)>,
 }
 
 impl World {
     /// A world without hosts.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             now: Duration::ZERO,
             seq: 0,
@@ -196,12 +196,12 @@ impl World {
     }
 
     /// The time since the start.
-    pub fn now(&self) -> Duration {
+    pub(crate) fn now(&self) -> Duration {
         self.now
     }
 
     /// Adds a host and starts its process.
-    pub fn add(&mut self, id: HostId, boot: Boot) {
+    pub(crate) fn add(&mut self, id: HostId, boot: Boot) {
         let (files, durable) = (BTreeMap::new(), BTreeMap::new());
         let host = Host { boot, process: None, power: false, life: 0, next_conn: 1 << 20, files, durable };
         self.hosts.insert(id, host);
@@ -209,7 +209,7 @@ impl World {
     }
 
     /// Starts a host's process on what was durable.
-    pub fn start(&mut self, id: HostId) {
+    pub(crate) fn start(&mut self, id: HostId) {
         let now = self.clock();
         let host = self.hosts.get_mut(&id).expect("a known host");
         assert!(host.process.is_none(), "{id} runs already");
@@ -224,7 +224,7 @@ impl World {
     }
 
     /// Ends a host's process.
-    pub fn kill(&mut self, id: HostId, death: Death) {
+    pub(crate) fn kill(&mut self, id: HostId, death: Death) {
         let host = self.hosts.get_mut(&id).expect("a known host");
         host.process = None;
         host.power = death == Death::Process;
@@ -239,12 +239,12 @@ impl World {
     }
 
     /// Stops everything between two hosts, both ways; connections do not notice.
-    pub fn cut(&mut self, one: HostId, other: HostId) {
+    pub(crate) fn cut(&mut self, one: HostId, other: HostId) {
         self.cuts.extend([(one, other), (other, one)]);
     }
 
     /// Lets everything get through again, also what was sent meanwhile.
-    pub fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.cuts.clear();
         for (from, to, what) in std::mem::take(&mut self.stalled) {
             self.travel(from, to, what);
@@ -252,26 +252,18 @@ impl World {
     }
 
     /// Whether a host's process runs.
-    pub fn runs(&self, id: HostId) -> bool {
+    pub(crate) fn runs(&self, id: HostId) -> bool {
         self.hosts[&id].process.is_some()
     }
 
-    /// The core of a search node.
-    pub fn node(&self, id: HostId) -> Option<&Node> {
-        match &self.hosts[&id].process {
-            Some(Process::Search(node)) => Some(node),
-            _ => None,
-        }
-    }
-
     /// Gives a host an input out of the blue.
-    pub fn give(&mut self, id: HostId, input: Input<Letter>) {
+    pub(crate) fn give(&mut self, id: HostId, input: Input<Letter>) {
         let life = self.hosts[&id].life;
         self.schedule(Duration::ZERO, id, Happening::Give { life, input });
     }
 
     /// Sends a client's request to a node, and says where its reply will be.
-    pub fn request(&mut self, id: HostId, call: search::api::ApiCall) -> (HostId, ConnId) {
+    pub(crate) fn request(&mut self, id: HostId, call: search::api::ApiCall) -> (HostId, ConnId) {
         let conn = self.accept(id, Port::Api, (HostId::client(1), ConnId(0)));
         let request = search::api::ApiRequest { id: 1, call };
         self.give(id, Input::Accepted { conn, from: HostId::client(1), port: Port::Api });
@@ -281,7 +273,7 @@ impl World {
     }
 
     /// The reply to a request, if it has come.
-    pub fn reply(
+    pub(crate) fn reply(
         &mut self,
         at: (HostId, ConnId),
     ) -> Option<Result<search::api::ApiAnswer, search::api::ApiError>> {
@@ -289,7 +281,7 @@ impl World {
     }
 
     /// Lets things happen until `done`, or for `limit`; says whether it came to be done.
-    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&mut Self) -> bool) -> bool {
+    pub(crate) fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&mut Self) -> bool) -> bool {
         let end = self.now + limit;
         while !done(self) {
             match self.next_time() {

@@ -1,6 +1,7 @@
 //! A modeled ZooKeeper ensemble elects, serves, survives crashes and keeps one history.
 
 mod durability;
+mod nonsense;
 mod order;
 mod service;
 mod sessions;

@@ -114,7 +114,7 @@ fn wiped_server_rejoins() {
 #[test]
 fn crash_between_any_two_effects_of_a_sync_always_restarts() {
     for (mode, prepare) in [
-        (SyncMode::Diff, behind_by(5) as fn() -> (World, HostId)),
+        (SyncMode::Diff, a_little_behind as fn() -> (World, HostId)),
         (SyncMode::Snap, wiped),
         (SyncMode::Trunc, with_uncommitted_tail),
     ] {
@@ -156,16 +156,14 @@ fn restarts_after_crash(
     true
 }
 
-fn behind_by(_count: u32) -> fn() -> (World, HostId) {
-    || {
-        let (mut world, mut clients) = serving(3, &[1]);
-        let behind = followers(&world, 3).into_iter().find(|server| *server != zk(1)).unwrap();
-        world.crash(behind, Unsynced::Lost);
-        for number in 0..5 {
-            assert!(is_there(&world.call(&mut clients[0], create(&format!("/node-{number}")))));
-        }
-        (world, behind)
+fn a_little_behind() -> (World, HostId) {
+    let (mut world, mut clients) = serving(3, &[1]);
+    let behind = followers(&world, 3).into_iter().find(|server| *server != zk(1)).unwrap();
+    world.crash(behind, Unsynced::Lost);
+    for number in 0..5 {
+        assert!(is_there(&world.call(&mut clients[0], create(&format!("/node-{number}")))));
     }
+    (world, behind)
 }
 
 fn wiped() -> (World, HostId) {

@@ -245,19 +245,33 @@ fn recoveries_are_throttled() {
     assert_eq!(cluster.initializing().len(), 2);
 }
 
-/// "THROTTLE = try later, not elsewhere"
+/// "THROTTLE = try later, not elsewhere": a copy waits for the lightest node, and weighs there already.
 #[test]
-fn throttled_copy_does_not_go_to_a_heavier_node() {
+fn throttled_copy_waits_for_the_lightest_node() {
     let mut cluster = Cluster::of(2);
-    cluster.index("a", 4, 0);
+    cluster.index("a", 20, 0);
     cluster.converge();
     cluster.join(3);
-    cluster.index("b", 5, 0);
-    cluster.settings.initial_primaries = 1;
+    cluster.index("b", 8, 0);
     cluster.reroute();
-    let busy = |node| cluster.count(node, |copy| copy.state == CopyState::Initializing);
-    assert!((1..=3).all(|node| busy(node) <= 1));
-    assert_eq!(cluster.unassigned(), 5 - busy(1) - busy(2) - busy(3));
+    let building = |node| cluster.count(node, |copy| copy.state == CopyState::Initializing);
+    assert_eq!((building(1), building(2), building(3), cluster.unassigned()), (1, 1, 4, 2));
+}
+
+/// The same for copies that move: what may move to the lightest node later is not moved elsewhere now.
+#[test]
+fn throttled_move_is_not_made_to_a_heavier_node() {
+    let mut cluster = Cluster::of(3);
+    cluster.index("a", 13, 0);
+    for number in 0..13 {
+        let shard = ShardId { index: "a".into(), number };
+        cluster.state.assign(&shard, 0, HostId::search(if number < 9 { 1 } else { 3 }), None);
+    }
+    cluster.start_all();
+    cluster.settings.incoming_recoveries = 1;
+    cluster.reroute();
+    assert_eq!(cluster.relocations(), 1);
+    assert_eq!(cluster.initializing()[0].2, HostId::search(2));
 }
 
 #[test]

@@ -265,29 +265,3 @@ fn snapshot_is_installed_elsewhere() {
     disk_after(&mut disk, installed.drain());
     assert_eq!(Engine::open("q/", AllocationId(2), &disk).unwrap().held(), engine.held());
 }
-
-/// Prints what a refresh and a search cost; run it with `--ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-#[expect(clippy::disallowed_methods, reason = "a measurement")]
-fn cost_of_refresh_and_search() {
-    let mut engine = empty();
-    let began = std::time::Instant::now();
-    let mut search = std::time::Duration::ZERO;
-    for round in 0..200_i64 {
-        for n in 0..10 {
-            let seq_no = round * 10 + n;
-            engine.apply(&index(
-                seq_no,
-                &(seq_no * 7 % 300).to_string(),
-                &format!("common word{n} other text"),
-            ));
-        }
-        engine.refresh().unwrap();
-        let searched = std::time::Instant::now();
-        engine.search(&Query::Match("common word3".into()), 10).unwrap();
-        search += searched.elapsed();
-    }
-    let total = began.elapsed();
-    println!("refresh of 10 documents {:?}, search {:?}", (total - search) / 200, search / 200);
-}

@@ -7,12 +7,13 @@ use std::collections::BTreeSet;
 
 use super::{Origin, Phase, Shard, Store};
 use crate::{
-    core::DiskOp,
+    core::{DiskOp, FileName},
     event::{CopyState, EventKind},
     name::{AllocationId, Term},
     search::{
         engine::Failure,
-        shards::{Awaited, Step},
+        shard::layout::state_file,
+        shards::{Awaited, PrimaryContext, Step},
         state::{ClusterState, ShardCopy},
     },
 };
@@ -50,7 +51,7 @@ impl Shard {
             }
             Role::Primary { target } => self.react_primary(step, target, term),
         };
-        self.expect(step, matches!(role, Role::Replica | Role::Primary { .. }));
+        self.expect(step, role);
         self.settle(step, result);
         false
     }
@@ -67,6 +68,14 @@ impl Shard {
             _ if !knows(&step.desk.state, self.allocation) => Role::Kept,
             _ if table.in_sync.contains(&self.allocation) => Role::Kept,
             _ => Role::Forgotten,
+        }
+    }
+
+    /// The node is in the cluster by a new session: what it reported under the old one is void, and a copy
+    /// that the state still shows as initializing has been assigned again, be it under the same identity.
+    pub fn forget_report(&mut self) {
+        if matches!(self.phase, Phase::Recovered { .. }) {
+            self.phase = Phase::Closed;
         }
     }
 
@@ -96,6 +105,11 @@ impl Shard {
         self.life = step.desk.draw();
         self.learn_term(step, term);
         let operations = self.open(step)?;
+        let store = self.open_store();
+        if from == Origin::Store && !store.mark_primary(term) {
+            self.phase = Phase::Closed;
+            return Ok(());
+        }
         self.hand_on_disk(step);
         let store = self.open_store();
         // What a process left unsynced when it died may still be volatile: nothing is promised before.
@@ -159,7 +173,7 @@ impl Shard {
                 self.phase = Phase::Replica;
             }
             Phase::Replica => self.learn_term(step, term),
-            Phase::Primary(_) | Phase::Relocated(_) => {
+            Phase::Primary(_) | Phase::Relocated(_) | Phase::Promoting { .. } => {
                 self.deactivate(step, "deposed".into());
                 self.phase = Phase::Deposed;
             }
@@ -176,27 +190,65 @@ impl Shard {
         match &mut self.phase {
             Phase::Recovered { context, .. } => {
                 let context = context.take();
-                self.activate(step, term, context)
+                self.promote(step, term, context)
             }
-            Phase::Replica => self.activate(step, term, None),
-            Phase::Deposed if term > self.term => self.activate(step, term, None),
+            Phase::Replica => self.promote(step, term, None),
+            Phase::Deposed | Phase::Promoting { .. } if term > self.term => self.promote(step, term, None),
             Phase::Primary(_) if term == self.term => self.group_changed(step),
             Phase::Primary(_) => {
                 self.deactivate(step, "deposed".into());
-                self.activate(step, term, None)
+                self.promote(step, term, None)
             }
             Phase::Relocated(handed) if target != Some(handed.target) => {
                 let context = handed.context.clone();
-                self.activate(step, term, Some(context))
+                self.promote(step, term, Some(context))
             }
             _ => Ok(()),
         }
     }
 
+    // The disk must say that this copy acts in the term before it does.
+    fn promote(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        term: Term,
+        context: Option<PrimaryContext>,
+    ) -> Result<(), Failure> {
+        let context = context.filter(|_| term == self.term);
+        let store = self.open_store();
+        let marked = store.primary_term() >= term;
+        if !store.mark_primary(term) {
+            return Ok(());
+        }
+        self.term = term;
+        if marked {
+            return self.activate(step, context);
+        }
+        self.hand_on_disk(step);
+        self.life = step.desk.draw();
+        let state = self.open_store().state_file();
+        step.tell_after_sync(&state, self.ticket(Awaited::Marked));
+        self.phase = Phase::Promoting { context };
+        Ok(())
+    }
+
+    /// The disk says so.
+    pub(super) fn marked(&mut self, step: &mut Step<'_, '_>) -> Result<(), Failure> {
+        let Phase::Promoting { context } = &mut self.phase else { return Ok(()) };
+        let context = context.take();
+        self.activate(step, context)
+    }
+
     // A copy that the state shows as started and that is not (its node was restarted and nobody noticed)
     // is reported after a while: the controller should find out by the node's new session before that.
-    fn expect(&mut self, step: &Step<'_, '_>, started: bool) {
-        let missing = started && matches!(self.phase, Phase::Closed | Phase::Deposed | Phase::Recovering(_));
+    fn expect(&mut self, step: &Step<'_, '_>, role: Role) {
+        let missing = match role {
+            Role::Replica | Role::Primary { .. } => {
+                matches!(self.phase, Phase::Closed | Phase::Deposed | Phase::Recovering(_))
+            }
+            Role::Building { .. } => matches!(self.phase, Phase::Closed),
+            Role::Forgotten | Role::Kept => false,
+        };
         self.expected_since = missing.then(|| self.expected_since.unwrap_or(step.now()));
     }
 
@@ -236,13 +288,16 @@ impl Shard {
     fn remove(&mut self, step: &mut Step<'_, '_>) {
         self.deactivate(step, "removed".into());
         self.hand_on_disk(step);
-        let stores = [&self.store, &self.replaced].into_iter().flatten();
-        let files: BTreeSet<_> = stores.flat_map(Store::files).chain(self.disk.keys().cloned()).collect();
-        for file in files {
-            step.ctx.out.disk(DiskOp::Remove { file });
-        }
         let (shard, allocation) = (self.id.clone(), self.allocation);
         step.note(EventKind::CopyRemoved { shard, allocation });
+        let stores = [&self.store, &self.replaced].into_iter().flatten();
+        let mut files: BTreeSet<FileName> = stores.flat_map(Store::files).collect();
+        files.extend(self.disk.keys().cloned());
+        // `state` first: what remains of a copy without it is of no use to anyone.
+        let state: FileName = state_file(&self.id, self.allocation).into();
+        for file in files.take(&state).into_iter().chain(files) {
+            step.ctx.out.disk(DiskOp::Remove { file });
+        }
     }
 }
 

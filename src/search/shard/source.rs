@@ -15,7 +15,7 @@ use crate::{
     search::{
         engine::Failure,
         recovery::CHUNK_BYTES,
-        shards::{Body, PrimaryContext, Purpose, ShardMessage, Step},
+        shards::{Body, Operations, PrimaryContext, Purpose, ShardMessage, Step},
     },
 };
 
@@ -75,6 +75,10 @@ impl Shard {
         attempt: u64,
         next: SeqNo,
     ) -> Result<(), Failure> {
+        if matches!(&self.phase, Phase::Relocated(handed) if handed.target == copy) && term == self.term {
+            self.feed_successor(step, attempt, next);
+            return Ok(());
+        }
         if !self.can_feed(step, (node, copy), term) {
             step.send(node, self.message(copy, Body::Later { attempt }));
             return Ok(());
@@ -191,6 +195,24 @@ impl Shard {
         step.send(node, message.clone());
         let again_at = step.request_deadline();
         self.phase = Phase::Relocated(Box::new(Handed { target, node, context, again_at, message }));
+    }
+
+    // The successor lost the connection before the hand-off reached it, and began anew. Nothing has changed
+    // here since: the rest of the operations and the hand-off once more.
+    fn feed_successor(&mut self, step: &mut Step<'_, '_>, attempt: u64, next: SeqNo) {
+        let operations = self.open_store().operations_from(next).unwrap_or_default();
+        let request = step.desk.draw();
+        let Phase::Relocated(handed) = &mut self.phase else { return };
+        let PrimaryContext { global_checkpoint, .. } = handed.context;
+        let (node, target, context) = (handed.node, handed.target, handed.context.clone());
+        let purpose = Purpose::Recovery { attempt };
+        let operations = Operations { request, purpose, operations, global_checkpoint };
+        step.send(node, self.message(target, Body::Operations(operations)));
+        let message = self.message(target, Body::HandOff { attempt, context });
+        if let Phase::Relocated(handed) = &mut self.phase {
+            handed.message = message;
+        }
+        self.hand_off_again(step);
     }
 
     /// The hand-off may not have arrived; a second one does no harm.

@@ -48,6 +48,7 @@ pub enum Taken {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct StateFile {
     folder: u32,
+    primary_term: Term,
 }
 
 /// What a copy holds.
@@ -56,6 +57,10 @@ pub struct Store {
     shard: ShardId,
     allocation: AllocationId,
     folder: u32,
+    /// The highest term in which this copy may have numbered operations, as `state` says.
+    primary_term: Term,
+    /// The same, of the lives before the process started.
+    former_term: Term,
     /// The index.
     pub engine: Engine,
     translog: Translog,
@@ -93,7 +98,7 @@ impl Store {
     pub fn open(shard: &ShardId, allocation: AllocationId, disk: &Files) -> Result<Option<Self>, Failure> {
         let name = state_file(shard, allocation);
         let Some(bytes) = disk.get(name.as_str()) else { return Ok(None) };
-        let (StateFile { folder }, _) =
+        let (StateFile { folder, primary_term }, _) =
             unframe(bytes, 0).ok_or_else(|| Failure(format!("{name} is damaged")))?;
         let prefix = folder_prefix(shard, allocation, folder);
         let engine = Engine::open(&format!("{prefix}index/"), allocation, disk)?;
@@ -106,6 +111,7 @@ impl Store {
         store.history = replayed.operations.into_iter().filter(|(seq_no, _)| *seq_no > floor).collect();
         store.uncommitted = store.history.len() as u32;
         store.max_seq_no = store.history.keys().next_back().copied().unwrap_or(floor);
+        (store.primary_term, store.former_term) = (primary_term, primary_term);
         store.replay();
         store.confirm_all();
         store.drop_strangers(disk, &prefix);
@@ -123,7 +129,9 @@ impl Store {
         let engine = Engine::install(&format!("{prefix}index/"), self.allocation, files)?;
         let committed = engine.publishing().map_or(SeqNo::NONE, |commit| commit.max_seq_no);
         let translog = Translog::create(&format!("{prefix}translog."), committed);
-        Ok(Self::over(&self.shard, self.allocation, folder, engine, translog))
+        let installed = Self::over(&self.shard, self.allocation, folder, engine, translog);
+        let Self { primary_term, former_term, .. } = *self;
+        Ok(Self { primary_term, former_term, ..installed })
     }
 
     fn over(
@@ -139,6 +147,8 @@ impl Store {
             shard: shard.clone(),
             allocation,
             folder,
+            primary_term: Term(0),
+            former_term: Term(0),
             engine,
             translog,
             history: BTreeMap::new(),
@@ -161,9 +171,27 @@ impl Store {
         self.journal.extend(strangers.map(|file| DiskOp::Remove { file: file.clone() }));
     }
 
+    /// Says on disk that this copy is going to number operations in this term; to be synced before it does.
+    /// Gives whether it may: a former life of it that has done so may have lost what it numbered, and would
+    /// number other operations alike. (A state that assigns it anew has a higher term; this one is old.)
+    #[must_use]
+    pub fn mark_primary(&mut self, term: Term) -> bool {
+        if term > self.primary_term {
+            self.primary_term = term;
+            self.write_state();
+        }
+        term > self.former_term
+    }
+
+    /// The highest term that [`Self::mark_primary`] was told.
+    pub fn primary_term(&self) -> Term {
+        self.primary_term
+    }
+
     /// Says on disk that this copy exists and where; to be synced before anything is promised.
     pub fn write_state(&mut self) {
-        let bytes = frame(&StateFile { folder: self.folder }).into();
+        let Self { folder, primary_term, .. } = *self;
+        let bytes = frame(&StateFile { folder, primary_term }).into();
         self.journal.push(DiskOp::Replace { file: self.state_file(), bytes });
     }
 

@@ -20,6 +20,8 @@ use crate::{
 pub enum Awaited {
     /// The copy's `state` file and what it was opened with.
     Opened,
+    /// The `state` file, which says that the copy is going to be the primary.
+    Marked,
     /// Operations in the translog.
     Appended {
         /// The local checkpoint when they were appended.

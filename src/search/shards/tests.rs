@@ -1,7 +1,9 @@
 //! Tests of the data plane: a few nodes' shards, wired by queues, under hand-made cluster states.
 
 mod crash;
+mod disk;
 mod failover;
+mod fuzz;
 mod harness;
 mod recovery;
 mod relocation;

@@ -371,3 +371,14 @@ fn success_ends_the_row_of_failures() {
     start(&mut state, B);
     assert_eq!(on(&state, B).failures, 0);
 }
+
+#[test]
+fn departure_ends_the_row_of_failures() {
+    let mut state = started(&[A, B]);
+    let failed = id(&state, B);
+    state.copy_failed(&shard(), failed, Term(1), A);
+    state.assign(&shard(), 1, B, None);
+    assert_eq!(on(&state, B).failures, 1);
+    state.set_members(&members(&[(A, 1), (C, 1)]));
+    assert!(table(&state).copies.iter().all(|copy| copy.failures == 0));
+}

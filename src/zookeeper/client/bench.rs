@@ -49,8 +49,8 @@ pub(crate) struct Bench<C: Speaks> {
     pub(crate) frames: u64,
     /// The frame that is lost, with its connection.
     pub(crate) lose_frame: Option<u64>,
-    /// Hosts that no frame to or from the ensemble gets through to.
-    pub(crate) silenced: BTreeSet<HostId>,
+    /// Frames to and from hosts that are cut off from the ensemble: they wait, as in TCP.
+    stalled: BTreeMap<HostId, Vec<Arrival<C::Message>>>,
     pub(crate) events: Vec<(u64, HostId, EventKind)>,
 }
 
@@ -67,7 +67,7 @@ impl<C: Speaks> Bench<C> {
             to_fake: BTreeSet::new(),
             frames: 0,
             lose_frame: None,
-            silenced: BTreeSet::new(),
+            stalled: BTreeMap::new(),
             events: Vec::new(),
         }
     }
@@ -110,6 +110,18 @@ impl<C: Speaks> Bench<C> {
         let ends = self.to_fake.iter().filter(|(at, _)| *at == host);
         for end in ends.copied().collect::<Vec<_>>() {
             self.disconnect(end);
+        }
+    }
+
+    /// Frames to and from the ensemble wait until the host is heard again.
+    pub(crate) fn silence(&mut self, host: HostId) {
+        self.stalled.entry(host).or_default();
+    }
+
+    /// Undoes [`Bench::silence`].
+    pub(crate) fn hear(&mut self, host: HostId) {
+        for arrival in self.stalled.remove(&host).unwrap_or_default() {
+            self.post(arrival);
         }
     }
 
@@ -203,9 +215,9 @@ impl<C: Speaks> Bench<C> {
         if let Some((host, conn)) = self.pairs.get(&end).copied() {
             return self.post(Arrival::AtHost(host, Input::Received { conn, message }));
         }
-        if self.to_fake.contains(&end) && self.gets_through(end) {
+        if self.to_fake.contains(&end) {
             let frame = C::to_zookeeper(message).expect("what is sent to the ensemble is a client's frame");
-            self.post(Arrival::AtFake(end, frame));
+            self.post_frame(end, Arrival::AtFake(end, frame));
         }
     }
 
@@ -214,22 +226,22 @@ impl<C: Speaks> Bench<C> {
             match frame {
                 _ if !self.to_fake.contains(&end) => {}
                 None => self.disconnect(end),
-                Some(frame) if self.gets_through(end) => {
+                Some(frame) => {
                     let message = C::from_zookeeper(frame);
-                    self.post(Arrival::AtHost(end.0, Input::Received { conn: end.1, message }));
+                    let input = Input::Received { conn: end.1, message };
+                    self.post_frame(end, Arrival::AtHost(end.0, input));
                 }
-                Some(_) => {}
             }
         }
     }
 
-    fn gets_through(&mut self, end: (HostId, ConnId)) -> bool {
+    fn post_frame(&mut self, end: (HostId, ConnId), arrival: Arrival<C::Message>) {
         self.frames += 1;
-        if self.lose_frame == Some(self.frames) {
-            self.disconnect(end);
-            return false;
+        match self.stalled.get_mut(&end.0) {
+            _ if self.lose_frame == Some(self.frames) => self.disconnect(end),
+            Some(stalled) => stalled.push(arrival),
+            None => self.post(arrival),
         }
-        !self.silenced.contains(&end.0)
     }
 
     /// Both ends learn of it.

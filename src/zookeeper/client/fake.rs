@@ -36,6 +36,8 @@ pub(crate) struct Fake {
     sessions: BTreeMap<SessionId, Session>,
     watches: BTreeSet<(bool, String, Caller)>,
     opened: u64,
+    /// Writes that clients asked for, in order.
+    pub(crate) asked: Vec<Op>,
     /// Frames to be delivered; none: the connection is closed.
     pub(crate) outbox: Vec<(Caller, Option<ServerFrame>)>,
 }
@@ -135,6 +137,9 @@ impl Fake {
         let Some((id, session)) = owner else { return };
         let id = *id;
         session.deadline = now + session.timeout_ns;
+        if op.is_write() {
+            self.asked.push(op.clone());
+        }
         let result = if op.is_write() { self.write(op, id) } else { self.read(op, caller) };
         self.outbox.push((caller, Some(ServerFrame::Reply { xid, zxid: self.zxid(), result })));
         if *op == Op::CloseSession {

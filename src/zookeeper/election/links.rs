@@ -178,3 +178,104 @@ impl Link {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        core::Effect,
+        name::{Epoch, Zxid},
+        zookeeper::election::{PeerState, Vote},
+    };
+
+    fn zk(number: u16) -> HostId {
+        HostId::zookeeper(number)
+    }
+
+    fn notification(round: u64) -> Notification {
+        let vote = Vote { leader: zk(2), zxid: Zxid(0), peer_epoch: Epoch(0) };
+        Notification { vote, round, state: PeerState::Looking }
+    }
+
+    /// The links of server 2 of three.
+    fn links() -> (Links, Output<Message>) {
+        (Links::new(zk(2), &[zk(1), zk(2), zk(3)]), Output::new(0))
+    }
+
+    fn sent(out: &mut Output<Message>) -> Vec<(ConnId, Message)> {
+        let send = |effect| match effect {
+            Effect::Send { conn, message } => Some((conn, message)),
+            _ => None,
+        };
+        out.drain().filter_map(send).collect()
+    }
+
+    fn vote_on(conn: ConnId, round: u64) -> (ConnId, Message) {
+        (conn, ElectionFrame::Notification(notification(round)).into())
+    }
+
+    /// "one message per peer, newest replaces".
+    #[test]
+    fn only_the_newest_vote_waits_for_the_connection() {
+        let (mut links, mut out) = links();
+        for round in 1..=3 {
+            links.send(Instant(0), zk(1), notification(round), &mut out);
+        }
+        let hello = (ConnId(0), ElectionFrame::Hello { server: zk(2) }.into());
+        assert_eq!(sent(&mut out), [hello], "one dial, no vote yet");
+        links.connected(ConnId(0), &mut out);
+        assert_eq!(sent(&mut out), [vote_on(ConnId(0), 3)]);
+        assert_eq!(links.speaker(ConnId(0)), Some(zk(1)));
+    }
+
+    /// "the higher sid keeps the connection of a pair, else it is closed and dialled back".
+    #[test]
+    fn dial_to_a_higher_server_only_says_hello() {
+        let (mut links, mut out) = links();
+        links.send(Instant(0), zk(3), notification(1), &mut out);
+        links.connected(ConnId(0), &mut out);
+        assert!(out.effects().contains(&Effect::Close { conn: ConnId(0) }));
+        sent(&mut out);
+        links.accepted(ConnId(7), zk(3));
+        links.greeted(Instant(0), ConnId(7), zk(3), &mut out);
+        assert_eq!(sent(&mut out), [vote_on(ConnId(7), 1)]);
+        assert_eq!(links.speaker(ConnId(7)), Some(zk(3)));
+    }
+
+    #[test]
+    fn call_of_a_lower_server_is_dialled_back() {
+        let (mut links, mut out) = links();
+        links.accepted(ConnId(7), zk(1));
+        links.greeted(Instant(0), ConnId(7), zk(1), &mut out);
+        assert_eq!(out.effects()[0], Effect::Close { conn: ConnId(7) });
+        assert!(matches!(out.effects()[1], Effect::Dial { to: Address { host, .. }, .. } if host == zk(1)));
+        assert_eq!(links.speaker(ConnId(7)), None);
+    }
+
+    #[test]
+    fn new_connection_replaces_one_that_is_dead_unnoticed() {
+        let (mut links, mut out) = links();
+        for conn in [ConnId(7), ConnId(9)] {
+            links.accepted(conn, zk(3));
+            links.greeted(Instant(0), conn, zk(3), &mut out);
+        }
+        assert_eq!((links.speaker(ConnId(7)), links.speaker(ConnId(9))), (None, Some(zk(3))));
+        assert!(out.effects().contains(&Effect::Close { conn: ConnId(7) }));
+        links.closed(ConnId(7));
+        assert_eq!(links.speaker(ConnId(9)), Some(zk(3)));
+    }
+
+    /// "connect timeout 5 s".
+    #[test]
+    fn dial_into_silence_is_given_up_and_tried_again_with_the_next_vote() {
+        let (mut links, mut out) = links();
+        links.send(Instant(0), zk(1), notification(1), &mut out);
+        let due = links.next_wake().unwrap();
+        assert_eq!(due.since(Instant(0)), DIAL_TIMEOUT);
+        links.wake(due, &mut out);
+        assert!(out.effects().contains(&Effect::Close { conn: ConnId(0) }));
+        sent(&mut out);
+        links.send(due, zk(1), notification(2), &mut out);
+        assert!(out.effects().iter().any(|effect| matches!(effect, Effect::Dial { .. })));
+    }
+}

@@ -78,7 +78,7 @@ impl Election {
     /// Goes LOOKING with a vote for itself (`lookForLeader`).
     pub fn look(&mut self, now: Instant, own: Vote) {
         assert_eq!(own.leader, self.me, "a server begins an election with a vote for itself");
-        self.round += 1;
+        self.round = self.round.saturating_add(1);
         self.state = PeerState::Looking;
         self.own = own;
         self.vote = own;
@@ -248,3 +248,6 @@ impl Election {
         leader
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,3 +74,55 @@ impl Storage {
         self.tell(&CURRENT_EPOCH.into(), Told::Entered(self.current_epoch), out);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::workshop::{Workshop, record, write},
+        *,
+    };
+    use crate::core::{DiskOp, Effect, Files};
+
+    /// "NEWLEADER: append …, fsync; **then** currentEpoch file; **then** ACK" (ZOOKEEPER-4643).
+    #[test]
+    fn current_epoch_is_written_only_when_the_log_is_durable() {
+        let mut workshop = Workshop::on(Files::new());
+        workshop.storage.accept_epoch(Epoch(1), &mut workshop.out);
+        workshop.settle();
+        workshop.storage.append(record(1, 1), &mut workshop.out);
+        workshop.storage.enter_epoch(Epoch(1), &mut workshop.out);
+        let writes = |effect: &Effect<Message>| matches!(effect, Effect::Disk(DiskOp::Replace { file, .. }) if &**file == CURRENT_EPOCH);
+        assert!(!workshop.out.effects().iter().any(writes));
+        workshop.settle();
+        assert_eq!(&*workshop.files[CURRENT_EPOCH], b"1");
+        assert_eq!(workshop.notes.last(), Some(&EventKind::EpochEntered { epoch: Epoch(1) }));
+    }
+
+    #[test]
+    fn epochs_are_found_again() {
+        let mut workshop = Workshop::on(Files::new());
+        workshop.storage.accept_epoch(Epoch(3), &mut workshop.out);
+        workshop.settle();
+        workshop.storage.enter_epoch(Epoch(3), &mut workshop.out);
+        workshop.storage.accept_epoch(Epoch(4), &mut workshop.out);
+        workshop.settle();
+        let again = workshop.reopened().storage;
+        assert_eq!((again.accepted_epoch(), again.current_epoch()), (Epoch(4), Epoch(3)));
+    }
+
+    #[test]
+    #[should_panic(expected = "accepted epochs go up")]
+    fn promise_is_never_taken_back() {
+        let mut workshop = Workshop::on(Files::new());
+        workshop.storage.accept_epoch(Epoch(3), &mut workshop.out);
+        workshop.storage.accept_epoch(Epoch(3), &mut workshop.out);
+    }
+
+    #[test]
+    fn damaged_epoch_file_refuses_to_start() {
+        let mut files = Workshop::on(Files::new()).files;
+        let bytes = b"many".as_slice().into();
+        write(&mut files, DiskOp::Replace { file: CURRENT_EPOCH.into(), bytes });
+        assert!(super::super::restore(&files).is_err());
+    }
+}

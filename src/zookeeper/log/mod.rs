@@ -18,6 +18,8 @@ mod queue;
 mod record;
 mod restore;
 mod snapshots;
+#[cfg(test)]
+pub(crate) mod workshop;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -200,5 +202,58 @@ impl Storage {
         let token = self.queue.token();
         self.awaited.insert(token, told);
         self.queue.push(Work::After(file.clone(), Deferred::Tell { token }), out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        workshop::{Workshop, record},
+        *,
+    };
+    use crate::core::{Effect, Files};
+
+    /// "follower: log append + fsync, then ACK".
+    #[test]
+    fn logged_is_told_only_after_a_sync_of_the_file() {
+        let mut workshop = Workshop::on(Files::new());
+        workshop.storage.append(record(1, 1), &mut workshop.out);
+        workshop.storage.send_when_logged(
+            ConnId(1),
+            crate::zookeeper::peer::LeaderFrame::Ping,
+            &mut workshop.out,
+        );
+        let effects = workshop.out.effects();
+        assert!(effects.iter().all(|effect| !matches!(effect, Effect::Send { .. } | Effect::Note(_))));
+        let waits = |effect: &&Effect<Message>| matches!(effect, Effect::AfterSync { file, .. } if &**file == "log.100000001");
+        assert_eq!(effects.iter().filter(waits).count(), 2, "the note and the message: {effects:?}");
+    }
+
+    #[test]
+    #[should_panic(expected = "in the order of their zxids")]
+    fn log_never_goes_back() {
+        let mut workshop = Workshop::on(Files::new());
+        workshop.log(1, 2..=2);
+        workshop.log(1, 1..=1);
+    }
+
+    #[test]
+    fn history_is_the_newest_part_of_the_log() {
+        let mut workshop = Workshop::on(Files::new());
+        workshop.log(1, 1..=9);
+        let history: Vec<u32> = workshop.storage.history(3).iter().map(|txn| txn.zxid.counter()).collect();
+        assert_eq!(history, [7, 8, 9]);
+    }
+
+    #[test]
+    fn search_finds_the_record_before_a_gap() {
+        let mut workshop = Workshop::on(Files::new());
+        workshop.log(1, 1..=2);
+        workshop.log(2, 1..=1);
+        let zxid = |epoch, counter| Zxid::new(Epoch(epoch), counter);
+        assert_eq!(workshop.storage.at_or_before(zxid(1, 9)), Some(zxid(1, 2)));
+        assert_eq!(workshop.storage.at_or_before(zxid(2, 1)), Some(zxid(2, 1)));
+        assert_eq!(workshop.storage.at_or_before(Zxid(5)), Some(Zxid(0)), "the first snapshot is at 0");
+        assert_eq!(workshop.storage.after(zxid(1, 9)).len(), 1);
     }
 }

@@ -144,3 +144,68 @@ pub(super) fn write_epoch(epoch: Epoch) -> Arc<[u8]> {
 pub(super) fn read_epoch(bytes: &[u8]) -> Option<Epoch> {
     std::str::from_utf8(bytes).ok()?.trim().parse().ok().map(Epoch)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::workshop::record, *};
+    use crate::name::SessionId;
+
+    fn log_of(records: &[Arc<Record>]) -> Vec<u8> {
+        let frames = records.iter().flat_map(|record| record.frame().iter().copied());
+        log_head(Zxid(0)).iter().copied().chain(frames).collect()
+    }
+
+    #[test]
+    fn digest_is_that_of_the_transaction() {
+        let record = record(1, 2);
+        assert_eq!(record.digest(), record.txn().digest());
+    }
+
+    /// "last entry with bad checksum or short: ends the log silently".
+    #[test]
+    fn log_cut_anywhere_reads_as_a_prefix() {
+        let records: Vec<_> = (1..=3).map(|counter| record(1, counter)).collect();
+        let bytes = log_of(&records);
+        for len in 0..=bytes.len() {
+            let content = read_log(&bytes[..len]);
+            let read: Vec<_> = content.records.iter().map(|(record, _)| record.clone()).collect();
+            assert_eq!(read, records[..read.len()]);
+            assert!(content.valid <= len as u64);
+            let whole = content.records.last().map_or(0, |(_, end)| *end as usize);
+            assert!(read.len() == records.len() || len - whole < LOG_HEAD + records[0].frame().len());
+        }
+    }
+
+    #[test]
+    fn log_with_any_byte_changed_reads_as_a_prefix() {
+        let records: Vec<_> = (1..=2).map(|counter| record(1, counter)).collect();
+        let bytes = log_of(&records);
+        for position in LOG_HEAD..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[position] ^= 0x10;
+            let read = read_log(&damaged).records;
+            let hit = usize::from(position >= LOG_HEAD + records[0].frame().len());
+            assert_eq!(read.len(), hit, "byte {position}");
+        }
+    }
+
+    #[test]
+    fn records_that_go_back_end_the_log() {
+        let bytes = log_of(&[record(1, 2), record(1, 1)]);
+        assert_eq!(read_log(&bytes).records.len(), 1);
+    }
+
+    #[test]
+    fn snapshot_with_any_byte_changed_is_refused() {
+        let mut tree = Database::default();
+        tree.apply(record(1, 1).txn());
+        let bytes = write_snapshot(&tree);
+        assert_eq!(read_snapshot(&bytes).as_ref(), Some(&tree));
+        assert!(tree.sessions().contains_key(&SessionId(Zxid::new(Epoch(1), 1).0)));
+        for position in 0..bytes.len() {
+            let mut damaged = bytes.to_vec();
+            damaged[position] ^= 1;
+            assert_eq!(read_snapshot(&damaged), None, "byte {position}");
+        }
+    }
+}

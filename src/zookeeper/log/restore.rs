@@ -201,3 +201,108 @@ fn end_of(found: &[Found]) -> Option<Zxid> {
     let (record, _) = found.last()?.content.records.last()?;
     Some(record.zxid())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::workshop::Workshop, *};
+
+    fn zxid(counter: u32) -> Zxid {
+        Zxid::new(Epoch(1), counter)
+    }
+
+    /// Snapshots at 0, 3 and 6, log files from 1, 4 and 7; the log goes on to 8.
+    fn files() -> Files {
+        let mut workshop = Workshop::on(Files::new());
+        workshop.log(1, 1..=3);
+        workshop.snapshot();
+        workshop.log(1, 4..=6);
+        workshop.snapshot();
+        workshop.log(1, 7..=8);
+        workshop.files
+    }
+
+    fn damage(files: &mut Files, name: &str) {
+        assert!(files.insert(name.into(), b"garbage".as_slice().into()).is_some(), "{name} is there");
+    }
+
+    #[test]
+    fn server_without_files_starts_from_nothing() {
+        let (storage, tree) = restore(&Files::new()).unwrap();
+        assert_eq!((storage.last_zxid(), storage.is_founded()), (Zxid(0), false));
+        assert_eq!(tree, Database::default());
+    }
+
+    #[test]
+    fn newest_snapshot_and_the_log_after_it_make_the_tree() {
+        let (storage, tree) = restore(&files()).unwrap();
+        assert_eq!((storage.last_zxid(), tree.last_processed()), (zxid(8), zxid(8)));
+        assert_eq!(tree.sessions().len(), 8);
+        assert_eq!(storage.cut_floor(), Zxid(0));
+    }
+
+    #[test]
+    fn damaged_snapshots_fall_back_to_older_ones() {
+        let mut files = files();
+        for name in ["snapshot.100000006", "snapshot.100000003"] {
+            damage(&mut files, name);
+            let (_, tree) = restore(&files).unwrap();
+            assert_eq!(tree.sessions().len(), 8, "without {name}");
+        }
+        let again = Workshop::on(files);
+        assert!(!again.names().contains(&"snapshot.100000003"), "it is out of the way");
+    }
+
+    /// "no valid snapshot but logs present: refuses to start … (ZOOKEEPER-2325)".
+    #[test]
+    fn log_without_any_snapshot_is_refused() {
+        let mut files = files();
+        for name in ["snapshot.100000006", "snapshot.100000003", "snapshot.0"] {
+            damage(&mut files, name);
+        }
+        assert_eq!(restore(&files).err(), Some(Refusal::NoSnapshot));
+    }
+
+    #[test]
+    fn hole_after_the_newest_snapshot_is_refused() {
+        let mut files = files();
+        damage(&mut files, "log.100000004");
+        damage(&mut files, "snapshot.100000006");
+        let refusal = Refusal::Hole { base: zxid(6), snapshot: zxid(3) };
+        assert_eq!(restore(&files).err(), Some(refusal));
+    }
+
+    #[test]
+    fn hole_before_the_newest_snapshot_costs_only_the_way_back() {
+        let mut files = files();
+        damage(&mut files, "log.100000004");
+        let workshop = Workshop::on(files);
+        assert_eq!(workshop.tree.sessions().len(), 8);
+        assert_eq!(workshop.storage.cut_floor(), zxid(6));
+        assert_eq!(workshop.names(), ["log.100000007", "snapshot.100000006"]);
+    }
+
+    /// A committed transaction may be applied, and be in a snapshot, before this server has synced it.
+    #[test]
+    fn log_that_ends_before_the_snapshot_is_not_needed() {
+        let mut files = files();
+        files.remove("log.100000007");
+        let log = files["log.100000004"].clone();
+        files.insert("log.100000004".into(), log[..log.len() - 1].into());
+        let mut workshop = Workshop::on(files);
+        assert_eq!((workshop.storage.last_zxid(), workshop.storage.cut_floor()), (zxid(6), zxid(6)));
+        workshop.log(1, 7..=7);
+        assert_eq!(workshop.reopened().tree.sessions().len(), 7);
+    }
+
+    #[test]
+    fn torn_tail_is_cut_off_and_written_over() {
+        let mut files = files();
+        let log = files["log.100000007"].clone();
+        files.insert("log.100000007".into(), log[..log.len() - 1].into());
+        let mut workshop = Workshop::on(files);
+        assert_eq!(workshop.storage.last_zxid(), zxid(7));
+        workshop.log(2, 1..=2);
+        let again = workshop.reopened();
+        assert_eq!(again.logged(), workshop.logged());
+    }
+}

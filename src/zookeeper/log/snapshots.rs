@@ -152,3 +152,117 @@ impl Storage {
         file
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::workshop::{Workshop, record},
+        *,
+    };
+    use crate::{
+        core::{Effect, Files},
+        name::Epoch,
+    };
+
+    fn zxid(counter: u32) -> Zxid {
+        Zxid::new(Epoch(1), counter)
+    }
+
+    /// Snapshots after 3, 6, 9, 12 and 15; the log goes on to 17.
+    fn with_snapshots() -> Workshop {
+        let mut workshop = Workshop::on(Files::new());
+        for first in [1, 4, 7, 10, 13] {
+            workshop.log(1, first..=first + 2);
+            workshop.snapshot();
+        }
+        workshop.log(1, 16..=17);
+        workshop
+    }
+
+    #[test]
+    fn three_snapshots_and_the_logs_they_need_are_kept() {
+        let workshop = with_snapshots();
+        let kept = ["log.10000000a", "log.10000000d", "log.100000010"];
+        let snapshots = ["snapshot.100000009", "snapshot.10000000c", "snapshot.10000000f"];
+        assert_eq!(workshop.names(), [kept, snapshots].concat());
+        assert_eq!(workshop.storage.cut_floor(), zxid(9));
+        assert_eq!(workshop.logged().len(), 8);
+    }
+
+    /// "A snapshot must be durable before what relies on it".
+    #[test]
+    fn nothing_is_removed_before_the_snapshot_is_durable() {
+        let mut workshop = with_snapshots();
+        workshop.storage.take_snapshot(&workshop.tree, &mut workshop.out);
+        let removes = |effect: &Effect<Message>| matches!(effect, Effect::Disk(DiskOp::Remove { .. }));
+        assert!(!workshop.out.effects().iter().any(removes));
+        workshop.settle();
+        assert!(!workshop.names().contains(&"snapshot.100000009"));
+    }
+
+    /// The host promises nothing about the order of two files: a hole would be refused at restart.
+    #[test]
+    fn next_log_file_waits_until_the_one_before_is_durable() {
+        let mut workshop = Workshop::on(Files::new());
+        workshop.log(1, 1..=3);
+        workshop.storage.take_snapshot(&workshop.tree, &mut workshop.out);
+        workshop.storage.append(record(1, 4), &mut workshop.out);
+        let opens = |effect: &Effect<Message>| matches!(effect, Effect::Disk(DiskOp::Append { .. }));
+        assert!(!workshop.out.effects().iter().any(opens));
+        workshop.settle();
+        assert!(workshop.names().contains(&"log.100000004"));
+    }
+
+    /// "TRUNC: cut log after zxid, delete later log files. Snapshots newer than the zxid must not survive
+    /// (ZOOKEEPER-4837)".
+    #[test]
+    fn cut_leaves_exactly_the_prefix_at_every_place() {
+        for last in 9..=17 {
+            let mut workshop = with_snapshots();
+            workshop.cut(zxid(last));
+            let expected: Vec<Zxid> = (10..=last).map(zxid).collect();
+            assert_eq!(workshop.logged(), expected);
+            assert_eq!(workshop.tree.last_processed(), zxid(last));
+            assert_eq!(workshop.tree.sessions().len(), last as usize);
+            let again = workshop.reopened();
+            assert_eq!((again.logged(), &again.tree), (expected, &workshop.tree));
+        }
+    }
+
+    /// ZOOKEEPER-1489: what is logged after a TRUNC must be readable.
+    #[test]
+    fn log_goes_on_after_a_cut() {
+        for last in 9..=17 {
+            let mut workshop = with_snapshots();
+            workshop.cut(zxid(last));
+            workshop.log(2, 1..=3);
+            let again = workshop.reopened();
+            assert_eq!(again.logged(), workshop.logged());
+            assert_eq!(again.tree, workshop.tree);
+        }
+    }
+
+    #[test]
+    fn installed_snapshot_replaces_everything() {
+        let leader = with_snapshots();
+        let mut workshop = Workshop::on(Files::new());
+        workshop.log(1, 1..=1);
+        let bytes = write_snapshot(&leader.tree);
+        workshop.storage.install(zxid(17), bytes, &mut workshop.out);
+        workshop.settle();
+        assert_eq!(workshop.names(), ["snapshot.100000011"]);
+        assert_eq!((workshop.storage.last_zxid(), workshop.storage.cut_floor()), (zxid(17), zxid(17)));
+        assert_eq!(workshop.reopened().tree, leader.tree);
+    }
+
+    /// ZOOKEEPER-2872: what it replaces goes only when the snapshot is durable.
+    #[test]
+    fn installed_snapshot_is_durable_before_the_old_log_goes() {
+        let leader = with_snapshots();
+        let mut workshop = Workshop::on(Files::new());
+        workshop.log(1, 1..=1);
+        workshop.storage.install(zxid(17), write_snapshot(&leader.tree), &mut workshop.out);
+        let removes = |effect: &Effect<Message>| matches!(effect, Effect::Disk(DiskOp::Remove { .. }));
+        assert!(!workshop.out.effects().iter().any(removes));
+    }
+}

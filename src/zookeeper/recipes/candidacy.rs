@@ -1,7 +1,7 @@
 //! Candidacy — decides whether this session leads an election. It never decides what a leader may do: that
 //! takes an epoch (`counter`), since a ticket alone does not stop a leader that slept through its session's end.
 
-use super::{Meaning, Turn, is_event_of};
+use super::{Meaning, Turn};
 use crate::{
     name::SessionId,
     zookeeper::{
@@ -29,7 +29,6 @@ pub struct Candidacy {
     path: String,
     turn: Turn,
     step: Step,
-    again: bool,
     watched: String,
     leading: bool,
 }
@@ -46,14 +45,7 @@ enum Step {
 impl Candidacy {
     /// A candidacy below this znode.
     pub fn new(path: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            turn: Turn::Off,
-            step: Step::List,
-            again: false,
-            watched: String::new(),
-            leading: false,
-        }
+        Self { path: path.into(), turn: Turn::Off, step: Step::List, watched: String::new(), leading: false }
     }
 
     /// Begins to stand, in a new session.
@@ -75,7 +67,7 @@ impl Candidacy {
         match self.turn.take(news) {
             Meaning::Back => self.list(client),
             Meaning::Answer(result) => return self.answered(client, result),
-            Meaning::Nothing if is_event_of(news, &self.watched) => self.look_again(client),
+            Meaning::Nothing if self.turn.is_woken(news, &self.watched) => self.list(client),
             Meaning::Nothing => {}
         }
         match news {
@@ -88,21 +80,12 @@ impl Candidacy {
         std::mem::take(&mut self.leading).then_some(Standing::Lost)
     }
 
-    fn look_again(&mut self, client: &mut Client) {
-        match self.turn {
-            Turn::Resting => self.list(client),
-            Turn::Asked(_) => self.again = true,
-            Turn::Off | Turn::Interrupted => {}
-        }
-    }
-
     fn ask(&mut self, client: &mut Client, step: Step, op: Op) {
         self.step = step;
         self.turn.ask(client, op);
     }
 
     fn list(&mut self, client: &mut Client) {
-        self.again = false;
         self.ask(client, Step::List, Op::GetChildren { path: self.path.clone(), watch: false });
     }
 
@@ -125,8 +108,8 @@ impl Candidacy {
         match (self.step, result) {
             (Step::List, Ok(Reply::Children { names, .. })) => return self.listed(client, &names),
             (Step::Create | Step::GiveBack, Ok(_) | Err(ZkError::NoNode)) => self.list(client),
-            (Step::Watch, Ok(_)) if !self.again => {}
-            (Step::Watch, Ok(_) | Err(ZkError::NoNode)) => self.list(client),
+            (Step::Watch, Ok(_)) => {}
+            (Step::Watch, Err(ZkError::NoNode)) => self.list(client),
             _ => self.turn = Turn::Interrupted,
         }
         None

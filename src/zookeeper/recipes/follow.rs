@@ -1,7 +1,7 @@
 //! Follow — decides when a znode is read again, so that its reader ends up with the newest value. It never
 //! compares values.
 
-use super::{Meaning, Turn, is_event_of};
+use super::{Meaning, Turn};
 use crate::zookeeper::{
     client::{Client, ClientNews},
     wire::{Data, Op, Reply, Stat, ZkError},
@@ -35,14 +35,13 @@ pub struct Follow {
     path: String,
     what: What,
     turn: Turn,
-    again: bool,
     probing: bool,
 }
 
 impl Follow {
     /// A follower of this znode.
     pub fn new(path: impl Into<String>, what: What) -> Self {
-        Self { path: path.into(), what, turn: Turn::Off, again: false, probing: false }
+        Self { path: path.into(), what, turn: Turn::Off, probing: false }
     }
 
     /// Begins to follow, in a new session.
@@ -55,24 +54,14 @@ impl Follow {
         match self.turn.take(news) {
             Meaning::Back => self.read(client),
             Meaning::Answer(result) => return self.answered(client, result),
-            Meaning::Nothing if is_event_of(news, &self.path) => self.look_again(client),
+            Meaning::Nothing if self.turn.is_woken(news, &self.path) => self.read(client),
             Meaning::Nothing => {}
         }
         None
     }
 
-    /// An event that comes while a read is under way may be older or newer than what the read will bring:
-    /// then the read is repeated.
-    fn look_again(&mut self, client: &mut Client) {
-        match self.turn {
-            Turn::Resting => self.read(client),
-            Turn::Asked(_) => self.again = true,
-            Turn::Off | Turn::Interrupted => {}
-        }
-    }
-
     fn read(&mut self, client: &mut Client) {
-        (self.again, self.probing) = (false, false);
+        self.probing = false;
         let path = self.path.clone();
         let op = match self.what {
             What::Data => Op::GetData { path, watch: true },
@@ -88,21 +77,16 @@ impl Follow {
     }
 
     fn answered(&mut self, client: &mut Client, result: Result<Reply, ZkError>) -> Option<Seen> {
-        let (seen, next): (_, fn(&mut Self, &mut Client)) = match result {
-            Ok(Reply::Data { data, stat }) => (Some(Seen::Data(data, stat)), Self::rest),
-            Ok(Reply::Children { names, .. }) => (Some(Seen::Children(names)), Self::rest),
-            Ok(_) => (None, Self::read),
-            Err(_) if self.probing => (None, Self::rest),
-            Err(_) => (Some(Seen::Missing), Self::probe),
-        };
-        if self.again {
-            self.read(client)
-        } else {
-            next(self, client)
+        match result {
+            Ok(Reply::Data { data, stat }) => return Some(Seen::Data(data, stat)),
+            Ok(Reply::Children { names, .. }) => return Some(Seen::Children(names)),
+            Ok(_) => self.read(client),
+            Err(_) if self.probing => {}
+            Err(_) => {
+                self.probe(client);
+                return Some(Seen::Missing);
+            }
         }
-        seen
+        None
     }
-
-    #[expect(clippy::unused_self, reason = "one of three ways to go on")]
-    fn rest(&mut self, _client: &mut Client) {}
 }

@@ -9,7 +9,7 @@
 //! - nothing is carried over from one session to the next.
 //!
 //! A recipe is driven by [`begin`](Follow::begin) in each new session and by every piece of
-//! [`ClientNews`](super::client::ClientNews); its requests leave with the client's next
+//! [`ClientNews`]; its requests leave with the client's next
 //! [`flush`](super::client::Client::flush).
 
 mod candidacy;
@@ -84,11 +84,12 @@ impl Turn {
         *self = Self::Resting;
         Meaning::Answer(result.clone())
     }
-}
 
-/// Whether this is the event of a watch on `path`.
-fn is_event_of(news: &ClientNews, path: &str) -> bool {
-    matches!(news, ClientNews::Watch(event) if event.path == path)
+    /// Whether a recipe that rests has to look again at `path`. An event that comes while an answer is due
+    /// is older than that answer, since a connection keeps the order.
+    fn is_woken(self, news: &ClientNews, path: &str) -> bool {
+        self == Self::Resting && matches!(news, ClientNews::Watch(event) if event.path == path)
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Registration — decides that an ephemeral znode exists and belongs to this very session. It never trusts
 //! its content.
 
-use super::{Meaning, Turn, is_event_of};
+use super::{Meaning, Turn};
 use crate::{
     name::SessionId,
     zookeeper::{
@@ -21,14 +21,13 @@ pub struct Registration {
     data: Data,
     turn: Turn,
     creating: bool,
-    again: bool,
     owned_by: Option<SessionId>,
 }
 
 impl Registration {
     /// A registration at this path.
     pub fn new(path: impl Into<String>, data: Data) -> Self {
-        Self { path: path.into(), data, turn: Turn::Off, creating: false, again: false, owned_by: None }
+        Self { path: path.into(), data, turn: Turn::Off, creating: false, owned_by: None }
     }
 
     /// Begins to register, in a new session.
@@ -43,22 +42,14 @@ impl Registration {
         match self.turn.take(news) {
             Meaning::Back => self.look(client),
             Meaning::Answer(result) => return self.answered(client, result),
-            Meaning::Nothing if is_event_of(news, &self.path) => self.look_again(client),
+            Meaning::Nothing if self.turn.is_woken(news, &self.path) => self.look(client),
             Meaning::Nothing => {}
         }
         None
     }
 
-    fn look_again(&mut self, client: &mut Client) {
-        match self.turn {
-            Turn::Resting => self.look(client),
-            Turn::Asked(_) => self.again = true,
-            Turn::Off | Turn::Interrupted => {}
-        }
-    }
-
     fn look(&mut self, client: &mut Client) {
-        (self.again, self.creating) = (false, false);
+        self.creating = false;
         self.turn.ask(client, Op::Exists { path: self.path.clone(), watch: true });
     }
 
@@ -85,10 +76,7 @@ impl Registration {
         None
     }
 
-    fn found(&mut self, client: &mut Client, owner: SessionId) -> Option<SessionId> {
-        if self.again {
-            self.look(client);
-        }
+    fn found(&mut self, client: &Client, owner: SessionId) -> Option<SessionId> {
         let ours = client.session().filter(|session| *session == owner);
         let before = std::mem::replace(&mut self.owned_by, ours);
         ours.filter(|_| ours != before)

@@ -290,6 +290,21 @@ fn withdrawn_ticket_goes_to_the_end() {
     assert_eq!(bench.fake.children("/app/election").len(), 2);
 }
 
+/// "duplicates of own session are deleted at the next check"
+#[test]
+fn second_ticket_of_a_session_is_given_back() {
+    let mut bench = bench(&[A, B]);
+    let session = bench.core(B).client.session().unwrap();
+    let path = format!("/app/election/{:016x}-n_", session.0);
+    bench.fake.edit(&Op::Create { path, data: None, mode: CreateMode::PersistentSequential });
+    bench.kill(A);
+    bench.run(seconds(6));
+    assert_eq!(leader(&mut bench, &[B]), [B]);
+    let tickets = bench.fake.children("/app/election");
+    assert_eq!(tickets.len(), 1);
+    assert!(tickets[0].ends_with('1'), "the first one is kept: {tickets:?}");
+}
+
 #[test]
 fn each_leader_draws_a_greater_epoch() {
     let mut bench = bench(&[A, B]);

@@ -16,6 +16,7 @@ use crate::{
     zookeeper::{
         log::{Record, read_snapshot},
         peer::{LeaderFrame, LearnerFrame, Message},
+        tree::Database,
     },
 };
 
@@ -254,7 +255,8 @@ impl Learner {
     }
 
     fn install(&mut self, zxid: Zxid, bytes: Arc<[u8]>, turn: &mut Turn<'_>) -> Result<(), GiveUp> {
-        let tree = read_snapshot(&bytes).filter(|tree| tree.last_processed() == zxid);
+        let fits = |tree: &Database| tree.last_processed() == zxid && fits_epoch(zxid, turn);
+        let tree = read_snapshot(&bytes).filter(fits);
         let replica = &mut *turn.replica;
         replica.tree = tree.ok_or(GiveUp("the leader's snapshot is damaged"))?;
         replica.storage.install(zxid, bytes, turn.out);
@@ -265,7 +267,7 @@ impl Learner {
 
     fn take(&mut self, record: Arc<Record>, turn: &mut Turn<'_>) -> Result<(), GiveUp> {
         let last = self.pending.back().map_or(turn.replica.storage.last_zxid(), |record| record.zxid());
-        if record.zxid() <= last {
+        if record.zxid() <= last || !fits_epoch(record.zxid(), turn) {
             return Err(GiveUp("a proposal came out of order"));
         }
         self.pending.push_back(record);
@@ -329,4 +331,9 @@ impl Learner {
         }
         self.logged = count;
     }
+}
+
+/// No transaction has an epoch after that of the leader who sends it.
+fn fits_epoch(zxid: Zxid, turn: &Turn<'_>) -> bool {
+    zxid.epoch() <= turn.replica.storage.accepted_epoch()
 }

@@ -3,6 +3,18 @@
 //! Discovery, synchronisation and broadcast as in `Leader.java`, `LearnerHandler.java`, `Learner.java` and
 //! `Follower.java`. A role works on its server's [`Replica`]; when it can no longer play, it returns
 //! [`GiveUp`] and its server looks for a leader again.
+//!
+//! Where this model differs from ZooKeeper on purpose:
+//!
+//! | here | ZooKeeper |
+//! | --- | --- |
+//! | what a learner gets before UPTODATE is logged at NEWLEADER and applied at UPTODATE, when it is committed for sure | applied at NEWLEADER, in memory only, and not served |
+//! | a snapshot is named after the last transaction in it | after lastProcessedZxid, which may be `epoch:0` |
+//! | a learner says how far back it can cut its log; if TRUNC is not possible it gets SNAP | it exits |
+//! | a learner that lacks the transaction to cut after cuts what it can and joins again | it goes on as if it had it |
+//! | a learner to which a message makes no sense gives up its role | some make the process exit |
+//! | a new leader takes no snapshot before it listens | it does |
+//! | currentEpoch may be older than the last transaction at start (a crash during synchronisation) | refused (ZOOKEEPER-1653) |
 
 mod leader;
 mod learner;

@@ -40,11 +40,15 @@ impl World {
     }
 
     pub(crate) fn dial(&mut self, server: HostId) -> ConnId {
+        self.dial_port(server, Port::ZkClient)
+    }
+
+    pub(crate) fn dial_port(&mut self, server: HostId, port: Port) -> ConnId {
         self.seq += 1;
         let conn = ConnId(self.seq);
         let link = Link { peer: (server, ConnId(u64::MAX)), waiting: Some(Vec::new()), busy_until: 0 };
         self.links.insert((CLIENT, conn), link);
-        self.at(self.now + LATENCY, Due::Dialled { from: (CLIENT, conn), to: server, port: Port::ZkClient });
+        self.at(self.now + LATENCY, Due::Dialled { from: (CLIENT, conn), to: server, port });
         conn
     }
 

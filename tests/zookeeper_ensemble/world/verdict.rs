@@ -3,7 +3,7 @@
 use super::*;
 
 impl World {
-    pub(crate) fn of<'a>(&'a self, id: HostId) -> impl DoubleEndedIterator<Item = &'a EventKind> {
+    pub(crate) fn of(&self, id: HostId) -> impl DoubleEndedIterator<Item = &EventKind> {
         self.events.iter().filter(move |(_, host, _)| *host == id).map(|(_, _, event)| event)
     }
 

@@ -66,4 +66,12 @@ impl World {
             self.input(to.0, Input::Received { conn: to.1, message });
         }
     }
+
+    /// A message that nobody sent arrives on some connection of a server, or on a new one.
+    pub(crate) fn forge(&mut self, pick: u64, message: Message) {
+        let ends: Vec<End> = self.links.keys().filter(|end| end.0 != CLIENT).copied().collect();
+        if let Some(end) = ends.get(pick as usize % ends.len().max(1)) {
+            self.arrive(*end, message);
+        }
+    }
 }

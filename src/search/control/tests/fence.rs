@@ -63,7 +63,7 @@ fn write_after_somebody_has_drawn_the_next_epoch_is_fenced() {
 #[test]
 fn controller_without_contact_is_silent() {
     let mut bench = green(&[]);
-    bench.silenced.insert(A);
+    bench.silence(A);
     let alone = bench.now;
     bench.run(seconds(3));
     assert!(!bench.core(A).control.is_connected());
@@ -142,10 +142,47 @@ fn deadline_that_passes_without_contact_does_not_spin() {
     bench.run(seconds(13));
     let waits = bench.core(A).control.controller.next_wake();
     assert!(waits.is_some_and(|deadline| deadline.0 > bench.now), "copies of C are delayed");
-    bench.silenced.extend([A, B]);
+    bench.silence(A);
+    bench.silence(B);
     bench.run(seconds(3));
     assert!(waits.is_some_and(|deadline| deadline.0 < bench.now));
-    bench.silenced.clear();
+    bench.hear(A);
+    bench.hear(B);
     bench.run(seconds(15));
     assert_green(&mut bench, &[A, B]);
+}
+
+/// "Every leader-only write is a `multi` with check(token)", and expects the version it follows.
+#[test]
+fn state_is_written_by_a_multi_that_checks_epoch_and_version() {
+    let mut bench = green(&[]);
+    let drawn = bench.fake.stat(discovery::CONTROLLER_EPOCH).unwrap().version;
+    let before = bench.fake.stat(STATE).unwrap().version;
+    bench.fake.asked.clear();
+    wish(&mut bench, C, 9, "books");
+    bench.run(Duration::from_millis(10));
+    let Some(Op::Multi(ops)) = bench.fake.asked.first() else { panic!("{:?}", bench.fake.asked) };
+    let check = Op::Check { path: discovery::CONTROLLER_EPOCH.to_owned(), version: drawn };
+    assert_eq!(ops[0], check);
+    let expects =
+        |op: &Op| matches!(op, Op::SetData { path, version, .. } if path == STATE && *version == before);
+    assert!(ops.len() == 2 && expects(&ops[1]), "{ops:?}");
+}
+
+/// A controller that wakes from a pause answers nothing before it has heard from ZooKeeper.
+#[test]
+fn controller_that_wakes_hears_before_it_answers() {
+    let mut bench = green(&[]);
+    // A write, so that its session has lately been heard of.
+    wish(&mut bench, C, 8, "books");
+    bench.run(Duration::from_millis(50));
+    bench.pause(A);
+    wish(&mut bench, B, 9, "articles");
+    bench.run(Duration::from_millis(3_500));
+    bench.resume(A);
+    bench.run(Duration::from_millis(5));
+    assert_eq!(bench.core(B).answers().len(), 1, "only the first wish, that the test began with");
+    bench.run(Duration::from_millis(1_400));
+    let refused = (9, Err("resource_already_exists_exception".to_owned()));
+    assert_eq!(bench.core(B).answers().last(), Some(&refused));
 }

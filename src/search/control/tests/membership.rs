@@ -56,7 +56,7 @@ fn second_index_of_a_name_is_refused() {
 #[test]
 fn index_without_a_controller_times_out() {
     let mut bench = Bench::new();
-    bench.silenced.insert(A);
+    bench.silence(A);
     bench.start(A, node(A, &[]));
     wish(&mut bench, A, 3, "articles");
     bench.run(seconds(4));
@@ -70,7 +70,8 @@ fn index_that_the_controller_does_not_answer_times_out_uncertain() {
     let mut bench = cluster(&[]);
     bench.pause(A);
     wish(&mut bench, B, 3, "articles");
-    bench.silenced.extend([B, C]);
+    bench.silence(B);
+    bench.silence(C);
     bench.run(seconds(6));
     let uncertain = bench.core(B).news.iter().any(|news| match news {
         ControlNews::Answer { token: 3, result: Err(error) } => {

@@ -1,3 +1,6 @@
+//! Coordinator tests — requests through a coordinator whose shards and peers are played by hand. They never
+//! reach a real shard.
+
 use std::sync::Arc;
 
 use super::*;

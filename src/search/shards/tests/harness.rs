@@ -7,8 +7,10 @@ use std::{
     time::Duration,
 };
 
+use super::disk::Disk;
+pub(super) use super::disk::Loss;
 use crate::{
-    core::{Deferred, DiskOp, Effect, FileName, Files, Instant, Now, Output},
+    core::{CloseReason, ConnId, Deferred, Effect, FileName, Instant, Now, Output},
     defect::Defects,
     event::{CopyState, EventKind, HeldDoc},
     name::{AllocationId, Epoch, HostId, SessionId, ShardId, Term},
@@ -28,80 +30,14 @@ use crate::{
 pub(super) const A: HostId = HostId::search(1);
 pub(super) const B: HostId = HostId::search(2);
 pub(super) const C: HostId = HostId::search(3);
-
-/// What a crash does to what is not synced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Loss {
-    /// It is gone.
-    All,
-    /// It survives.
-    Nothing,
-    /// Of each file, half of what was added survives.
-    Torn,
-}
-
-#[derive(Default)]
-struct Disk {
-    volatile: Files,
-    durable: Files,
-}
-
-impl Disk {
-    fn carry_out(&mut self, op: DiskOp) {
-        let file = op.file().clone();
-        let before = self.volatile.get(&file).map(|held| held.to_vec()).unwrap_or_default();
-        let after: Option<Arc<[u8]>> = match op {
-            DiskOp::Append { bytes, .. } => Some([&before[..], &bytes[..]].concat().into()),
-            DiskOp::Truncate { len, .. } => Some(before[..len as usize].into()),
-            DiskOp::Replace { bytes, .. } => Some(bytes),
-            DiskOp::Remove { .. } => None,
-        };
-        set(&mut self.volatile, &file, after);
-    }
-
-    fn sync(&mut self, file: &FileName) {
-        let held = self.volatile.get(file).cloned();
-        set(&mut self.durable, file, held);
-    }
-
-    fn crash(&mut self, loss: Loss) {
-        let names: BTreeSet<FileName> = self.volatile.keys().chain(self.durable.keys()).cloned().collect();
-        for file in names {
-            let (new, old) = (self.volatile.get(&file), self.durable.get(&file));
-            let kept = match loss {
-                Loss::All => old.cloned(),
-                Loss::Nothing => new.cloned(),
-                Loss::Torn => torn(old, new),
-            };
-            set(&mut self.durable, &file, kept);
-        }
-        self.volatile.clone_from(&self.durable);
-    }
-}
-
-fn set(files: &mut Files, file: &FileName, bytes: Option<Arc<[u8]>>) {
-    match bytes {
-        Some(bytes) => files.insert(file.clone(), bytes),
-        None => files.remove(file),
-    };
-}
-
-fn torn(old: Option<&Arc<[u8]>>, new: Option<&Arc<[u8]>>) -> Option<Arc<[u8]>> {
-    let kept = old.map(|old| old.len()).unwrap_or_default();
-    let new = new?;
-    if !new.starts_with(old.map(|old| &old[..]).unwrap_or_default()) {
-        return old.cloned();
-    }
-    let half = kept + (new.len() - kept) / 2;
-    (half > 0).then(|| new[..half].into())
-}
+pub(super) const HOSTS: [HostId; 3] = [A, B, C];
 
 struct Node {
     shards: Shards,
     links: Links,
     out: Output<Message>,
     disk: Disk,
-    peers: BTreeMap<crate::core::ConnId, HostId>,
+    peers: BTreeMap<ConnId, HostId>,
     /// Syncs that are under way.
     syncing: VecDeque<(FileName, Deferred<Message>)>,
     /// After so many effects the process dies.
@@ -123,6 +59,7 @@ pub(super) struct Cluster {
     pub(super) reports: Vec<ShardReport>,
     config: ShardsConfig,
     next_token: u64,
+    story: Vec<(usize, String)>,
     /// Whether syncs end at once.
     pub(super) disks_are_quick: bool,
     /// Whether reports change the state at once.
@@ -192,6 +129,7 @@ impl Cluster {
             reports: Vec::new(),
             config,
             next_token: 1,
+            story: Vec::new(),
             disks_are_quick: true,
             controller_acts: true,
         }
@@ -310,10 +248,36 @@ impl Cluster {
         self.wires.entry((host, peer)).or_default().push_back(message);
     }
 
+    /// Puts a line into the story of the test.
+    pub(super) fn tell(&mut self, line: String) {
+        self.story.push((self.events.len(), line));
+    }
+
+    /// Prints what happened, with the lines told in between.
+    pub(super) fn tell_story(&self) {
+        let mut story = self.story.iter().peekable();
+        for (nth, (host, event)) in self.events.iter().enumerate() {
+            while let Some((_, line)) = story.next_if(|(at, _)| *at <= nth) {
+                println!("{line}");
+            }
+            println!("{host} {event:?}");
+        }
+        story.for_each(|(_, line)| println!("{line}"));
+    }
+
     /// Ends the oldest sync of a node.
     pub(super) fn end_sync(&mut self, host: HostId) -> bool {
+        self.end_sync_of(host, 0)
+    }
+
+    /// Ends the oldest sync of the `nth` file (counted around) that a node syncs: files wait for one another
+    /// in no order.
+    pub(super) fn end_sync_of(&mut self, host: HostId, nth: usize) -> bool {
         let Some(node) = self.nodes.get_mut(&host) else { return false };
-        let Some((file, then)) = node.syncing.pop_front() else { return false };
+        let files: BTreeSet<FileName> = node.syncing.iter().map(|(file, _)| file.clone()).collect();
+        let Some(file) = files.iter().nth(nth % files.len().max(1)) else { return false };
+        let at = node.syncing.iter().position(|(other, _)| if nth == 0 { true } else { other == file });
+        let Some((file, then)) = at.and_then(|at| node.syncing.remove(at)) else { return false };
         node.disk.sync(&file);
         match then {
             Deferred::Send { conn, message } => self.put_on_wire(host, conn, message),
@@ -325,12 +289,63 @@ impl Cluster {
         true
     }
 
+    /// Delivers the next message of the `nth` link (counted around) that has one and is not cut.
+    pub(super) fn deliver_nth(&mut self, nth: usize) -> bool {
+        let open = self.wires.iter().filter(|(link, queue)| !self.cut.contains(link) && !queue.is_empty());
+        let open: Vec<_> = open.map(|(link, _)| *link).collect();
+        let Some(&(from, to)) = open.get(nth % open.len().max(1)) else { return false };
+        let message = self.wires.get_mut(&(from, to)).and_then(VecDeque::pop_front).unwrap();
+        self.step(to, |shards, ctx| shards.message(ctx, from, message));
+        true
+    }
+
+    /// Time passes for those nodes that want to be woken.
+    pub(super) fn tick(&mut self, span: Duration) {
+        self.now = self.now + span;
+        for host in self.hosts() {
+            if self
+                .nodes
+                .get(&host)
+                .is_some_and(|node| node.shards.next_wake().is_some_and(|at| at <= self.now))
+            {
+                self.step(host, Shards::wake);
+            }
+        }
+    }
+
+    /// A state reaches one node.
+    pub(super) fn show(&mut self, host: HostId, state: &Arc<ClusterState>) {
+        self.tell(format!("{host} sees state {}", state.version));
+        self.step(host, |shards, ctx| shards.apply(ctx, state));
+    }
+
+    /// The write addressed by what the given state says; none if that shows no primary.
+    pub(super) fn write_as_routed(&mut self, state: &ClusterState, call: WriteCall) -> Option<u64> {
+        let table = state.shard(&shard())?;
+        let primary = table.primary()?;
+        let (host, allocation, term) = (primary.node?, primary.allocation?, table.term);
+        let token = self.next_token;
+        self.next_token += 1;
+        self.step(host, |shards, ctx| shards.write(ctx, token, &shard(), allocation, term, call))?;
+        Some(token)
+    }
+
     fn deliver(&mut self) -> bool {
         let open = self.wires.iter().find(|(link, queue)| !self.cut.contains(link) && !queue.is_empty());
         let Some((&(from, to), _)) = open else { return false };
         let message = self.wires.get_mut(&(from, to)).and_then(VecDeque::pop_front).unwrap();
         self.step(to, |shards, ctx| shards.message(ctx, from, message));
         true
+    }
+
+    /// Delivers what is on the way to one node.
+    pub(super) fn deliver_to(&mut self, host: HostId) {
+        let links: Vec<_> = self.wires.keys().copied().filter(|(_, to)| *to == host).collect();
+        for (from, to) in links {
+            for message in self.wires.remove(&(from, to)).unwrap_or_default() {
+                self.step(to, |shards, ctx| shards.message(ctx, from, message));
+            }
+        }
     }
 
     /// Delivers, syncs and controls until nothing moves.
@@ -377,7 +392,7 @@ impl Cluster {
         true
     }
 
-    fn mark_started(&mut self, allocation: AllocationId, term: Term) {
+    pub(super) fn mark_started(&mut self, allocation: AllocationId, term: Term) {
         let table = self.table_mut();
         let Some(copy) = table.copies.iter_mut().find(|copy| copy.allocation == Some(allocation)) else {
             return;
@@ -474,8 +489,10 @@ impl Cluster {
             let Some(node) = self.nodes.get_mut(&from) else { continue };
             let ended: Vec<_> =
                 node.peers.extract_if(.., |_, peer| *peer == to).map(|(conn, _)| conn).collect();
-            let lost = ended.into_iter().filter(|conn| node.links.closed(*conn).is_some()).count();
-            for _ in 0..lost {
+            for conn in ended {
+                node.links.closed(conn, CloseReason::Reset, &mut Output::default());
+            }
+            for _ in 0..node.links.take_lost().len() {
                 self.step(from, |shards, ctx| shards.peer_lost(ctx, to));
             }
         }
@@ -484,6 +501,11 @@ impl Cluster {
     /// After so many more effects the process on this node dies.
     pub(super) fn die_after(&mut self, host: HostId, effects: usize) {
         self.nodes.get_mut(&host).unwrap().effects_left = Some(effects);
+    }
+
+    /// No process dies of [`Self::die_after`] any more.
+    pub(super) fn spare_all(&mut self) {
+        self.nodes.values_mut().for_each(|node| node.effects_left = None);
     }
 
     /// How many effects a node has carried out.
@@ -505,14 +527,22 @@ impl Cluster {
 
     /// The process dies now.
     pub(super) fn kill(&mut self, host: HostId) {
+        self.tell(format!("{host} dies"));
         self.die(host);
     }
 
     /// The process starts again on what the crash has left.
     pub(super) fn restart(&mut self, host: HostId, loss: Loss) {
+        self.tell(format!("{host} starts after losing {loss:?}"));
         let mut disk = self.dead.remove(&host).unwrap();
         disk.crash(loss);
         self.nodes.insert(host, Node::boot(&self.config, disk));
+    }
+
+    /// Whether a node is up and its disk holds this copy.
+    pub(super) fn holds(&self, host: HostId, allocation: AllocationId) -> bool {
+        let state: FileName = crate::search::shard::layout::state_file(&shard(), allocation).into();
+        self.nodes.get(&host).is_some_and(|node| node.disk.volatile.contains_key(&state))
     }
 
     /// Names of the files that a node's disk holds for sure.

@@ -63,3 +63,95 @@ fn from_log(storage: &Storage, last: Zxid) -> Plan {
         Plan::Snap
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{core::Files, name::Epoch, zookeeper::log::workshop::Workshop};
+
+    fn zxid(epoch: u32, counter: u32) -> Zxid {
+        Zxid::new(Epoch(epoch), counter)
+    }
+
+    /// A leader whose log holds 1:1 to 1:3 and 3:1 to 3:2, all committed.
+    fn plan_for(last: Zxid) -> Plan {
+        let mut leader = Workshop::on(Files::new());
+        leader.log(1, 1..=3);
+        leader.log(3, 1..=2);
+        plan(&leader.storage, zxid(3, 2), LearnerLog { last, floor: Zxid(0) })
+    }
+
+    /// "= lastProcessed: DIFF, nothing".
+    #[test]
+    fn level_learner_gets_an_empty_diff() {
+        assert_eq!(plan_for(zxid(3, 2)), Plan::Diff { after: zxid(3, 2) });
+    }
+
+    /// "> maxCommittedLog and low half != 0: TRUNC(maxCommittedLog)".
+    #[test]
+    fn learner_ahead_is_cut() {
+        assert_eq!(plan_for(zxid(3, 7)), Plan::Trunc { to: zxid(3, 2) });
+        assert_eq!(plan_for(zxid(4, 0)), Plan::Diff { after: zxid(3, 2) });
+    }
+
+    /// "entry found: DIFF + the later ones".
+    #[test]
+    fn learner_behind_gets_the_later_ones() {
+        assert_eq!(plan_for(zxid(1, 2)), Plan::Diff { after: zxid(1, 2) });
+        assert_eq!(plan_for(Zxid(0)), Plan::Diff { after: Zxid(0) });
+    }
+
+    /// "Not found and low half 0: DIFF. Not found, same epoch: TRUNC to the entry before. Not found, epochs
+    /// differ: SNAP" (ZOOKEEPER-1154 sent a DIFF).
+    #[test]
+    fn learner_with_a_transaction_nobody_knows_loses_it() {
+        let mut leader = Workshop::on(Files::new());
+        leader.log(1, 1..=3);
+        leader.log(3, 4..=5);
+        let plan = |last| plan(&leader.storage, zxid(3, 5), LearnerLog { last, floor: Zxid(0) });
+        assert_eq!(plan(zxid(3, 2)), Plan::Trunc { to: zxid(1, 3) });
+        assert_eq!(plan(zxid(1, 7)), Plan::Snap);
+        assert_eq!(plan(zxid(2, 1)), Plan::Snap);
+        assert_eq!(plan(zxid(3, 0)), Plan::Diff { after: zxid(1, 3) });
+    }
+
+    #[test]
+    fn learner_that_cannot_go_back_that_far_gets_a_snapshot() {
+        let mut leader = Workshop::on(Files::new());
+        leader.log(1, 1..=3);
+        let log = LearnerLog { last: zxid(1, 9), floor: zxid(1, 4) };
+        assert_eq!(plan(&leader.storage, zxid(1, 3), log), Plan::Snap);
+    }
+
+    /// "in [min, max] of the last 500 committed"; "< min: … else SNAP".
+    #[test]
+    fn learner_far_behind_gets_a_snapshot() {
+        let mut leader = Workshop::on(Files::new());
+        leader.log(1, 1..=600);
+        let plan = |counter| {
+            let log = LearnerLog { last: zxid(1, counter), floor: Zxid(0) };
+            plan(&leader.storage, zxid(1, 600), log)
+        };
+        assert_eq!(plan(100), Plan::Diff { after: zxid(1, 100) });
+        assert_eq!(plan(99), Plan::Snap);
+    }
+
+    /// "from txn log files (if their size <= 0.33 of the snapshot)".
+    #[test]
+    fn long_log_is_cheaper_than_a_large_snapshot() {
+        let mut leader = Workshop::on(Files::new());
+        leader.log(1, 1..=9000);
+        leader.snapshot();
+        leader.log(1, 9001..=9600);
+        let log = LearnerLog { last: zxid(1, 9000), floor: Zxid(0) };
+        assert_eq!(plan(&leader.storage, zxid(1, 9600), log), Plan::Diff { after: zxid(1, 9000) });
+    }
+
+    #[test]
+    fn proposals_that_are_not_committed_do_not_count() {
+        let mut leader = Workshop::on(Files::new());
+        leader.log(1, 1..=3);
+        let log = LearnerLog { last: zxid(1, 3), floor: Zxid(0) };
+        assert_eq!(plan(&leader.storage, zxid(1, 2), log), Plan::Trunc { to: zxid(1, 2) });
+    }
+}
