@@ -666,8 +666,8 @@ event_kinds! {
         /// Why.
         why: String,
     },
-    /// A copy was closed and its files removed: the cluster state does not know it any more, and it is not
-    /// in the in-sync set.
+    /// A copy is closed for good, and its files go: the cluster state does not know it any more, and it is
+    /// not in the in-sync set.
     CopyRemoved {
         /// Of which shard.
         shard: ShardId,

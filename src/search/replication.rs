@@ -245,12 +245,21 @@ impl Group {
         untold.map(|(copy, channel)| (*copy, channel.node)).collect()
     }
 
-    /// Copies that a write waits for and that are neither tracked nor `reachable`, as the newest state has
-    /// it: the controller must remove them.
-    pub fn unreachable(&self, reachable: impl Fn(AllocationId) -> bool) -> Vec<AllocationId> {
+    /// Copies that a write waits for and that are not tracked: `reachable` ones, as the newest state has it,
+    /// get until `deadline` to turn up. Gives the others: the controller must remove them.
+    pub fn unreachable(
+        &mut self,
+        deadline: Instant,
+        reachable: impl Fn(AllocationId) -> bool,
+    ) -> Vec<AllocationId> {
         let waited_for: BTreeSet<_> =
             self.writes.values().flat_map(|write| &write.waiting).copied().collect();
-        waited_for.into_iter().filter(|copy| !self.channels.contains_key(copy) && !reachable(*copy)).collect()
+        let untracked = waited_for.into_iter().filter(|copy| !self.channels.contains_key(copy));
+        let (absent, unreachable): (Vec<_>, Vec<_>) = untracked.partition(|copy| reachable(*copy));
+        for copy in absent {
+            self.absent.entry(copy).or_insert(deadline);
+        }
+        unreachable
     }
 
     /// Copies that have been silent for too long.

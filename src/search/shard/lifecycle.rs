@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 
 use super::{Origin, Phase, Shard, Store};
 use crate::{
-    core::DiskOp,
+    core::{DiskOp, FileName},
     event::{CopyState, EventKind},
     name::{AllocationId, Term},
     search::{
         engine::Failure,
+        shard::layout::state_file,
         shards::{Awaited, PrimaryContext, Step},
         state::{ClusterState, ShardCopy},
     },
@@ -279,13 +280,16 @@ impl Shard {
     fn remove(&mut self, step: &mut Step<'_, '_>) {
         self.deactivate(step, "removed".into());
         self.hand_on_disk(step);
-        let stores = [&self.store, &self.replaced].into_iter().flatten();
-        let files: BTreeSet<_> = stores.flat_map(Store::files).chain(self.disk.keys().cloned()).collect();
-        for file in files {
-            step.ctx.out.disk(DiskOp::Remove { file });
-        }
         let (shard, allocation) = (self.id.clone(), self.allocation);
         step.note(EventKind::CopyRemoved { shard, allocation });
+        let stores = [&self.store, &self.replaced].into_iter().flatten();
+        let mut files: BTreeSet<FileName> = stores.flat_map(Store::files).collect();
+        files.extend(self.disk.keys().cloned());
+        // `state` first: what remains of a copy without it is of no use to anyone.
+        let state: FileName = state_file(&self.id, self.allocation).into();
+        for file in files.take(&state).into_iter().chain(files) {
+            step.ctx.out.disk(DiskOp::Remove { file });
+        }
     }
 }
 

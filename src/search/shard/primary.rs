@@ -290,6 +290,7 @@ impl Shard {
     pub(super) fn group_changed(&mut self, step: &mut Step<'_, '_>) -> Result<(), Failure> {
         self.adopt_group(step);
         self.report_unreachable(step);
+        self.report_untracked(step);
         let target = self.entry(step).and_then(|copy| copy.relocating);
         let Phase::Primary(primary) = &mut self.phase else { return Ok(()) };
         let tracked: BTreeSet<_> = primary.group.tracked().map(|(copy, _)| copy).collect();
@@ -316,10 +317,24 @@ impl Shard {
     // "mark unavailable in-sync ids stale": before a write is acknowledged, the controller must have taken
     // out of the in-sync set every copy that cannot have it (`ReplicationOperation`).
     fn report_unreachable(&mut self, step: &mut Step<'_, '_>) {
-        let reachable = self.reachable(step);
-        let Phase::Primary(primary) = &self.phase else { return };
-        for copy in primary.group.unreachable(|copy| reachable.contains(&copy)) {
+        let (reachable, deadline) = (self.reachable(step), step.request_deadline());
+        let Phase::Primary(primary) = &mut self.phase else { return };
+        for copy in primary.group.unreachable(deadline, |copy| reachable.contains(&copy)) {
             self.report_copy(step, copy, "in sync, but on no node");
+        }
+    }
+
+    // A copy that serves is one that this primary has found or made level. Another one was started by the
+    // word of an earlier life (#24333); nothing would ever be sent to it.
+    fn report_untracked(&mut self, step: &mut Step<'_, '_>) {
+        let me = self.allocation;
+        let copies = self.table(step).into_iter().flat_map(|table| table.active());
+        let active: Vec<_> = copies.filter_map(|copy| copy.allocation).filter(|copy| *copy != me).collect();
+        for copy in active {
+            let Phase::Primary(primary) = &self.phase else { return };
+            if primary.group.channel(copy).is_none() {
+                self.report_copy(step, copy, "started, but not by this primary");
+            }
         }
     }
 

@@ -28,6 +28,7 @@ struct Fuzz {
     /// Nodes that are down and have not been noticed to be.
     unnoticed: Vec<HostId>,
     down: Vec<HostId>,
+    started: Vec<(HostId, AllocationId, Term)>,
     relocations: bool,
     copies: usize,
 }
@@ -51,6 +52,7 @@ impl Fuzz {
             asked: BTreeMap::new(),
             unnoticed: Vec::new(),
             down: Vec::new(),
+            started: Vec::new(),
             relocations,
             copies: copies.max(2),
         }
@@ -65,6 +67,17 @@ impl Fuzz {
     }
 
     fn act(&mut self) {
+        self.act_once();
+        for host in HOSTS {
+            if !self.cluster.is_alive(host) && !self.down.contains(&host) {
+                self.started.retain(|(at, ..)| *at != host);
+                self.down.push(host);
+                self.unnoticed.push(host);
+            }
+        }
+    }
+
+    fn act_once(&mut self) {
         let nth = self.roll(16) as usize;
         match self.roll(100) {
             0..40 => {
@@ -128,14 +141,36 @@ impl Fuzz {
         self.states.push(Arc::new(self.cluster.state.clone()));
     }
 
+    // As the control part of a node does: a report that a copy has started is sent again until a state that
+    // the node has seen shows it, or has another mind.
+    fn send_started_again(&mut self) {
+        let mut started = std::mem::take(&mut self.started);
+        started.retain(|(host, allocation, term)| {
+            let seen = self.seen[host].checked_sub(1).map(|newest| &self.states[newest]);
+            let table = seen.and_then(|state| state.shard(&super::harness::shard()));
+            let copy = table.filter(|table| table.term == *term).and_then(|table| table.copy(*allocation));
+            let pending = copy.is_some_and(|copy| copy.state == CopyState::Initializing);
+            pending && self.cluster.is_alive(*host)
+        });
+        for (_, allocation, term) in &started {
+            self.cluster.mark_started(*allocation, *term);
+        }
+        self.started = started;
+    }
+
     fn process_reports(&mut self) {
         let reports = std::mem::take(&mut self.cluster.reports);
-        if reports.is_empty() {
+        self.send_started_again();
+        if reports.is_empty() && self.started.is_empty() {
             return;
         }
         for report in reports {
             match report {
-                ShardReport::Started { allocation, term, .. } => self.cluster.mark_started(allocation, term),
+                ShardReport::Started { allocation, term, .. } => {
+                    self.cluster.mark_started(allocation, term);
+                    let host = HOSTS.into_iter().find(|host| self.cluster.holds(*host, allocation));
+                    self.started.extend(host.map(|host| (host, allocation, term)));
+                }
                 ShardReport::Failed { allocation, term, .. } if term >= self.cluster.table().term => {
                     let copy = self.cluster.table().copy(allocation).cloned();
                     let sole = copy.as_ref().is_some_and(|copy| copy.primary && copy.is_active())
@@ -328,10 +363,15 @@ impl Fuzz {
 
     fn crash(&mut self) {
         let host = self.host();
-        if self.cluster.is_alive(host) {
-            self.cluster.kill(host);
-            self.down.push(host);
-            self.unnoticed.push(host);
+        if !self.cluster.is_alive(host) {
+            return;
+        }
+        match self.roll(2) {
+            0 => self.cluster.kill(host),
+            _ => {
+                let effects = self.roll(20) as usize;
+                self.cluster.die_after(host, effects);
+            }
         }
     }
 
@@ -357,6 +397,7 @@ impl Fuzz {
 
     fn calm_down(&mut self) {
         self.cluster.heal();
+        self.cluster.spare_all();
         self.relocations = false;
         while !self.down.is_empty() {
             self.restart();
@@ -412,6 +453,7 @@ impl Fuzz {
     fn judge_primaries(&self) {
         let mut primaries: BTreeMap<Term, AllocationId> = BTreeMap::new();
         let mut appended: BTreeMap<(Term, SeqNo), Digest> = BTreeMap::new();
+        let mut numbered: BTreeSet<(Term, SeqNo)> = BTreeSet::new();
         let mut removed: BTreeSet<AllocationId> = BTreeSet::new();
         for (_, event) in &self.cluster.events {
             match event {
@@ -422,12 +464,16 @@ impl Fuzz {
                 EventKind::PrimaryDeactivated { term, why, .. } if why == "handed-off" => {
                     primaries.remove(term);
                 }
-                EventKind::PrimaryAppended { term, seq_no, digest, .. } => {
-                    let before = appended.insert((*term, *seq_no), *digest);
-                    assert!(before.is_none(), "{term}/{seq_no} was numbered twice");
+                EventKind::PrimaryAppended { term, seq_no, .. } => {
+                    assert!(numbered.insert((*term, *seq_no)), "{term}/{seq_no} was numbered twice");
                 }
-                EventKind::ReplicaAppended { term, seq_no, digest, sender_term, .. } => {
-                    assert_eq!(appended.get(&(*term, *seq_no)), Some(digest), "{sender_term}");
+                _ => {}
+            }
+            match event {
+                EventKind::PrimaryAppended { term, seq_no, digest, .. }
+                | EventKind::ReplicaAppended { term, seq_no, digest, .. } => {
+                    let known = *appended.entry((*term, *seq_no)).or_insert(*digest);
+                    assert_eq!(known, *digest, "{term}/{seq_no} is two operations");
                 }
                 EventKind::CopyRemoved { allocation, .. } => {
                     removed.insert(*allocation);

@@ -376,7 +376,11 @@ impl Cluster {
     pub(super) fn tick(&mut self, span: Duration) {
         self.now = self.now + span;
         for host in self.hosts() {
-            if self.nodes[&host].shards.next_wake().is_some_and(|at| at <= self.now) {
+            if self
+                .nodes
+                .get(&host)
+                .is_some_and(|node| node.shards.next_wake().is_some_and(|at| at <= self.now))
+            {
                 self.step(host, Shards::wake);
             }
         }
@@ -570,6 +574,11 @@ impl Cluster {
     /// After so many more effects the process on this node dies.
     pub(super) fn die_after(&mut self, host: HostId, effects: usize) {
         self.nodes.get_mut(&host).unwrap().effects_left = Some(effects);
+    }
+
+    /// No process dies of [`Self::die_after`] any more.
+    pub(super) fn spare_all(&mut self) {
+        self.nodes.values_mut().for_each(|node| node.effects_left = None);
     }
 
     /// How many effects a node has carried out.
