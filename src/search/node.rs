@@ -68,7 +68,7 @@ impl Node {
             serving: Serving::new(timeout),
             applied: None,
         };
-        Self { me, links: Links::default(), parts }
+        Self { me, links: Links::new(timeout / 2), parts }
     }
 }
 
@@ -111,7 +111,7 @@ impl Parts {
                 self.control.received(ctx, conn, frame);
             }
             Message::Transport(message) => {
-                if let Some(from) = ctx.links.received(conn, ctx.now) {
+                if let Some(from) = ctx.links.received(conn) {
                     self.transported(ctx, from, message);
                 }
             }
@@ -129,6 +129,8 @@ impl Parts {
             Transport::Shard(message) => self.shards.message(ctx, from, message),
             Transport::Control(message) => self.control.message(ctx, from, message),
             Transport::Coordination(message) => self.coordinate(ctx, from, message),
+            Transport::Ping => ctx.send(from, Transport::Pong),
+            Transport::Pong => {}
         }
     }
 
@@ -142,10 +144,6 @@ impl Parts {
             CoordinationMessage::Answer { ticket, outcome } => {
                 self.coordinator.answered(ctx, view, from, ticket, outcome);
             }
-            CoordinationMessage::Ping => {
-                ctx.send(from, Transport::Coordination(CoordinationMessage::Pong));
-            }
-            CoordinationMessage::Pong => {}
         }
     }
 

@@ -173,6 +173,8 @@ pub(crate) struct World {
     /// Ways on which nothing gets through, and what waits there for them to be healed.
     cuts: BTreeSet<(HostId, HostId)>,
     stalled: Vec<(HostId, HostId, Happening)>,
+    /// Hosts whose process is not scheduled, with what waits for it.
+    paused: BTreeMap<HostId, Vec<Happening>>,
     /// What was said to clients, by the connection at the node.
     replies: BTreeMap<(HostId, ConnId), search::api::ApiReply>,
     /// What was noted, by whom, in order.
@@ -190,6 +192,7 @@ impl World {
             ends: BTreeMap::new(),
             cuts: BTreeSet::new(),
             stalled: Vec::new(),
+            paused: BTreeMap::new(),
             replies: BTreeMap::new(),
             events: Vec::new(),
         }
@@ -228,12 +231,27 @@ impl World {
         let host = self.hosts.get_mut(&id).expect("a known host");
         host.process = None;
         host.power = death == Death::Process;
+        self.paused.remove(&id);
         let own: Vec<ConnId> =
             self.ends.keys().filter(|(host, _)| *host == id).map(|(_, conn)| *conn).collect();
         for conn in own {
             let end = self.ends.remove(&(id, conn)).expect("listed");
             if death == Death::Process {
                 self.break_off(id, end.peer, CloseReason::Reset);
+            }
+        }
+    }
+
+    /// Stops scheduling a host's process; nobody notices but by its silence.
+    pub(crate) fn pause(&mut self, id: HostId) {
+        self.paused.entry(id).or_default();
+    }
+
+    /// Schedules all processes again; all that waited for them happens now.
+    pub(crate) fn resume(&mut self) {
+        for (id, waiting) in std::mem::take(&mut self.paused) {
+            for what in waiting {
+                self.schedule(Duration::ZERO, id, what);
             }
         }
     }
@@ -306,7 +324,8 @@ impl World {
     }
 
     fn next_wake(&self) -> Option<(Duration, HostId)> {
-        let wakes = self.hosts.iter().filter_map(|(id, host)| {
+        let awake = self.hosts.iter().filter(|(id, _)| !self.paused.contains_key(id));
+        let wakes = awake.filter_map(|(id, host)| {
             let at = host.process.as_ref()?.next_wake()?;
             Some((Duration::from_nanos(at.0).max(self.now), *id))
         });
@@ -329,6 +348,9 @@ impl World {
     }
 
     fn take(&mut self, id: HostId, what: Happening) {
+        if let Some(waiting) = self.paused.get_mut(&id) {
+            return waiting.push(what);
+        }
         let life = self.hosts[&id].life;
         match what {
             Happening::Give { life: meant, input } if meant == life => self.step(id, input),

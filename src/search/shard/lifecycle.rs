@@ -56,6 +56,13 @@ impl Shard {
         false
     }
 
+    /// The node has left the cluster since: in its new session its copies begin anew, since the controller
+    /// has forgotten what was said of them in the old one.
+    pub fn begin_anew(&mut self, step: &mut Step<'_, '_>) {
+        let result = self.close(step);
+        self.settle(step, result);
+    }
+
     fn role(&self, step: &Step<'_, '_>) -> Role {
         let Some(table) = self.table(step) else {
             // A node that has just booted may read a state from before the copy was assigned.
