@@ -68,7 +68,7 @@ impl Node {
             serving: Serving::new(timeout),
             applied: None,
         };
-        Self { me, links: Links::default(), parts }
+        Self { me, links: Links::new(timeout / 2), parts }
     }
 }
 
@@ -111,7 +111,7 @@ impl Parts {
                 self.control.received(ctx, conn, frame);
             }
             Message::Transport(message) => {
-                if let Some(from) = ctx.links.received(conn, ctx.now) {
+                if let Some(from) = ctx.links.received(conn) {
                     self.transported(ctx, from, message);
                 }
             }
@@ -129,6 +129,8 @@ impl Parts {
             Transport::Shard(message) => self.shards.message(ctx, from, message),
             Transport::Control(message) => self.control.message(ctx, from, message),
             Transport::Coordination(message) => self.coordinate(ctx, from, message),
+            Transport::Ping => ctx.send(from, Transport::Pong),
+            Transport::Pong => {}
         }
     }
 
@@ -142,10 +144,6 @@ impl Parts {
             CoordinationMessage::Answer { ticket, outcome } => {
                 self.coordinator.answered(ctx, view, from, ticket, outcome);
             }
-            CoordinationMessage::Ping => {
-                ctx.send(from, Transport::Coordination(CoordinationMessage::Pong));
-            }
-            CoordinationMessage::Pong => {}
         }
     }
 
@@ -276,8 +274,92 @@ fn departed(former: &ClusterState, state: &ClusterState) -> Vec<HostId> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::{name::SessionId, search::fixture::state};
+    use crate::{
+        core::Effect,
+        name::SessionId,
+        search::{
+            api::{ApiCall, ApiReply, ApiRequest},
+            fixture::state,
+        },
+    };
+
+    const NOW: Now = Now { mono: Instant(0), wall_ms: 0 };
+    const PEER: HostId = HostId::search(2);
+
+    fn node() -> Node {
+        let second = Duration::from_secs(1);
+        let search = SearchConfig {
+            session_timeout: second,
+            refresh_interval: second,
+            delayed_allocation: second,
+            request_timeout: second,
+            flush_operations: 10,
+        };
+        let config = NodeConfig {
+            me: HostId::search(1),
+            zone: "a".to_owned(),
+            servers: vec![HostId::zookeeper(1)],
+            search,
+            defects: Defects::default(),
+        };
+        Node::boot(config, Entropy::new(1), &Files::new())
+    }
+
+    fn step(node: &mut Node, input: Input<Message>) -> Vec<Effect<Message>> {
+        let mut out = Output::new(10);
+        node.step(NOW, input, &mut out);
+        out.drain().collect()
+    }
+
+    #[test]
+    fn node_starts_by_dialling_zookeeper() {
+        let effects = step(&mut node(), Input::Start);
+        assert!(
+            matches!(effects.as_slice(), [Effect::Dial { to, .. }] if to.host == HostId::zookeeper(1)),
+            "{effects:?}"
+        );
+    }
+
+    #[test]
+    fn answer_goes_back_on_the_connection_of_the_request() {
+        let mut node = node();
+        let [first, second] = [ConnId(1), ConnId(3)];
+        for conn in [first, second] {
+            let accepted = Input::Accepted { conn, from: HostId::client(1), port: Port::Api };
+            assert_eq!(step(&mut node, accepted), []);
+        }
+        let message = Message::Request(ApiRequest { id: 9, call: ApiCall::Health });
+        let effects = step(&mut node, Input::Received { conn: second, message });
+        let [Effect::Send { conn, message: Message::Reply(ApiReply { id: 9, result }) }] = effects.as_slice()
+        else {
+            panic!("{effects:?}")
+        };
+        assert_eq!((*conn, &*result.clone().unwrap_err().kind), (second, "master_not_discovered_exception"));
+    }
+
+    #[test]
+    fn ping_is_answered_unless_its_connection_was_given_up() {
+        let mut node = node();
+        let ping = |conn| Input::Received { conn, message: Transport::Ping.into() };
+        assert_eq!(step(&mut node, ping(ConnId(1))), [], "nobody is known to be there");
+        let accepted = Input::Accepted { conn: ConnId(1), from: PEER, port: Port::Transport };
+        step(&mut node, accepted);
+        let effects = step(&mut node, ping(ConnId(1)));
+        assert!(
+            matches!(effects.as_slice(), [Effect::Dial { to, .. }, Effect::Send { message, .. }]
+                if to.host == PEER && *message == Transport::Pong.into()),
+            "{effects:?}"
+        );
+    }
+
+    #[test]
+    fn connection_to_a_port_that_a_node_does_not_have_is_closed() {
+        let accepted = Input::Accepted { conn: ConnId(1), from: PEER, port: Port::ZkQuorum };
+        assert_eq!(step(&mut node(), accepted), [Effect::Close { conn: ConnId(1) }]);
+    }
 
     #[test]
     fn nodes_that_left_or_returned_have_departed() {

@@ -132,14 +132,14 @@ impl Shards {
         if !state.is_newer_than(&self.desk.state) {
             return;
         }
-        let session = |state: &ClusterState| state.nodes.get(&ctx.me).map(|node| node.session);
-        let rejoined = session(&self.desk.state).is_some() && session(&self.desk.state) != session(state);
-        self.desk.state = state.clone();
+        let former = std::mem::replace(&mut self.desk.state, state.clone());
         self.make_room(ctx.me);
-        if rejoined {
-            self.copies.values_mut().for_each(Shard::forget_report);
-        }
+        let session = |state: &ClusterState| state.nodes.get(&ctx.me).map(|node| node.session);
+        let rejoined = session(&former).is_some_and(|former| session(state) != Some(former));
         let mut step = Step { ctx, desk: &mut self.desk };
+        if rejoined {
+            self.copies.values_mut().for_each(|copy| copy.begin_anew(&mut step));
+        }
         self.copies.retain(|_, copy| !copy.react(&mut step));
     }
 

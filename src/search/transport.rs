@@ -8,6 +8,10 @@
 //! The two connections between two nodes are one link: when one of them is reset, or the peer is given up,
 //! both go, since requests travel on one and their answers on the other. A peer that connects anew (after a
 //! restart, or having given us up) replaces its earlier connection, from which nothing is heard any more.
+//!
+//! A machine without power and a cut link show only as silence, while a peer that has nothing to say is merely
+//! quiet. So a peer that was sent something and says nothing is pinged after half of [`Links::new`]'s patience,
+//! and given up at its end. (On real sockets TCP's user timeout does this.)
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -71,19 +75,40 @@ struct Outgoing {
     conn: ConnId,
     dialled: Instant,
     established: bool,
+    silence: Option<Silence>,
+}
+
+/// A peer that was sent something since it was last heard.
+#[derive(Debug, Clone, Copy)]
+struct Silence {
+    since: Instant,
+    pinged: bool,
 }
 
 /// The connections of one node to its peers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Links {
+    patience: Duration,
     outgoing: BTreeMap<HostId, Outgoing>,
     incoming: BTreeMap<HostId, ConnId>,
-    heard: BTreeMap<HostId, Instant>,
     lost: Vec<Lost>,
     local: Vec<Transport>,
 }
 
+impl Default for Links {
+    /// With a patience of ten seconds.
+    fn default() -> Self {
+        Self::new(Duration::from_secs(10))
+    }
+}
+
 impl Links {
+    /// No connections yet. A peer that was sent something may be silent for `patience`.
+    pub fn new(patience: Duration) -> Self {
+        let (outgoing, incoming) = (BTreeMap::new(), BTreeMap::new());
+        Self { patience, outgoing, incoming, lost: Vec::new(), local: Vec::new() }
+    }
+
     fn send(
         &mut self,
         now: Now,
@@ -101,7 +126,11 @@ impl Links {
             conn: out.dial(Address { host: to, port: Port::Transport }),
             dialled: now.mono,
             established: false,
+            silence: None,
         });
+        if message != Transport::Pong {
+            link.silence.get_or_insert(Silence { since: now.mono, pinged: false });
+        }
         match after {
             None => out.send(link.conn, message),
             Some(file) => out.send_after_sync(file, link.conn, message),
@@ -123,11 +152,6 @@ impl Links {
         self.outgoing.get(&peer).map(|link| link.conn)
     }
 
-    /// When the peer last said anything.
-    pub fn heard(&self, peer: HostId) -> Option<Instant> {
-        self.heard.get(&peer).copied()
-    }
-
     /// A dialled connection is established.
     pub fn connected(&mut self, conn: ConnId) {
         for link in self.outgoing.values_mut().filter(|link| link.conn == conn) {
@@ -145,9 +169,11 @@ impl Links {
     }
 
     /// Something was received on this connection: from whom; from nobody, if the connection was given up.
-    pub fn received(&mut self, conn: ConnId, now: Now) -> Option<HostId> {
+    pub fn received(&mut self, conn: ConnId) -> Option<HostId> {
         let peer = self.incoming_peer(conn)?;
-        self.heard.insert(peer, now.mono);
+        if let Some(link) = self.outgoing.get_mut(&peer) {
+            link.silence = None;
+        }
         Some(peer)
     }
 
@@ -178,23 +204,35 @@ impl Links {
         self.hang_up(peer, out);
     }
 
-    /// Gives up dials that take too long.
+    /// Pings peers that have fallen silent, and gives up those that stay so and dials that take too long.
     pub fn wake(&mut self, now: Now, out: &mut Output<Message>) {
-        let late = self.dials().filter(|(_, deadline)| *deadline <= now.mono);
-        let peers: Vec<HostId> = late.map(|(peer, _)| peer).collect();
-        for peer in peers {
-            self.drop_peer(peer, out);
+        let due =
+            self.outgoing.iter().filter(|(_, link)| self.deadline(link).is_some_and(|at| at <= now.mono));
+        let due: Vec<(HostId, Outgoing)> = due.map(|(peer, link)| (*peer, *link)).collect();
+        for (peer, link) in due {
+            match link.silence {
+                Some(Silence { since, pinged: false }) if link.established => {
+                    out.send(link.conn, Transport::Ping);
+                    let silence = Some(Silence { since, pinged: true });
+                    self.outgoing.insert(peer, Outgoing { silence, ..link });
+                }
+                _ => self.drop_peer(peer, out),
+            }
         }
     }
 
     /// When it wants to be woken.
     pub fn next_wake(&self) -> Option<Instant> {
-        self.dials().map(|(_, deadline)| deadline).min()
+        self.outgoing.values().filter_map(|link| self.deadline(link)).min()
     }
 
-    fn dials(&self) -> impl Iterator<Item = (HostId, Instant)> {
-        let dials = self.outgoing.iter().filter(|(_, link)| !link.established);
-        dials.map(|(peer, link)| (*peer, link.dialled + CONNECT_TIMEOUT))
+    fn deadline(&self, link: &Outgoing) -> Option<Instant> {
+        match link.silence {
+            _ if !link.established => Some(link.dialled + CONNECT_TIMEOUT),
+            Some(Silence { since, pinged: false }) => Some(since + self.patience / 2),
+            Some(Silence { since, pinged: true }) => Some(since + self.patience),
+            None => None,
+        }
     }
 
     fn lose(&mut self, peer: HostId) -> Option<Lost> {
@@ -221,21 +259,18 @@ impl Links {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{core::Effect, search::coordination::CoordinationMessage};
+    use crate::core::Effect;
 
     const ME: HostId = HostId::search(1);
     const PEER: HostId = HostId::search(2);
+    const PATIENCE: Duration = Duration::from_secs(10);
     const NOW: Now = Now { mono: Instant(5), wall_ms: 0 };
     /// Numbers of dialled connections are even here, those of accepted ones odd.
     const FROM_PEER: ConnId = ConnId(1);
 
-    fn ping() -> Transport {
-        Transport::Coordination(CoordinationMessage::Ping)
-    }
-
     fn send(links: &mut Links, to: HostId) -> Vec<Effect<Message>> {
         let mut out = Output::new(10);
-        links.send(NOW, ME, to, None, ping(), &mut out);
+        links.send(NOW, ME, to, None, Transport::Ping, &mut out);
         out.drain().collect()
     }
 
@@ -259,7 +294,7 @@ mod tests {
         let mut links = Links::default();
         let conn = ConnId(10);
         let to = Address { host: PEER, port: Port::Transport };
-        let sent = Effect::Send { conn, message: ping().into() };
+        let sent = Effect::Send { conn, message: Transport::Ping.into() };
         assert_eq!(send(&mut links, PEER), [Effect::Dial { conn, to }, sent.clone()]);
         assert_eq!(send(&mut links, PEER), [sent]);
     }
@@ -268,7 +303,7 @@ mod tests {
     fn message_to_itself_stays_on_the_node() {
         let mut links = Links::default();
         assert_eq!(send(&mut links, ME), []);
-        assert_eq!(links.take_local(), [ping()]);
+        assert_eq!(links.take_local(), [Transport::Ping]);
     }
 
     #[test]
@@ -290,7 +325,6 @@ mod tests {
         links.wake(Now { mono: deadline, ..NOW }, &mut out);
         assert_eq!(out.effects(), [Effect::Close { conn: ConnId(10) }]);
         assert_eq!(links.take_lost(), [Lost { peer: PEER, conn: ConnId(10), fate: Fate::Unknown }]);
-        assert_eq!(established().0.next_wake(), None, "an established connection may be quiet");
     }
 
     #[test]
@@ -298,7 +332,7 @@ mod tests {
         let (mut links, conn) = established();
         assert_eq!(closed(&mut links, conn, CloseReason::Reset), [Effect::Close { conn: FROM_PEER }]);
         assert_eq!(links.take_lost(), [Lost { peer: PEER, conn, fate: Fate::Unknown }]);
-        assert_eq!(links.received(FROM_PEER, NOW), None, "a lost peer is not heard");
+        assert_eq!(links.received(FROM_PEER), None, "a lost peer is not heard");
 
         let (mut links, conn) = established();
         assert_eq!(closed(&mut links, FROM_PEER, CloseReason::Reset), [Effect::Close { conn }]);
@@ -319,18 +353,41 @@ mod tests {
         links.accepted(ConnId(3), PEER, &mut out);
         assert_eq!(out.effects(), [Effect::Close { conn }, Effect::Close { conn: FROM_PEER }]);
         assert_eq!(links.take_lost(), [Lost { peer: PEER, conn, fate: Fate::Unknown }]);
-        assert_eq!(links.received(FROM_PEER, NOW), None, "the earlier life is not heard");
-        assert_eq!(links.received(ConnId(3), NOW), Some(PEER));
+        assert_eq!(links.received(FROM_PEER), None, "the earlier life is not heard");
+        assert_eq!(links.received(ConnId(3)), Some(PEER));
+    }
+
+    fn woken(links: &mut Links, at: Instant) -> Vec<Effect<Message>> {
+        assert_eq!(links.next_wake(), Some(at));
+        let mut out = Output::default();
+        links.wake(Now { mono: at, ..NOW }, &mut out);
+        out.drain().collect()
     }
 
     #[test]
-    fn silent_peer_is_dialled_anew() {
+    fn silent_peer_is_pinged_then_given_up() {
         let (mut links, conn) = established();
-        links.received(FROM_PEER, NOW);
-        assert_eq!(links.heard(PEER), Some(NOW.mono));
-        let mut out = Output::default();
-        links.drop_peer(PEER, &mut out);
+        let ping = Effect::Send { conn, message: Transport::Ping.into() };
+        assert_eq!(woken(&mut links, NOW.mono + PATIENCE / 2), [ping]);
+        let closed = [Effect::Close { conn }, Effect::Close { conn: FROM_PEER }];
+        assert_eq!(woken(&mut links, NOW.mono + PATIENCE), closed);
         assert_eq!(links.take_lost(), [Lost { peer: PEER, conn, fate: Fate::Unknown }]);
         assert!(matches!(send(&mut links, PEER).as_slice(), [Effect::Dial { .. }, Effect::Send { .. }]));
+    }
+
+    #[test]
+    fn peer_that_says_anything_may_be_quiet_again() {
+        let (mut links, _) = established();
+        woken(&mut links, NOW.mono + PATIENCE / 2);
+        links.received(FROM_PEER);
+        assert_eq!(links.next_wake(), None);
+    }
+
+    #[test]
+    fn pong_asks_for_no_answer() {
+        let (mut links, _) = established();
+        links.received(FROM_PEER);
+        links.send(NOW, ME, PEER, None, Transport::Pong, &mut Output::default());
+        assert_eq!(links.next_wake(), None, "two quiet peers do not ping each other for ever");
     }
 }

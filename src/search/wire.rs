@@ -36,6 +36,10 @@ pub enum Transport {
     Control(ControlMessage),
     /// Routed client requests and their answers, and scatter and gather: `coordination` to `coordination`.
     Coordination(CoordinationMessage),
+    /// Say something: you have been silent.
+    Ping,
+    /// Something.
+    Pong,
 }
 
 impl Message {
@@ -47,6 +51,8 @@ impl Message {
             Self::Transport(Transport::Shard(message)) => message.label(),
             Self::Transport(Transport::Control(message)) => message.label(),
             Self::Transport(Transport::Coordination(message)) => message.label(),
+            Self::Transport(Transport::Ping) => "transport.ping".into(),
+            Self::Transport(Transport::Pong) => "transport.pong".into(),
             Self::Request(_) => "api.request".into(),
             Self::Reply(_) => "api.reply".into(),
         }

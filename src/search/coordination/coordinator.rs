@@ -9,7 +9,6 @@ use std::{
 use super::{
     Ask, CoordinationMessage, CreateCall, Outcome, Ticket, View,
     alarm::Alarms,
-    asks::{Asked, Asks},
     flow::{self, Ending, Flow, Move},
     intake::{self, Beginning},
 };
@@ -34,6 +33,16 @@ struct Pending {
     asks: BTreeSet<u64>,
 }
 
+/// Something asked of a node that has not answered yet.
+#[derive(Debug)]
+struct Asked {
+    request: u64,
+    part: u32,
+    to: HostId,
+    /// The connection it was sent on; none: to this node itself.
+    conn: Option<ConnId>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Alarm {
     /// This request waits for a newer state: one more try, should only the way to the node have failed
@@ -51,7 +60,7 @@ pub struct Coordinator {
     next: u64,
     rotation: Rotation,
     requests: BTreeMap<u64, Pending>,
-    asks: Asks,
+    asks: BTreeMap<u64, Asked>,
     alarms: Alarms<Alarm>,
     creates: Vec<(u64, CreateCall)>,
 }
@@ -66,7 +75,7 @@ impl Coordinator {
             next: 1,
             rotation: Rotation::starting_at(first_turn),
             requests: BTreeMap::new(),
-            asks: Asks::new(timeout),
+            asks: BTreeMap::new(),
             alarms: Alarms::default(),
             creates: Vec::new(),
         }
@@ -108,14 +117,17 @@ impl Coordinator {
         ticket: Ticket,
         outcome: Outcome,
     ) {
-        if ticket.life == self.life && self.asks.awaits(ticket.number, from) {
+        let expected = self.asks.get(&ticket.number).is_some_and(|asked| asked.to == from);
+        if expected && ticket.life == self.life {
             self.heard(ctx, view, ticket.number, outcome);
         }
     }
 
     /// A connection to a peer was lost, and with it what was asked on it.
     pub fn peer_lost(&mut self, ctx: &mut Ctx<'_>, view: View<'_>, lost: Lost) {
-        for number in self.asks.sent_on(lost.conn) {
+        let on_it = self.asks.iter().filter(|(_, asked)| asked.conn == Some(lost.conn));
+        let numbers: Vec<u64> = on_it.map(|(number, _)| *number).collect();
+        for number in numbers {
             self.heard(ctx, view, number, flow::lost(lost.fate == Fate::Unsent));
         }
     }
@@ -136,12 +148,11 @@ impl Coordinator {
                 Alarm::GiveUp(request) => self.give_up(ctx, request),
             }
         }
-        self.asks.wake(ctx);
     }
 
     /// When it wants to be woken.
     pub fn next_wake(&self) -> Option<Instant> {
-        self.alarms.next().into_iter().chain(self.asks.next_wake()).min()
+        self.alarms.next()
     }
 
     fn begin(
@@ -161,7 +172,7 @@ impl Coordinator {
     }
 
     fn heard(&mut self, ctx: &mut Ctx<'_>, view: View<'_>, number: u64, outcome: Outcome) {
-        let Some(asked) = self.asks.take(number) else { return };
+        let Some(asked) = self.asks.remove(&number) else { return };
         let Some(pending) = self.requests.get_mut(&asked.request) else { return };
         pending.asks.remove(&number);
         let Some(state) = view.state else { return };
@@ -199,7 +210,7 @@ impl Coordinator {
         pending.asks.insert(number);
         let ticket = Ticket { life: self.life, number };
         ctx.send(to, Transport::Coordination(CoordinationMessage::Ask { ticket, routed_by, ask }));
-        self.asks.add(number, Asked { request, part, to, conn: ctx.links.to(to), at: ctx.now.mono });
+        self.asks.insert(number, Asked { request, part, to, conn: ctx.links.to(to) });
     }
 
     fn wait(&mut self, ctx: &Ctx<'_>, request: u64) {
@@ -215,7 +226,7 @@ impl Coordinator {
         self.alarms.cancel(pending.began + self.timeout, Alarm::GiveUp(request));
         self.alarms.cancel(self.retry_at(&pending), Alarm::Retry(request));
         for number in &pending.asks {
-            self.asks.take(*number);
+            self.asks.remove(number);
         }
         reply(ctx, pending.conn, pending.id, ending);
     }

@@ -6,7 +6,6 @@
 //! `get`, `scatter` (search), `refresh`, `create`; flows are pure: cluster state and answers in, moves out.
 
 mod alarm;
-mod asks;
 pub mod coordinator;
 mod create;
 mod error;
@@ -175,10 +174,6 @@ pub enum CoordinationMessage {
         /// What came of it.
         outcome: Outcome,
     },
-    /// Say something: an answer is long in coming.
-    Ping,
-    /// Something.
-    Pong,
 }
 
 impl CoordinationMessage {
@@ -188,8 +183,6 @@ impl CoordinationMessage {
             Self::Ask { ask, .. } => ask.label(),
             Self::Answer { outcome: Ok(served), .. } => served.label(),
             Self::Answer { outcome: Err(_), .. } => "refused",
-            Self::Ping => "ping",
-            Self::Pong => "pong",
         };
         word.into()
     }

@@ -56,6 +56,13 @@ impl Shard {
         false
     }
 
+    /// The node has left the cluster since: in its new session its copies begin anew, since the controller
+    /// has forgotten what was said of them in the old one.
+    pub fn begin_anew(&mut self, step: &mut Step<'_, '_>) {
+        let result = self.close(step);
+        self.settle(step, result);
+    }
+
     fn role(&self, step: &Step<'_, '_>) -> Role {
         let Some(table) = self.table(step) else {
             // A node that has just booted may read a state from before the copy was assigned.
@@ -68,14 +75,6 @@ impl Shard {
             _ if !knows(&step.desk.state, self.allocation) => Role::Kept,
             _ if table.in_sync.contains(&self.allocation) => Role::Kept,
             _ => Role::Forgotten,
-        }
-    }
-
-    /// The node is in the cluster by a new session: what it reported under the old one is void, and a copy
-    /// that the state still shows as initializing has been assigned again, be it under the same identity.
-    pub fn forget_report(&mut self) {
-        if matches!(self.phase, Phase::Recovered { .. }) {
-            self.phase = Phase::Closed;
         }
     }
 

@@ -223,7 +223,7 @@ impl Shard {
     /// A copy has refused operations because it knows a newer term: this one's time is over. It must not
     /// acknowledge, nor fail the copy (#7572: that would be a deposed primary's word).
     pub(super) fn refused(&mut self, step: &mut Step<'_, '_>, term: Term) -> Result<(), Failure> {
-        if term > self.term {
+        if matches!(self.phase, Phase::Primary(_)) && term > self.term {
             self.depose(step);
         }
         Ok(())

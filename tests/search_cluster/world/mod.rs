@@ -1,5 +1,7 @@
-//! Harness — decides the plainest world in which cores can run together: constant delays, perfect clocks, disks
+//! World — decides the plainest world in which cores can run together: constant delays, perfect clocks, disks
 //! that keep exactly what was synced. It never plays tricks on them; that is what the simulator is for.
+
+mod process;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -8,125 +10,17 @@ use std::{
 
 use shardarium::{
     core::{
-        Address, CloseReason, ConnId, Core, Deferred, DiskOp, Effect, Entropy, FileName, Files, Input,
-        Instant, Now, Output, Port,
+        Address, CloseReason, ConnId, Deferred, DiskOp, Effect, Entropy, FileName, Files, Input, Instant,
+        Now, Port,
     },
     event::EventKind,
     name::HostId,
-    search::{self, node::Node},
-    zookeeper::{peer, server::Server},
+    search,
 };
 
+pub(crate) use self::process::{Boot, Letter, Process};
+
 const DELAY: Duration = Duration::from_millis(1);
-
-/// What travels.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Letter {
-    /// On a connection of a search node.
-    Search(search::wire::Message),
-    /// On a connection between ZooKeeper servers, or of a client as they see it.
-    ZooKeeper(peer::Message),
-}
-
-impl Letter {
-    fn for_search(self) -> search::wire::Message {
-        match self {
-            Self::Search(message) => message,
-            Self::ZooKeeper(peer::Message::ToClient(frame)) => search::wire::Message::FromZooKeeper(frame),
-            Self::ZooKeeper(other) => panic!("servers do not say {other:?} to search nodes"),
-        }
-    }
-
-    fn for_zookeeper(self) -> peer::Message {
-        match self {
-            Self::ZooKeeper(message) => message,
-            Self::Search(search::wire::Message::ToZooKeeper(frame)) => peer::Message::ToServer(frame),
-            Self::Search(other) => panic!("search nodes do not say {other:?} to servers"),
-        }
-    }
-}
-
-/// How a host's process comes up on what its disk holds.
-pub(crate) type Boot = Box<dyn Fn(Entropy, &Files, Now) -> Process>;
-
-/// A running core.
-pub(crate) enum Process {
-    Search(Box<Node>),
-    ZooKeeper(Box<Server>),
-}
-
-impl Process {
-    pub(crate) fn search(node: Node) -> Self {
-        Self::Search(Box::new(node))
-    }
-
-    pub(crate) fn zookeeper(server: Server) -> Self {
-        Self::ZooKeeper(Box::new(server))
-    }
-
-    fn step(&mut self, now: Now, input: Input<Letter>, next_conn: u64) -> Vec<Effect<Letter>> {
-        match self {
-            Self::Search(node) => {
-                advance(node.as_mut(), now, input, next_conn, Letter::for_search, Letter::Search)
-            }
-            Self::ZooKeeper(server) => {
-                advance(server.as_mut(), now, input, next_conn, Letter::for_zookeeper, Letter::ZooKeeper)
-            }
-        }
-    }
-
-    fn next_wake(&self) -> Option<Instant> {
-        match self {
-            Self::Search(node) => node.next_wake(),
-            Self::ZooKeeper(server) => server.next_wake(),
-        }
-    }
-}
-
-fn advance<C: Core>(
-    core: &mut C,
-    now: Now,
-    input: Input<Letter>,
-    next_conn: u64,
-    open: impl Fn(Letter) -> C::Message,
-    seal: impl Fn(C::Message) -> Letter,
-) -> Vec<Effect<Letter>> {
-    let mut out = Output::new(next_conn);
-    core.step(now, map_input(input, open), &mut out);
-    out.drain().map(|effect| map_effect(effect, &seal)).collect()
-}
-
-fn map_input<A, B>(input: Input<A>, map: impl Fn(A) -> B) -> Input<B> {
-    match input {
-        Input::Start => Input::Start,
-        Input::Wake => Input::Wake,
-        Input::Connected { conn } => Input::Connected { conn },
-        Input::Accepted { conn, from, port } => Input::Accepted { conn, from, port },
-        Input::Received { conn, message } => Input::Received { conn, message: map(message) },
-        Input::Closed { conn, reason } => Input::Closed { conn, reason },
-        Input::Synced { token } => Input::Synced { token },
-        Input::Inspect => Input::Inspect,
-    }
-}
-
-fn map_effect<A, B>(effect: Effect<A>, map: impl Fn(A) -> B) -> Effect<B> {
-    match effect {
-        Effect::Note(event) => Effect::Note(event),
-        Effect::Dial { conn, to } => Effect::Dial { conn, to },
-        Effect::Send { conn, message } => Effect::Send { conn, message: map(message) },
-        Effect::Close { conn } => Effect::Close { conn },
-        Effect::Disk(op) => Effect::Disk(op),
-        Effect::AfterSync { file, then } => {
-            let then = match then {
-                Deferred::Send { conn, message } => Deferred::Send { conn, message: map(message) },
-                Deferred::Tell { token } => Deferred::Tell { token },
-                Deferred::Note(event) => Deferred::Note(event),
-            };
-            Effect::AfterSync { file, then }
-        }
-        Effect::Halt { why } => Effect::Halt { why },
-    }
-}
 
 /// How a host dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,6 +67,8 @@ pub(crate) struct World {
     /// Ways on which nothing gets through, and what waits there for them to be healed.
     cuts: BTreeSet<(HostId, HostId)>,
     stalled: Vec<(HostId, HostId, Happening)>,
+    /// Hosts whose process is not scheduled, with what waits for it.
+    paused: BTreeMap<HostId, Vec<Happening>>,
     /// What was said to clients, by the connection at the node.
     replies: BTreeMap<(HostId, ConnId), search::api::ApiReply>,
     /// What was noted, by whom, in order.
@@ -190,6 +86,7 @@ impl World {
             ends: BTreeMap::new(),
             cuts: BTreeSet::new(),
             stalled: Vec::new(),
+            paused: BTreeMap::new(),
             replies: BTreeMap::new(),
             events: Vec::new(),
         }
@@ -228,12 +125,27 @@ impl World {
         let host = self.hosts.get_mut(&id).expect("a known host");
         host.process = None;
         host.power = death == Death::Process;
+        self.paused.remove(&id);
         let own: Vec<ConnId> =
             self.ends.keys().filter(|(host, _)| *host == id).map(|(_, conn)| *conn).collect();
         for conn in own {
             let end = self.ends.remove(&(id, conn)).expect("listed");
             if death == Death::Process {
                 self.break_off(id, end.peer, CloseReason::Reset);
+            }
+        }
+    }
+
+    /// Stops scheduling a host's process; nobody notices but by its silence.
+    pub(crate) fn pause(&mut self, id: HostId) {
+        self.paused.entry(id).or_default();
+    }
+
+    /// Schedules all processes again; all that waited for them happens now.
+    pub(crate) fn resume(&mut self) {
+        for (id, waiting) in std::mem::take(&mut self.paused) {
+            for what in waiting {
+                self.schedule(Duration::ZERO, id, what);
             }
         }
     }
@@ -306,7 +218,8 @@ impl World {
     }
 
     fn next_wake(&self) -> Option<(Duration, HostId)> {
-        let wakes = self.hosts.iter().filter_map(|(id, host)| {
+        let awake = self.hosts.iter().filter(|(id, _)| !self.paused.contains_key(id));
+        let wakes = awake.filter_map(|(id, host)| {
             let at = host.process.as_ref()?.next_wake()?;
             Some((Duration::from_nanos(at.0).max(self.now), *id))
         });
@@ -329,6 +242,9 @@ impl World {
     }
 
     fn take(&mut self, id: HostId, what: Happening) {
+        if let Some(waiting) = self.paused.get_mut(&id) {
+            return waiting.push(what);
+        }
         let life = self.hosts[&id].life;
         match what {
             Happening::Give { life: meant, input } if meant == life => self.step(id, input),
