@@ -64,7 +64,10 @@ impl Shard {
     /// Has the files of the commit on its way synced.
     pub(super) fn sync_commit(&mut self, step: &mut Step<'_, '_>) -> Result<(), Failure> {
         self.hand_on_disk(step);
-        let files = self.open_store().engine.files_to_sync();
+        let replacing = self.replaced.is_some();
+        let store = self.open_store();
+        let mut files = store.engine.files_to_sync();
+        files.extend(replacing.then(|| store.translog_file()));
         self.flush = Flush::Syncing { left: files.len() };
         for file in &files {
             self.await_store(step, file, Awaited::CommitFile);

@@ -118,7 +118,9 @@ impl Store {
         Ok(Some(store))
     }
 
-    /// A store of files that the primary has committed, in a folder of its own beside the one in use.
+    /// A store of files that the primary has committed, in a folder of its own beside the one in use. What
+    /// this one has above that commit comes along: it may have been acknowledged, and if the primary dies
+    /// before it has sent the rest, this copy may be the only one in sync.
     ///
     /// # Errors
     ///
@@ -128,10 +130,20 @@ impl Store {
         let prefix = folder_prefix(&self.shard, self.allocation, folder);
         let engine = Engine::install(&format!("{prefix}index/"), self.allocation, files)?;
         let committed = engine.publishing().map_or(SeqNo::NONE, |commit| commit.max_seq_no);
-        let translog = Translog::create(&format!("{prefix}translog."), committed);
-        let installed = Self::over(&self.shard, self.allocation, folder, engine, translog);
-        let Self { primary_term, former_term, .. } = *self;
-        Ok(Self { primary_term, former_term, ..installed })
+        let mut translog = Translog::create(&format!("{prefix}translog."), committed);
+        let history = self.history.range(committed.next()..).map(|(seq_no, kept)| (*seq_no, kept.clone()));
+        let history: BTreeMap<_, _> = history.collect();
+        for operation in history.values() {
+            translog
+                .append(&Record::Operation { operation: operation.clone(), global_checkpoint: committed });
+        }
+        let mut installed = Self::over(&self.shard, self.allocation, folder, engine, translog);
+        (installed.primary_term, installed.former_term) = (self.primary_term, self.former_term);
+        installed.max_seq_no = history.keys().next_back().copied().unwrap_or(committed);
+        installed.uncommitted = history.len() as u32;
+        installed.history = history;
+        installed.replay();
+        Ok(installed)
     }
 
     fn over(
