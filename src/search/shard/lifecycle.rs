@@ -91,8 +91,8 @@ impl Shard {
                 self.learn_term(step, term);
                 Ok(())
             }
-            Phase::Recovered { term: then, .. } if *then == term => Ok(()),
-            Phase::Recovering(_) if self.term == term && from == Origin::Peer => self.look_for_source(step),
+            Phase::Recovered { term: then, .. } if *then >= term => Ok(()),
+            Phase::Recovering(_) if self.term >= term && from == Origin::Peer => self.look_for_source(step),
             // Whatever it was, it is to be built anew: a serving copy that the state shows as initializing
             // has been failed and assigned again in between.
             _ => self.build(step, from, term),
@@ -134,6 +134,7 @@ impl Shard {
             };
             self.disk.clear();
             self.store_life = step.desk.draw();
+            self.term = self.term.max(self.open_store().known_term());
         }
         Ok(u64::from(self.open_store().uncommitted()))
     }

@@ -195,6 +195,14 @@ impl Store {
         term > self.former_term
     }
 
+    /// The highest term that this copy surely knew, whatever it has forgotten in a restart: nothing of a lower
+    /// one may void what it has.
+    pub fn known_term(&self) -> Term {
+        let operations = self.history.values().map(|operation| operation.term);
+        let documents = self.held().into_iter().map(|doc| doc.term);
+        operations.chain(documents).max().unwrap_or_default().max(self.primary_term)
+    }
+
     /// The highest term that [`Self::mark_primary`] was told.
     pub fn primary_term(&self) -> Term {
         self.primary_term

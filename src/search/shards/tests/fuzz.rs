@@ -132,6 +132,7 @@ impl Fuzz {
             self.seen.insert(host, shown);
             let state = self.states[shown - 1].clone();
             self.cluster.show(host, &state);
+            self.drop_settled();
         }
     }
 
@@ -142,20 +143,22 @@ impl Fuzz {
     }
 
     // As the control part of a node does: a report that a copy has started is sent again until a state that
-    // the node has seen shows it, or has another mind.
+    // the node sees shows it, or has another mind.
     fn send_started_again(&mut self) {
-        let mut started = std::mem::take(&mut self.started);
-        started.retain(|(host, allocation, term)| {
+        self.drop_settled();
+        for (_, allocation, term) in &self.started {
+            self.cluster.mark_started(*allocation, *term);
+        }
+    }
+
+    fn drop_settled(&mut self) {
+        self.started.retain(|(host, allocation, term)| {
             let seen = self.seen[host].checked_sub(1).map(|newest| &self.states[newest]);
             let table = seen.and_then(|state| state.shard(&super::harness::shard()));
             let copy = table.filter(|table| table.term == *term).and_then(|table| table.copy(*allocation));
             let pending = copy.is_some_and(|copy| copy.state == CopyState::Initializing);
             pending && self.cluster.is_alive(*host)
         });
-        for (_, allocation, term) in &started {
-            self.cluster.mark_started(*allocation, *term);
-        }
-        self.started = started;
     }
 
     fn process_reports(&mut self) {
@@ -408,8 +411,10 @@ impl Fuzz {
             self.control();
             let newest = self.states.last().unwrap().clone();
             for host in HOSTS {
+                self.seen.insert(host, self.states.len());
                 self.cluster.show(host, &newest);
             }
+            self.drop_settled();
             self.cluster.pass(Duration::from_millis(500));
             let table = self.cluster.table();
             let started = table.copies.iter().all(|copy| copy.state == CopyState::Started);

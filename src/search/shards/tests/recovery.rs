@@ -307,3 +307,40 @@ fn recovery_from_a_deposed_primary_does_not_count() {
     assert_eq!(cluster.table().copy(target).unwrap().state, CopyState::Started);
     cluster.assert_copies_equal(&[B, C]);
 }
+
+/// A node that has just booted sees an old state, in which a primary that has been deposed since, and does not
+/// know it, would bring the copy level: what the copy has acknowledged in a newer term must survive.
+#[test]
+fn deposed_primary_cannot_void_what_a_restarted_copy_has_of_a_newer_term() {
+    let mut cluster = Cluster::with_copies(1, config());
+    join(&mut cluster);
+    let (deposed, held) = (cluster.copy_on(A), cluster.copy_on(B));
+    let stale = {
+        let mut state = cluster.state.clone();
+        let table = &mut state.indices.get_mut(&"articles".into()).unwrap().shards[0];
+        table.in_sync.remove(&held);
+        table.copies.iter_mut().find(|copy| copy.allocation == Some(held)).unwrap().state =
+            CopyState::Initializing;
+        state.version = cluster.state.version + 1;
+        std::sync::Arc::new(state)
+    };
+    cluster.step(A, |shards, ctx| shards.apply(ctx, &stale));
+    cluster.sees_states(A, false);
+    cluster.mark_failed(deposed);
+    cluster.publish();
+    let token = cluster.write(B, index("1", "of term 2"));
+    cluster.run();
+    assert!(cluster.acknowledged(token).is_some());
+    cluster.kill(B);
+    cluster.restart(B, Loss::All);
+    cluster.step(B, |shards, ctx| shards.apply(ctx, &stale));
+    cluster.run();
+    cluster.pass(Duration::from_secs(2));
+    assert!(!cluster.happened(B, "OperationsTrimmed"));
+    let table = cluster.table_mut();
+    table.term = table.term.next();
+    table.copies[0].state = CopyState::Initializing;
+    cluster.state.version = stale.version;
+    cluster.publish();
+    assert!(cluster.get(B, "1").is_some());
+}
