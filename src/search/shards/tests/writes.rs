@@ -167,6 +167,24 @@ fn in_sync_copy_without_a_node_is_reported_by_the_first_write_that_it_misses() {
     assert_eq!(cluster.acknowledged(token).unwrap().copies, (2, 1));
 }
 
+/// The same for a write that is under way when the node leaves.
+#[test]
+fn write_under_way_has_a_copy_reported_that_loses_its_node() {
+    let mut cluster = Cluster::with_copies(2, config());
+    cluster.controller_acts = false;
+    let gone = cluster.copy_on(B);
+    cluster.cut(A, B);
+    let token = cluster.write(A, index("1", "a"));
+    let table = cluster.table_mut();
+    let copy = table.copies.iter_mut().find(|copy| copy.allocation == Some(gone)).unwrap();
+    (copy.node, copy.state) = (None, crate::event::CopyState::Unassigned);
+    cluster.publish();
+    assert_eq!(cluster.reports.len(), 1);
+    cluster.table_mut().in_sync.remove(&gone);
+    cluster.publish();
+    assert!(cluster.acknowledged(token).is_some());
+}
+
 /// The global checkpoint reaches the replicas without another write, so that commits become safe.
 #[test]
 fn global_checkpoint_is_told_after_the_last_write() {
