@@ -1,0 +1,156 @@
+//! Tests of the replication group.
+
+use super::*;
+use crate::{
+    name::Term,
+    search::{api::WriteResult, shard::store::Store, shards::Purpose},
+};
+
+const ME: AllocationId = AllocationId(1);
+const B: AllocationId = AllocationId(2);
+const C: AllocationId = AllocationId(3);
+const LATER: Instant = Instant(100);
+
+fn written(seq_no: i64) -> Written {
+    let (seq_no, term) = (SeqNo(seq_no), Term(1));
+    Written { result: WriteResult::Created, seq_no, term, version: 1, copies: (0, 0) }
+}
+
+fn sent(group: &mut Group, copy: AllocationId, request: u64, seq_no: i64) {
+    let operations = vec![Store::no_op(SeqNo(seq_no), Term(1))];
+    let global_checkpoint = group.global_checkpoint();
+    let operations = Operations { request, purpose: Purpose::Write, operations, global_checkpoint };
+    group.sent(copy, operations, LATER);
+}
+
+/// Two in-sync replicas, tracked.
+fn group() -> Group {
+    let mut group = Group::new(SeqNo::NONE);
+    group.adopt([B, C].into(), &[ME, B, C].into());
+    group.track(B, HostId::search(2), None);
+    group.track(C, HostId::search(3), None);
+    group
+}
+
+fn write(group: &mut Group, seq_no: i64) {
+    let unreachable = group.begin(seq_no as u64, written(seq_no), LATER, |_| true);
+    assert!(unreachable.is_empty());
+    sent(group, B, 2 * seq_no as u64, seq_no);
+    sent(group, C, 2 * seq_no as u64 + 1, seq_no);
+}
+
+/// "ack only after all targets answered": in whatever order, and the primary's own disk is one of them.
+#[test]
+fn write_completes_when_all_have_it() {
+    for order in [[0, 1, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let mut group = group();
+        write(&mut group, 0);
+        for who in order {
+            assert!(group.complete().is_empty());
+            match who {
+                0 => group.synced(SeqNo(0)),
+                1 => assert!(group.taken(B, 0, SeqNo(0)).is_some()),
+                _ => assert!(group.taken(C, 1, SeqNo(0)).is_some()),
+            }
+        }
+        let done = group.complete();
+        assert_eq!((done.len(), done[0].written.copies), (1, (3, 3)));
+        assert!(group.is_drained());
+    }
+}
+
+#[test]
+fn answers_of_unknown_requests_count_for_nothing() {
+    let mut group = group();
+    write(&mut group, 0);
+    group.synced(SeqNo(0));
+    assert!(group.taken(B, 77, SeqNo(0)).is_none());
+    assert!(group.taken(ME, 0, SeqNo(0)).is_none());
+    assert!(group.taken(B, 0, SeqNo(0)).is_some());
+    assert!(group.taken(B, 0, SeqNo(0)).is_none(), "a second answer");
+    assert!(group.complete().is_empty());
+}
+
+/// "min of local checkpoints of in-sync copies".
+#[test]
+fn global_checkpoint_is_the_lowest_and_never_goes_back() {
+    let mut group = group();
+    (0..3).for_each(|seq_no| write(&mut group, seq_no));
+    group.synced(SeqNo(2));
+    group.taken(B, 4, SeqNo(2));
+    assert_eq!(group.advance(), SeqNo::NONE, "C is unknown");
+    group.taken(C, 3, SeqNo(1));
+    assert_eq!(group.advance(), SeqNo(1));
+    group.track(C, HostId::search(3), Some(SeqNo(0)));
+    assert_eq!(group.advance(), SeqNo(1), "a copy that starts over does not pull it back");
+    group.adopt([B].into(), &[ME, B].into());
+    assert_eq!(group.advance(), SeqNo(2), "C is out of the set");
+}
+
+#[test]
+fn recovering_copy_counts_from_its_finalisation_on() {
+    let mut group = Group::new(SeqNo::NONE);
+    group.adopt([].into(), &[ME, B].into());
+    group.track(B, HostId::search(2), Some(SeqNo::NONE));
+    group.synced(SeqNo(5));
+    assert_eq!(group.advance(), SeqNo(5), "not in sync yet");
+    group.finalize(B);
+    group.synced(SeqNo(6));
+    assert_eq!(group.advance(), SeqNo(5));
+    group.adopt([].into(), &[ME, B].into());
+    assert!(group.is_in_sync(B), "the state does not know yet");
+    group.adopt([].into(), &[ME].into());
+    assert!(!group.is_in_sync(B), "the state has dropped it");
+}
+
+/// "mark unavailable in-sync ids stale via master" before the acknowledgement.
+#[test]
+fn in_sync_copy_out_of_reach_is_named_and_waited_for() {
+    let mut group = Group::new(SeqNo::NONE);
+    group.adopt([B, C].into(), &[ME, C].into());
+    let unreachable = group.begin(1, written(0), LATER, |copy| copy == C);
+    group.synced(SeqNo(0));
+    assert_eq!(unreachable, [B]);
+    assert!(group.overdue(Instant(99)).is_empty());
+    assert_eq!(group.overdue(LATER), [C], "it had its time to turn up");
+    assert_eq!(group.unreachable(LATER, |_| false), [B, C]);
+    assert!(group.complete().is_empty());
+    group.adopt([].into(), &[ME].into());
+    assert_eq!(group.complete()[0].written.copies, (3, 1));
+}
+
+#[test]
+fn silence_is_overdue_once() {
+    let mut group = group();
+    write(&mut group, 0);
+    assert_eq!(group.next_deadline(), Some(LATER));
+    group.taken(C, 1, SeqNo(0));
+    assert_eq!(group.overdue(LATER), [B]);
+    assert!(group.report(B));
+    assert!(group.overdue(LATER).is_empty() && !group.report(B));
+    assert_eq!(group.next_deadline(), None, "nothing to wake for");
+}
+
+#[test]
+fn lost_peer_gets_everything_once_more() {
+    let mut group = group();
+    write(&mut group, 0);
+    write(&mut group, 1);
+    let after = group.peer_lost(HostId::search(2));
+    assert_eq!((after.retries.len(), after.lost.len()), (2, 0));
+    assert_eq!(group.peer_lost(HostId::search(2)).lost, [B]);
+    group.taken(C, 1, SeqNo(0));
+    group.taken(C, 3, SeqNo(1));
+    assert_eq!(group.peer_lost(HostId::search(3)), AfterLoss::default(), "it owes nothing");
+}
+
+#[test]
+fn context_names_every_in_sync_copy_but_the_successor() {
+    let mut group = group();
+    write(&mut group, 0);
+    group.synced(SeqNo(0));
+    group.taken(B, 0, SeqNo(0));
+    group.finalize(C);
+    let context = group.context(ME, C);
+    assert_eq!(context.in_sync, [(ME, SeqNo(0)), (B, SeqNo(0))].into());
+}
