@@ -533,11 +533,6 @@ impl Engine {
     pub fn drain(&mut self) -> Vec<DiskOp> {
         self.directory.drain()
     }
-
-    /// Dead documents that segments still carry, for tests and measurements.
-    pub fn dead_count(&self) -> usize {
-        self.segments.values().map(|part| part.max_doc() as usize - part.living_count()).sum()
-    }
 }
 
 fn tombstone(id: &str, version: &Version) -> Tombstone {

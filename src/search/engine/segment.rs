@@ -177,11 +177,6 @@ impl Segment {
         self.alive.len()
     }
 
-    /// How many documents it holds, dead ones included.
-    pub(super) fn max_doc(&self) -> u32 {
-        self.reader.max_doc()
-    }
-
     /// The living documents, by number.
     pub(super) fn living(&self) -> impl Iterator<Item = (DocId, &Arc<str>)> {
         (0..).zip(&self.ids).filter(|(doc, _)| self.is_alive(*doc))

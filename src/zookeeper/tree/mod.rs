@@ -68,12 +68,6 @@ impl Database {
         self.last_processed
     }
 
-    /// Sets what reply headers show, without a transaction: a new leader starts at `epoch:0`
-    /// (`Leader.java`, `ZKDatabase.setlastProcessedZxid`).
-    pub fn set_last_processed(&mut self, zxid: Zxid) {
-        self.last_processed = zxid;
-    }
-
     /// All ephemeral nodes, sorted by path.
     pub fn ephemerals(&self) -> Vec<Ephemeral> {
         let of = |(session, paths): (&SessionId, &BTreeSet<String>)| {
