@@ -1,6 +1,7 @@
 //! Shards — decides which copies live on this node and routes to them. It never decides where copies should
 //! live (the controller does), and it never speaks to clients (`coordination` does).
 
+mod copies;
 mod desk;
 mod message;
 #[cfg(test)]
@@ -8,6 +9,7 @@ mod tests;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+pub use self::copies::Copies;
 pub(in crate::search) use self::desk::{Awaited, Desk, Step, Ticket};
 pub use self::message::{Body, Operations, PrimaryContext, Purpose, ShardMessage};
 use crate::{
@@ -15,7 +17,7 @@ use crate::{
     defect::Defects,
     name::{AllocationId, HostId, SeqNo, ShardId, Term},
     search::{
-        api::{ApiError, GotDoc, Hit, Query, WriteResult},
+        api::{ApiError, Hit, WriteResult},
         control::ShardReport,
         shard::{Shard, layout},
         state::ClusterState,
@@ -180,67 +182,6 @@ impl Shards {
         if let Some(copy) = self.copies.get_mut(&(ticket.shard, ticket.allocation)) {
             copy.synced(&mut step, ticket.life, ticket.awaited);
         }
-    }
-
-    /// A write for the primary `allocation` in `term`; ends in [`ShardNews::Write`] with this token.
-    pub fn write(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        token: u64,
-        shard: &ShardId,
-        allocation: AllocationId,
-        term: Term,
-        call: WriteCall,
-    ) {
-        let mut step = Step { ctx, desk: &mut self.desk };
-        match self.copies.get_mut(&(shard.clone(), allocation)) {
-            Some(copy) => copy.write(&mut step, token, term, call),
-            None => {
-                let result = Err(ShardRefusal::NotHere { certain: true });
-                self.desk.news.push(ShardNews::Write { token, result });
-            }
-        }
-    }
-
-    /// Realtime get from this node's active copy.
-    ///
-    /// # Errors
-    ///
-    /// If there is none.
-    pub fn get(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        shard: &ShardId,
-        id: &str,
-    ) -> Result<Option<GotDoc>, ShardRefusal> {
-        let (copy, mut step) = self.serving(ctx, shard)?;
-        copy.get(&mut step, id)
-    }
-
-    /// Makes every operation of this node's active copy searchable now.
-    ///
-    /// # Errors
-    ///
-    /// If there is none.
-    pub fn refresh(&mut self, ctx: &mut Ctx<'_>, shard: &ShardId) -> Result<(), ShardRefusal> {
-        let (copy, mut step) = self.serving(ctx, shard)?;
-        copy.refresh(&mut step)
-    }
-
-    /// Searches this node's active copy, as of its last refresh.
-    ///
-    /// # Errors
-    ///
-    /// If there is none.
-    pub fn search(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        shard: &ShardId,
-        query: &Query,
-        size: u32,
-    ) -> Result<ShardHits, ShardRefusal> {
-        let (copy, mut step) = self.serving(ctx, shard)?;
-        copy.search(&mut step, query, size)
     }
 
     fn serving<'s, 'a, 'c>(

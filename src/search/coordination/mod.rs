@@ -33,7 +33,7 @@ use crate::{
 pub use self::{
     coordinator::Coordinator,
     intake::CreateCall,
-    serve::{Copies, Question, Serving},
+    serve::{Question, Serving},
 };
 
 /// What a node knows when it decides where a request goes.

@@ -8,87 +8,13 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{Ask, CoordinationMessage, Outcome, Position, Served, Ticket, View, alarm::Alarms};
 use crate::{
     core::Instant,
-    name::{AllocationId, HostId, ShardId, Term},
+    name::HostId,
     search::{
-        api::{GotDoc, Query},
-        shards::{ShardHits, ShardRefusal, Shards, WriteCall, Written},
+        shards::{Copies, ShardRefusal, Written},
         transport::Ctx,
         wire::Transport,
     },
 };
-
-/// The copies on this node, as far as they serve; see the methods of [`Shards`].
-pub trait Copies {
-    /// A write; its end comes to [`Serving::write_ended`] with this token.
-    fn write(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        token: u64,
-        shard: &ShardId,
-        allocation: AllocationId,
-        term: Term,
-        call: WriteCall,
-    );
-
-    /// A realtime get.
-    ///
-    /// # Errors
-    ///
-    /// If there is no active copy here, or it fails.
-    fn get(&mut self, ctx: &mut Ctx<'_>, shard: &ShardId, id: &str) -> Result<Option<GotDoc>, ShardRefusal>;
-
-    /// A refresh.
-    ///
-    /// # Errors
-    ///
-    /// If there is no active copy here, or it fails.
-    fn refresh(&mut self, ctx: &mut Ctx<'_>, shard: &ShardId) -> Result<(), ShardRefusal>;
-
-    /// A search.
-    ///
-    /// # Errors
-    ///
-    /// If there is no active copy here, or it fails.
-    fn search(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        shard: &ShardId,
-        query: &Query,
-        size: u32,
-    ) -> Result<ShardHits, ShardRefusal>;
-}
-
-impl Copies for Shards {
-    fn write(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        token: u64,
-        shard: &ShardId,
-        allocation: AllocationId,
-        term: Term,
-        call: WriteCall,
-    ) {
-        Shards::write(self, ctx, token, shard, allocation, term, call);
-    }
-
-    fn get(&mut self, ctx: &mut Ctx<'_>, shard: &ShardId, id: &str) -> Result<Option<GotDoc>, ShardRefusal> {
-        Shards::get(self, ctx, shard, id)
-    }
-
-    fn refresh(&mut self, ctx: &mut Ctx<'_>, shard: &ShardId) -> Result<(), ShardRefusal> {
-        Shards::refresh(self, ctx, shard)
-    }
-
-    fn search(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        shard: &ShardId,
-        query: &Query,
-        size: u32,
-    ) -> Result<ShardHits, ShardRefusal> {
-        Shards::search(self, ctx, shard, query, size)
-    }
-}
 
 /// What a coordinating node wants of a copy here.
 #[derive(Debug)]
@@ -228,8 +154,14 @@ mod tests {
     use super::*;
     use crate::{
         core::{Now, Output},
-        name::Epoch,
-        search::{fixture::state, state::ClusterState, transport::Links},
+        name::{AllocationId, Epoch, ShardId, Term},
+        search::{
+            api::{GotDoc, Query},
+            fixture::state,
+            shards::{ShardHits, WriteCall},
+            state::ClusterState,
+            transport::Links,
+        },
     };
 
     /// Copies that have no document and acknowledge nothing by themselves.

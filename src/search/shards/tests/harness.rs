@@ -19,7 +19,8 @@ use crate::{
         api::Query,
         control::ShardReport,
         shards::{
-            ShardHits, ShardMessage, ShardNews, ShardRefusal, Shards, ShardsConfig, WriteCall, Written,
+            Copies, ShardHits, ShardMessage, ShardNews, ShardRefusal, Shards, ShardsConfig, WriteCall,
+            Written,
         },
         state::{ClusterState, IndexMetadata, NodeEntry, ShardCopy, ShardTable},
         transport::{Ctx, Links},

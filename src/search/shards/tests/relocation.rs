@@ -7,7 +7,7 @@ use crate::{
     core::Instant,
     event::{CopyState, EventKind},
     name::{AllocationId, HostId, Term},
-    search::shards::{ShardRefusal, Shards},
+    search::shards::{Copies, ShardRefusal, Shards},
 };
 
 /// The copy on `from` begins to move to `to`.

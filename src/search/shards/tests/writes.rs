@@ -8,7 +8,7 @@ use crate::{
     name::{SeqNo, Term},
     search::{
         api::{Query, WriteResult},
-        shards::{ShardRefusal, WriteCall},
+        shards::{Copies, ShardRefusal, WriteCall},
     },
 };
 
