@@ -41,10 +41,7 @@ impl Monitor for CommitQuorum {
     fn observe(&mut self, event: &Event) -> Judged {
         self.held.observe(event);
         let EventKind::TxnCommitted { zxid, .. } = &event.kind else { return Ok(()) };
-        let holders = self.held.holders(*zxid);
-        if holders.len() >= self.held.quorum() || self.held.voters() == 0 {
-            return Ok(());
-        }
+        let Some(holders) = self.held.too_few(*zxid) else { return Ok(()) };
         broken(
             event,
             format!(
@@ -150,10 +147,7 @@ impl Durable {
     fn shrink(&self, event: &Event, host: HostId, shrunk: Shrunk) -> Judged {
         let gone = (std::ops::Bound::Excluded(shrunk.to), std::ops::Bound::Included(shrunk.from));
         let Some(zxid) = self.committed.range(gone).next_back() else { return Ok(()) };
-        let holders = self.held.holders(*zxid);
-        if holders.len() >= self.held.quorum() || self.held.voters() == 0 {
-            return Ok(());
-        }
+        let Some(holders) = self.held.too_few(*zxid) else { return Ok(()) };
         broken(
             event,
             format!(

@@ -94,9 +94,10 @@ impl Held {
         self.disks.iter().filter(|(_, disk)| disk.reach() >= zxid).map(|(host, _)| *host).collect()
     }
 
-    /// How many servers decide.
-    pub(super) fn quorum(&self) -> usize {
-        self.voters / 2 + 1
+    /// The holders of this transaction, if they are no quorum.
+    pub(super) fn too_few(&self, zxid: Zxid) -> Option<Vec<HostId>> {
+        let holders = self.holders(zxid);
+        (self.voters > 0 && holders.len() < self.voters / 2 + 1).then_some(holders)
     }
 
     /// How many servers vote; 0 if the record does not say.
