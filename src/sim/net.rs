@@ -381,11 +381,7 @@ impl Net {
 
     /// The process died; the kernel lives and resets its connections.
     pub fn process_died(&mut self, host: HostId) {
-        let machine = self.host(host);
-        machine.power = Power::ProcessDown;
-        machine.inbox.forget_owner();
-        let items = machine.inbox.take_all();
-        let ends = std::mem::take(&mut machine.ends);
+        let (items, ends) = self.stop(host, Power::ProcessDown);
         for item in items {
             if let Item::Packet { pair, side, packet: packet @ Packet::Syn { .. } } = item {
                 self.refuse(pair, side, packet);
@@ -399,11 +395,7 @@ impl Net {
 
     /// The machine lost power: silence, until it is back.
     pub fn power_lost(&mut self, host: HostId) {
-        let machine = self.host(host);
-        machine.power = Power::Off;
-        machine.inbox.forget_owner();
-        let items = machine.inbox.take_all();
-        let ends = std::mem::take(&mut machine.ends);
+        let (items, ends) = self.stop(host, Power::Off);
         for item in items {
             if let Item::Packet { pair, side, packet } = item
                 && let Some(pair) = self.pairs.get_mut(&pair)
@@ -414,6 +406,14 @@ impl Net {
         for (pair, side) in ends.into_values() {
             self.drop_end(pair, side);
         }
+    }
+
+    /// What was on its way to a process that stops, and its ends of connections.
+    fn stop(&mut self, host: HostId, power: Power) -> (Vec<Item>, BTreeMap<ConnId, (u64, usize)>) {
+        let machine = self.host(host);
+        machine.power = power;
+        machine.inbox.forget_owner();
+        (machine.inbox.take_all(), std::mem::take(&mut machine.ends))
     }
 
     /// Whether the process runs.

@@ -205,12 +205,9 @@ impl World {
     pub fn crash(&self, host: HostId, power: bool) {
         let damages = if power {
             self.net().power_lost(host);
-            self.disk(|disks| {
-                disks.get_mut(&host).expect("every host has a disk").power_lost(&self.dice, host)
-            })
+            self.on_disk(host, |disk| disk.power_lost(&self.dice, host))
         } else {
-            self.net().process_died(host);
-            self.disk(|disks| disks.get_mut(&host).expect("every host has a disk").process_died());
+            self.process_died(host);
             Vec::new()
         };
         Handle::current().kill(self.machine(host));
@@ -222,12 +219,16 @@ impl World {
 
     /// A process ended itself; its supervisor starts it again.
     pub fn process_halted(&self, host: HostId, why: String) {
-        self.net().process_died(host);
-        self.disk(|disks| disks.get_mut(&host).expect("every host has a disk").process_died());
+        self.process_died(host);
         Handle::current().kill(self.machine(host));
         self.record(Some(host), EventKind::HostHalted { why });
         let again = self.now().0 + SUPERVISOR_DELAY.as_nanos() as u64;
         self.plan_chore(SimTime(again), Chore::Start(host));
+    }
+
+    fn process_died(&self, host: HostId) {
+        self.net().process_died(host);
+        self.on_disk(host, Disk::process_died);
     }
 
     /// Stops scheduling a host's process.
@@ -312,24 +313,23 @@ impl World {
         self.workload_is_over.load(Ordering::Relaxed)
     }
 
-    fn disk<T>(&self, change: impl FnOnce(&mut BTreeMap<HostId, Disk<Wire>>) -> T) -> T {
-        change(&mut lock(&self.disks))
+    fn on_disk<T>(&self, host: HostId, work: impl FnOnce(&mut Disk<Wire>) -> T) -> T {
+        work(lock(&self.disks).get_mut(&host).expect("every host has a disk"))
     }
 
     /// What a booting process finds.
     pub fn files(&self, host: HostId) -> Files {
-        self.disk(|disks| disks[&host].files())
+        self.on_disk(host, |disk| disk.files())
     }
 
     /// Changes a host's disk.
     pub fn change_disk(&self, host: HostId, op: DiskOp) {
-        self.disk(|disks| disks.get_mut(&host).expect("every host has a disk").change(op));
+        self.on_disk(host, |disk| disk.change(op));
     }
 
     /// Takes an effect that waits for a sync; gives it back if it need not wait.
     pub fn after_sync(&self, host: HostId, file: &FileName, then: Deferred<Wire>) -> Option<Deferred<Wire>> {
-        let answer =
-            self.disk(|disks| disks.get_mut(&host).expect("every host has a disk").after_sync(file, then));
+        let answer = self.on_disk(host, |disk| disk.after_sync(file, then));
         match answer {
             AfterSync::Now(then) => Some(then),
             AfterSync::Waits => None,
@@ -351,8 +351,7 @@ impl World {
 
     /// A sync ended: what it released.
     pub fn file_synced(&self, host: HostId, file: &FileName) -> Vec<Deferred<Wire>> {
-        let (released, again) =
-            self.disk(|disks| disks.get_mut(&host).expect("every host has a disk").synced(file));
+        let (released, again) = self.on_disk(host, |disk| disk.synced(file));
         if again {
             self.begin_sync(host, file);
         }
