@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     core::CloseReason,
     name::{AllocationId, Epoch, HostId, SeqNo, SessionId, ShardId, SimTime, Term, Zxid},
+    zookeeper::wire::Stat,
 };
 
 /// The version of this vocabulary; stored traces carry it, and a trace of another version is refused.
-pub const EVENT_VERSION: u32 = 1;
+pub const EVENT_VERSION: u32 = 2;
 
 /// A 64-bit hash of some content (a transaction, a document source), enough to tell two apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -478,6 +479,21 @@ event_kinds! {
         /// The session.
         session: SessionId,
     },
+    /// A client sent a request (pings aside).
+    ClientAsked {
+        /// The session.
+        session: SessionId,
+        /// The request's xid; rises within a session, −8 (setWatches) aside.
+        xid: i32,
+        /// The operation.
+        op: Word,
+        /// The path it names; empty if it names none or several.
+        path: String,
+        /// The watch it leaves if it succeeds (`exist`: also if there is no node): `data`, `exist`, `child`,
+        /// `persistent`, `recursive`, or empty. Watches belong to the session's client, which sets them
+        /// again on each server it comes to.
+        watch: Word,
+    },
     /// A reply reached the client.
     ClientReplied {
         /// The session.
@@ -490,6 +506,11 @@ event_kinds! {
         op: Word,
         /// ZooKeeper's error code; 0 is success.
         error: i32,
+        /// The path concerned: of a create the real one; empty if none or several.
+        path: String,
+        /// The node's Stat as the reply shows it, if it does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stat: Option<Stat>,
     },
     /// A watch event reached the client.
     ClientNotified {

@@ -80,7 +80,10 @@ mod tests {
     };
 
     fn replied(zxid: Zxid) -> E {
-        E::ClientReplied { session: SessionId(9), xid: 1, zxid, op: "getData".into(), error: 0 }
+        {
+            let (session, op, path) = (SessionId(9), "getData".into(), "/n".into());
+            E::ClientReplied { session, xid: 1, zxid, op, error: 0, path, stat: None }
+        }
     }
 
     #[test]

@@ -49,6 +49,7 @@ fn ensemble(cluster: &Cluster) -> EnsembleConfig {
         init_limit: cluster.init_limit,
         sync_limit: cluster.sync_limit,
         snap_count: cluster.snap_count,
+        ..EnsembleConfig::default()
     }
 }
 

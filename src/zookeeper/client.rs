@@ -12,7 +12,8 @@ mod watches;
 use std::{collections::VecDeque, time::Duration};
 
 use super::wire::{
-    ClientFrame, Op, PING_XID, Password, Reply, SET_WATCHES_XID, ServerFrame, WatchEvent, ZkError,
+    AddWatchMode, ClientFrame, Op, PING_XID, Password, Reply, SET_WATCHES_XID, ServerFrame, Stat, WatchEvent,
+    ZkError,
 };
 use crate::{
     core::{Address, ConnId, Entropy, Instant, Output, Port},
@@ -251,7 +252,7 @@ impl Client {
         self.heard = now;
         match (frame, self.link) {
             (ServerFrame::Connected { timeout_ms: 0, .. }, Link::Greeting { .. }) => self.refused(now, out),
-            (ServerFrame::Connected { timeout_ms, session, password }, Link::Greeting { sent, .. }) => {
+            (ServerFrame::Connected { timeout_ms, session, password, .. }, Link::Greeting { sent, .. }) => {
                 self.contact = Some(sent);
                 self.granted = Duration::from_millis(timeout_ms);
                 self.attach(now, session, password, out);
@@ -262,7 +263,7 @@ impl Client {
             (ServerFrame::Reply { xid, zxid, result }, Link::Up { .. }) => {
                 self.answered(now, (xid, zxid), result, out);
             }
-            (ServerFrame::Notification(event), Link::Up { .. }) => self.notified(event, out),
+            (ServerFrame::Notification { event, .. }, Link::Up { .. }) => self.notified(event, out),
             _ => self.lose(now, out),
         }
     }
@@ -352,6 +353,7 @@ impl Client {
             timeout_ms: self.asked.as_millis() as u64,
             session: self.session,
             password: self.password,
+            read_only: false,
         }
     }
 
@@ -362,7 +364,10 @@ impl Client {
         pending: Pending,
         out: &mut Output<M>,
     ) {
-        out.send(conn, ClientFrame::Request { xid: pending.xid, op: pending.op.clone() });
+        let (xid, op) = (pending.xid, &pending.op);
+        let (path, watch) = (op.path().to_owned(), watch_asked(op).into());
+        out.note(EventKind::ClientAsked { session: self.session, xid, op: op.name().into(), path, watch });
+        out.send(conn, ClientFrame::Request { xid, op: op.clone() });
         self.sent = now;
         self.pending.push_back(pending);
     }
@@ -423,8 +428,9 @@ impl Client {
         self.contact = self.contact.max(Some(sent));
         self.last_zxid = self.last_zxid.max(zxid);
         let error = result.as_ref().err().map_or(0, |error| error.code());
-        let (session, name) = (self.session, op.name().into());
-        out.note(EventKind::ClientReplied { session, xid, zxid, op: name, error });
+        let (path, stat) = shown(&op, &result);
+        let (session, op_name) = (self.session, op.name().into());
+        out.note(EventKind::ClientReplied { session, xid, zxid, op: op_name, error, path, stat });
         self.watches.left_by(&op, &result);
         if let Some(id) = id {
             self.tell(id, result);
@@ -470,6 +476,29 @@ impl Client {
         for id in sent.chain(waiting).collect::<Vec<_>>() {
             self.tell(id, Err(error));
         }
+    }
+}
+
+/// The path and Stat that a reply shows.
+fn shown(op: &Op, result: &Result<Reply, ZkError>) -> (String, Option<Stat>) {
+    let stat = match result {
+        Ok(Reply::Created { path, stat }) => return (path.clone(), Some(*stat)),
+        Ok(Reply::Stat(stat) | Reply::Data { stat, .. }) => Some(*stat),
+        Ok(Reply::Children { stat, .. } | Reply::Acl { stat, .. }) => Some(*stat),
+        _ => None,
+    };
+    (op.path().to_owned(), stat)
+}
+
+/// Which watch a request leaves if it succeeds; of exists also if there is no node.
+fn watch_asked(op: &Op) -> &'static str {
+    match op {
+        Op::Exists { watch: true, .. } => "exist",
+        Op::GetData { watch: true, .. } => "data",
+        Op::GetChildren { watch: true, .. } => "child",
+        Op::AddWatch { mode: AddWatchMode::Persistent, .. } => "persistent",
+        Op::AddWatch { mode: AddWatchMode::PersistentRecursive, .. } => "recursive",
+        _ => "",
     }
 }
 

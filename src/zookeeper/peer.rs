@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{
     election::Notification,
     log::Record,
-    wire::{ClientFrame, Op, ServerFrame},
+    wire::{ClientFrame, Id, Op, ServerFrame},
 };
 use crate::{
     event::Word,
@@ -103,6 +103,8 @@ pub struct Write {
     pub session: SessionId,
     /// The client's number for it; 0 for a new session.
     pub xid: i32,
+    /// Who asks: the identities of the client's connection. Empty if a server asks.
+    pub ids: Arc<[Id]>,
     /// What is asked.
     pub ask: Ask,
 }

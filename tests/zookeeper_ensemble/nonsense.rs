@@ -64,7 +64,7 @@ impl Liar {
             4 => Txn::Multi(vec![Txn::Error(ZkError::NoNode), Txn::Delete { path }]),
             _ => {
                 let lifetime = Lifetime::Ephemeral(self.session());
-                Txn::Create { path, data: None, lifetime, parent_cversion: 3 }
+                Txn::Create { path, data: None, acl: Acl::open(), lifetime, parent_cversion: 3 }
             }
         }
     }
@@ -90,7 +90,7 @@ impl Liar {
             5 => {
                 let open = Ask::Open { timeout_ms: u64::MAX };
                 let ask = [Ask::Op(self.op()), open][self.below(2) as usize].clone();
-                LearnerFrame::Request(Write { session, xid: 1, ask })
+                LearnerFrame::Request(Write { session, xid: 1, ids: Arc::default(), ask })
             }
             6 => LearnerFrame::Sync { session, xid: 2 },
             _ => LearnerFrame::Revalidate { session, timeout_ms: u64::MAX },
@@ -130,6 +130,7 @@ impl Liar {
                 timeout_ms: u64::MAX,
                 session: self.session(),
                 password: u128::from(self.below(2)),
+                read_only: self.below(2) == 0,
             },
             _ => ClientFrame::Request { xid: self.below(9) as i32 - 9, op: self.op() },
         }

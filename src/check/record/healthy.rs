@@ -149,7 +149,10 @@ impl Run {
         let (session, zxid) = (session(number), self.last());
         self.record.on(search(node), E::ClientConnected { session, server, resumed });
         let (op, error) = ("getChildren".into(), 0);
-        self.record.on(search(node), E::ClientReplied { session, xid: 1, zxid, op, error });
+        self.record.on(
+            search(node),
+            E::ClientReplied { session, xid: 1, zxid, op, error, path: "/".into(), stat: None },
+        );
     }
 
     fn open(&mut self, node: u16, number: u64) {

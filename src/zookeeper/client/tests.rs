@@ -12,6 +12,12 @@ use crate::{
 
 const SECOND: u64 = 1_000_000_000;
 
+/// An answer to connect.
+fn connected(timeout_ms: u64, session: u64) -> ServerFrame {
+    let password = if session == 0 { 0 } else { 7 };
+    ServerFrame::Connected { timeout_ms, session: SessionId(session), password, read_only: false }
+}
+
 /// A client that asks for 6 s, with three servers: 2 s to connect, 4 s of silence, a ping after 2 s.
 struct Bed {
     client: Client,
@@ -48,7 +54,7 @@ impl Bed {
     fn attach(&mut self, session: u64) {
         let conn = self.conn();
         self.client.connected(self.now, conn, &mut self.out);
-        self.receive(ServerFrame::Connected { timeout_ms: 6_000, session: SessionId(session), password: 7 });
+        self.receive(connected(6_000, session));
     }
 
     fn receive(&mut self, frame: ServerFrame) {
@@ -117,6 +123,7 @@ fn first_connection_asks_for_a_new_session() {
         timeout_ms: 6_000,
         session: SessionId::NONE,
         password: 0,
+        read_only: false,
     };
     assert_eq!(bed.sent(), [connect]);
     assert_eq!(bed.client.take_news(), [ClientNews::State(ClientState::Connected)]);
@@ -236,6 +243,7 @@ fn reconnect_presents_session_password_and_last_zxid_within_a_second() {
         timeout_ms: 6_000,
         session: SessionId(5),
         password: 7,
+        read_only: false,
     };
     assert_eq!(bed.sent(), [connect]);
 }
@@ -245,7 +253,7 @@ fn session_is_kept_over_a_reconnect() {
     let mut bed = Bed::up();
     bed.cut();
     bed.reconnect();
-    bed.receive(ServerFrame::Connected { timeout_ms: 6_000, session: SessionId(5), password: 7 });
+    bed.receive(connected(6_000, 5));
     let resumed = bed.take().into_iter().any(|effect| {
         matches!(
             effect,
@@ -287,7 +295,7 @@ fn refused_session_is_expired_and_a_new_one_can_be_started() {
     bed.cut();
     let id = bed.ask(get("/a", true));
     bed.reconnect();
-    bed.receive(ServerFrame::Connected { timeout_ms: 0, session: SessionId::NONE, password: 0 });
+    bed.receive(connected(0, 0));
     assert_eq!(bed.client.state(), ClientState::Expired);
     assert_eq!(bed.client.session(), None);
     assert_eq!(bed.replies(), [(id, Err(ZkError::SessionExpired))]);
@@ -311,12 +319,14 @@ fn watches_are_set_again_before_any_other_op() {
     bed.reconnect();
     bed.ask(get("/next", false));
     bed.take();
-    bed.receive(ServerFrame::Connected { timeout_ms: 6_000, session: SessionId(5), password: 7 });
+    bed.receive(connected(6_000, 5));
     let rearm = Op::SetWatches {
         relative_zxid: Zxid::new(Epoch(1), 3),
         data: vec!["/data".to_owned()],
         exist: vec!["/exist".to_owned()],
         child: vec!["/child".to_owned()],
+        persistent: vec![],
+        recursive: vec![],
     };
     let expected = [
         ClientFrame::Request { xid: SET_WATCHES_XID, op: rearm },
@@ -340,7 +350,7 @@ fn watch_that_fired_is_not_set_again() {
     bed.reply(1, 1, data());
     let event = WatchEvent { path: "/a".to_owned(), change: WatchChange::NodeDataChanged };
     bed.client.take_news();
-    bed.receive(ServerFrame::Notification(event.clone()));
+    bed.receive(ServerFrame::Notification { event: event.clone(), zxid: crate::zookeeper::wire::NO_ZXID });
     assert_eq!(bed.client.take_news(), [ClientNews::Watch(event)]);
     assert_eq!(bed.client.watches.rearm(Zxid(0)), None);
 }
@@ -386,6 +396,8 @@ fn reply_is_noted_with_session_xid_zxid_and_error() {
         zxid: Zxid::new(Epoch(1), 9),
         op: "getData".into(),
         error: -101,
+        path: "/a".into(),
+        stat: None,
     };
     assert!(bed.take().contains(&Effect::Note(note)));
 }
@@ -395,6 +407,6 @@ fn timeout_is_negotiated_again_on_each_connection() {
     let mut bed = Bed::up();
     bed.cut();
     bed.reconnect();
-    bed.receive(ServerFrame::Connected { timeout_ms: 3_000, session: SessionId(5), password: 7 });
+    bed.receive(connected(3_000, 5));
     assert_eq!(bed.client.next_wake(), Some(bed.now + Duration::from_secs(1)));
 }

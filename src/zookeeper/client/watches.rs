@@ -46,6 +46,13 @@ impl Watches {
         let list = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>();
         let (data, exist, child) = (list(&self.data), list(&self.exist), list(&self.child));
         let empty = data.is_empty() && exist.is_empty() && child.is_empty();
-        (!empty).then_some(Op::SetWatches { relative_zxid, data, exist, child })
+        (!empty).then_some(Op::SetWatches {
+            relative_zxid,
+            data,
+            exist,
+            child,
+            persistent: Vec::new(),
+            recursive: Vec::new(),
+        })
     }
 }

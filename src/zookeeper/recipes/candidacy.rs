@@ -92,7 +92,7 @@ impl Candidacy {
     fn create(&mut self, client: &mut Client, session: SessionId) {
         let path = format!("{}/{}", self.path, prefix(session));
         let mode = CreateMode::EphemeralSequential;
-        self.ask(client, Step::Create, Op::Create { path, data: None, mode });
+        self.ask(client, Step::Create, Op::create(path, None, mode));
     }
 
     fn give_back(&mut self, client: &mut Client, path: String) {

@@ -55,7 +55,7 @@ impl Layout {
         self.failed = false;
         for (path, data) in &self.znodes {
             let (path, data) = (path.clone(), data.clone());
-            self.creating.insert(client.ask(Op::Create { path, data, mode: CreateMode::Persistent }));
+            self.creating.insert(client.ask(Op::create(path, data, CreateMode::Persistent)));
         }
     }
 

@@ -18,7 +18,7 @@ use super::{
     session::SessionTracker,
     tree::{Database, path},
     txn::{Lifetime, LoggedTxn, Txn, TxnHeader},
-    wire::{CreateMode, Data, Op, ZkError},
+    wire::{Acl, CreateMode, Data, Op, ZkError},
 };
 use crate::{
     core::Instant,
@@ -108,7 +108,7 @@ impl Preparation<'_> {
 
     fn single(&mut self, op: &Op) -> Result<Txn, ZkError> {
         match op {
-            Op::Create { path, data, mode } => self.create(path, data, *mode),
+            Op::Create { path, data, acl, mode } => self.create(path, data, acl, *mode),
             Op::Delete { path, version } => self.delete(path, *version),
             Op::SetData { path, data, version } => self.set_data(path, data, *version),
             Op::Check { path, version } => self.check(path, *version),
@@ -117,7 +117,7 @@ impl Preparation<'_> {
     }
 
     /// The parent is looked up before the name is checked, and the name is checked with its counter.
-    fn create(&mut self, path: &str, data: &Data, mode: CreateMode) -> Result<Txn, ZkError> {
+    fn create(&mut self, path: &str, data: &Data, acl: &Acl, mode: CreateMode) -> Result<Txn, ZkError> {
         self.check_session()?;
         let parent_path = path::parent_of_unchecked(path)?;
         let parent = self.node(parent_path)?;
@@ -134,7 +134,7 @@ impl Preparation<'_> {
         let parent_after = NodeView { cversion: parent_cversion, children: parent.children + 1, ..parent };
         self.change(parent_path, Some(parent_after));
         self.change(&path, Some(NodeView::created(lifetime)));
-        Ok(Txn::Create { path, data: data.clone(), lifetime, parent_cversion })
+        Ok(Txn::Create { path, data: data.clone(), acl: acl.clone(), lifetime, parent_cversion })
     }
 
     fn delete(&mut self, path: &str, version: i32) -> Result<Txn, ZkError> {

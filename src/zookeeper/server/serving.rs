@@ -5,6 +5,8 @@
 //! its connection (`CommitProcessor.java`), and watch events of a transaction leave before the reply
 //! that shows it.
 
+use std::sync::Arc;
+
 use super::{
     Out, Role, Server,
     clients::{Client, Pending, Stage},
@@ -19,7 +21,7 @@ use crate::{
         tree::Applied,
         txn::Txn,
         watch::Rearm,
-        wire::{ClientFrame, Op, Password, Reply, ServerFrame, ZkError},
+        wire::{ClientFrame, NO_ZXID, Op, Password, Reply, ServerFrame, ZkError},
         zab::Turn,
     },
 };
@@ -36,7 +38,7 @@ impl Server {
     pub(super) fn client_says(&mut self, conn: ConnId, frame: ClientFrame, now: Now, out: &mut Out) {
         let Some(client) = self.clients.get_mut(conn) else { return };
         match (frame, client.stage) {
-            (ClientFrame::Connect { last_zxid_seen, timeout_ms, session, password }, Stage::Greeting) => {
+            (ClientFrame::Connect { last_zxid_seen, timeout_ms, session, password, .. }, Stage::Greeting) => {
                 self.greet(conn, Hello { last_zxid_seen, timeout_ms, session, password }, now, out);
             }
             (ClientFrame::Request { xid, op }, Stage::Open) => self.request(conn, xid, op, now, out),
@@ -54,7 +56,7 @@ impl Server {
         if hello.session == SessionId::NONE {
             let session = self.session_ids.draw();
             self.clients.claim(conn, session, timeout_ms, Stage::Opening);
-            let open = Write { session, xid: 0, ask: Ask::Open { timeout_ms } };
+            let open = Write { session, xid: 0, ids: Arc::default(), ask: Ask::Open { timeout_ms } };
             return self.submit(open, now, out);
         }
         self.reattach(conn, &hello, timeout_ms, now, out);
@@ -100,7 +102,8 @@ impl Server {
 
     /// Tells a client that its session is over.
     fn refuse(&mut self, conn: ConnId, out: &mut Out) {
-        out.send(conn, ServerFrame::Connected { timeout_ms: 0, session: SessionId::NONE, password: 0 });
+        let (session, read_only) = (SessionId::NONE, false);
+        out.send(conn, ServerFrame::Connected { timeout_ms: 0, session, password: 0, read_only });
         self.drop_client(conn, out);
     }
 
@@ -110,7 +113,7 @@ impl Server {
         if op.is_write() {
             client.pending.push_back(Pending::Write { xid });
             self.touch(session, timeout_ms, now);
-            return self.submit(Write { session, xid, ask: Ask::Op(op) }, now, out);
+            return self.submit(Write { session, xid, ids: Arc::default(), ask: Ask::Op(op) }, now, out);
         }
         match (op, &mut self.role) {
             (Op::Sync { path }, Role::Following(learner)) => {
@@ -148,7 +151,7 @@ impl Server {
     /// A transaction has been applied: watches fire, then whoever asked for it is answered.
     pub(super) fn deliver(&mut self, record: &Record, applied: Applied, now: Now, out: &mut Out) {
         for (conn, event) in self.watches.trigger(&applied.changes) {
-            out.send(conn, ServerFrame::Notification(event));
+            out.send(conn, ServerFrame::Notification { event, zxid: NO_ZXID });
         }
         let header = record.txn().header;
         let closes = matches!(record.txn().txn, Txn::CloseSession { .. });
@@ -210,10 +213,10 @@ impl Server {
             Op::Ping => Ok(Reply::Done),
             // On the leader itself: "a local sync is answered with no round trip".
             Op::Sync { path } => Ok(Reply::Synced { path }),
-            Op::SetWatches { relative_zxid, data, exist, child } => {
+            Op::SetWatches { relative_zxid, data, exist, child, .. } => {
                 let asked = Rearm { relative_zxid, data: &data, exist: &exist, child: &child };
                 for event in self.watches.set_watches(conn, &asked, &self.replica.tree) {
-                    out.send(conn, ServerFrame::Notification(event));
+                    out.send(conn, ServerFrame::Notification { event, zxid: NO_ZXID });
                 }
                 Ok(Reply::Done)
             }
@@ -242,5 +245,6 @@ impl Server {
 fn open(conn: ConnId, client: &mut Client, out: &mut Out) {
     client.stage = Stage::Open;
     let (timeout_ms, session) = (client.timeout_ms, client.session);
-    out.send(conn, ServerFrame::Connected { timeout_ms, session, password: password(session) });
+    let password = password(session);
+    out.send(conn, ServerFrame::Connected { timeout_ms, session, password, read_only: false });
 }

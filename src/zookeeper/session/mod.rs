@@ -69,8 +69,7 @@ mod tests {
     #[test]
     fn timeout_is_clamped_to_two_and_twenty_ticks() {
         let servers = vec![HostId::zookeeper(1)];
-        let config =
-            EnsembleConfig { servers, tick_ms: 2_000, init_limit: 10, sync_limit: 5, snap_count: 100 };
+        let config = EnsembleConfig { servers, ..EnsembleConfig::default() };
         for (asked, granted) in
             [(0, 4_000), (4_000, 4_000), (9_999, 9_999), (40_001, 40_000), (u64::MAX, 40_000)]
         {

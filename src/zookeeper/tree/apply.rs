@@ -7,7 +7,7 @@ use crate::{
     name::Zxid,
     zookeeper::{
         txn::{Lifetime, LoggedTxn, Txn, TxnHeader},
-        wire::{Data, Reply, ZkError},
+        wire::{Acl, Data, Reply, ZkError},
     },
 };
 
@@ -67,11 +67,16 @@ struct Step<'a> {
 impl Step<'_> {
     fn run(&mut self, txn: &Txn) -> Result<Reply, ZkError> {
         match txn {
-            Txn::Create { path, data, lifetime, parent_cversion } => {
-                self.create(path, data, *lifetime, *parent_cversion)
+            Txn::Create { path, data, acl, lifetime, parent_cversion } => {
+                self.create(path, (data, acl), *lifetime, *parent_cversion)
             }
             Txn::Delete { path } => self.delete(path),
             Txn::SetData { path, data, version } => self.set_data(path, data, *version),
+            Txn::SetAcl { path, acl, version } => self.set_acl(path, acl, *version),
+            Txn::Reconfig { members, version } => {
+                let data = Some(members.as_bytes().into());
+                self.set_data("/zookeeper/config", &data, *version)
+            }
             Txn::Check { .. } => Ok(Reply::Done),
             Txn::Multi(txns) => Ok(Reply::Multi(self.multi(txns))),
             Txn::CreateSession { timeout_ms } => Ok(self.create_session(*timeout_ms)),
@@ -85,7 +90,7 @@ impl Step<'_> {
     fn create(
         &mut self,
         path: &str,
-        data: &Data,
+        (data, acl): (&Data, &Acl),
         lifetime: Lifetime,
         parent_cversion: i32,
     ) -> Result<Reply, ZkError> {
@@ -97,7 +102,7 @@ impl Step<'_> {
         if !parent.children.insert(name.to_owned()) {
             return Err(ZkError::NodeExists);
         }
-        let node = Znode::created(self.header, data.clone(), lifetime);
+        let node = Znode::created(self.header, data.clone(), acl.clone(), lifetime);
         let stat = node.stat();
         self.db.tree.nodes.insert(path.to_owned(), node);
         if let Lifetime::Ephemeral(session) = lifetime {
@@ -125,6 +130,14 @@ impl Step<'_> {
         node.mzxid = self.header.zxid;
         node.mtime = self.header.wall_ms;
         self.changes.push(Change::DataChanged(path.to_owned()));
+        Ok(Reply::Stat(node.stat()))
+    }
+
+    /// Changes no zxid and fires no watch.
+    fn set_acl(&mut self, path: &str, acl: &Acl, version: i32) -> Result<Reply, ZkError> {
+        let node = self.db.tree.nodes.get_mut(path).ok_or(ZkError::NoNode)?;
+        node.acl.clone_from(acl);
+        node.aversion = version;
         Ok(Reply::Stat(node.stat()))
     }
 
@@ -218,11 +231,23 @@ mod tests {
 
     fn create(path: &str, parent_cversion: i32) -> Txn {
         let lifetime = Lifetime::Persistent;
-        Txn::Create { path: path.into(), data: Some([1, 2].into()), lifetime, parent_cversion }
+        Txn::Create {
+            path: path.into(),
+            data: Some([1, 2].into()),
+            acl: Acl::open(),
+            lifetime,
+            parent_cversion,
+        }
     }
 
     fn ephemeral(path: &str, session: SessionId, parent_cversion: i32) -> Txn {
-        Txn::Create { path: path.into(), data: None, lifetime: Lifetime::Ephemeral(session), parent_cversion }
+        Txn::Create {
+            path: path.into(),
+            data: None,
+            acl: Acl::open(),
+            lifetime: Lifetime::Ephemeral(session),
+            parent_cversion,
+        }
     }
 
     fn delete(path: &str) -> Txn {

@@ -97,7 +97,10 @@ impl Database {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::zookeeper::txn::{Lifetime, LoggedTxn, Txn, TxnHeader};
+    use crate::zookeeper::{
+        txn::{Lifetime, LoggedTxn, Txn, TxnHeader},
+        wire::Acl,
+    };
 
     fn apply(db: &mut Database, zxid: u64, txn: Txn) {
         let header = TxnHeader { session: SessionId(1), xid: 0, zxid: Zxid(zxid), wall_ms: 0 };
@@ -106,7 +109,7 @@ mod tests {
 
     fn create(path: &str, owner: u64) -> Txn {
         let lifetime = if owner == 0 { Lifetime::Persistent } else { Lifetime::Ephemeral(SessionId(owner)) };
-        Txn::Create { path: path.into(), data: None, lifetime, parent_cversion: 1 }
+        Txn::Create { path: path.into(), data: None, acl: Acl::open(), lifetime, parent_cversion: 1 }
     }
 
     /// "Fresh `/` and `/zookeeper` therefore show negative numbers (-1, -2)"

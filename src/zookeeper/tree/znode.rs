@@ -8,7 +8,7 @@ use crate::{
     name::Zxid,
     zookeeper::{
         txn::{Lifetime, TxnHeader},
-        wire::{Data, Stat},
+        wire::{Acl, Data, Stat},
     },
 };
 
@@ -17,6 +17,8 @@ use crate::{
 pub struct Znode {
     /// Payload.
     pub data: Data,
+    /// Who may do what with it.
+    pub acl: Acl,
     /// How long it stays.
     pub lifetime: Lifetime,
     /// Transaction that created it.
@@ -44,6 +46,7 @@ impl Znode {
     pub(super) fn initial(children: &[&str]) -> Self {
         Self {
             data: Some([].into()),
+            acl: Acl::open(),
             lifetime: Lifetime::Persistent,
             czxid: Zxid(0),
             mzxid: Zxid(0),
@@ -58,9 +61,10 @@ impl Znode {
     }
 
     /// A node as this transaction creates it.
-    pub(super) fn created(header: &TxnHeader, data: Data, lifetime: Lifetime) -> Self {
+    pub(super) fn created(header: &TxnHeader, data: Data, acl: Acl, lifetime: Lifetime) -> Self {
         Self {
             data,
+            acl,
             lifetime,
             czxid: header.zxid,
             mzxid: header.zxid,

@@ -81,6 +81,7 @@ mod tests {
         zookeeper::{
             tree::Change,
             txn::{Lifetime, LoggedTxn, Txn, TxnHeader},
+            wire::Acl,
         },
     };
 
@@ -97,7 +98,7 @@ mod tests {
 
     fn create(path: &str) -> Txn {
         let lifetime = Lifetime::Persistent;
-        Txn::Create { path: path.into(), data: None, lifetime, parent_cversion: 1 }
+        Txn::Create { path: path.into(), data: None, acl: Acl::open(), lifetime, parent_cversion: 1 }
     }
 
     fn paths(of: &[&str]) -> Vec<String> {

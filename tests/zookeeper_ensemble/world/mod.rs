@@ -149,7 +149,7 @@ impl World {
 
     pub(crate) fn with_snapshots(voters: u16, snap_count: u32) -> Self {
         let servers: Vec<_> = (1..=voters).map(zk).collect();
-        let config = EnsembleConfig { servers, tick_ms: 200, init_limit: 10, sync_limit: 5, snap_count };
+        let config = EnsembleConfig { servers, tick_ms: 200, snap_count, ..EnsembleConfig::default() };
         Self {
             now: 0,
             seq: 0,

@@ -103,7 +103,7 @@ impl Leader {
 use CreateMode::{Ephemeral, EphemeralSequential, Persistent, PersistentSequential};
 
 pub(super) fn create(path: &str, mode: CreateMode) -> Op {
-    Op::Create { path: path.into(), data: Some([].into()), mode }
+    Op::create(path, Some([].into()), mode)
 }
 
 pub(super) fn delete(path: &str, version: i32) -> Op {

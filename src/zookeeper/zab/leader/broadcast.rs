@@ -132,7 +132,8 @@ impl Leader {
     pub(super) fn expire_sessions(&mut self, turn: &mut Turn<'_>) -> Result<(), GiveUp> {
         for session in self.sessions.expire(turn.now.mono) {
             turn.out.note(EventKind::SessionExpired { session });
-            let close = Write { session, xid: 0, ask: Ask::Op(Op::CloseSession) };
+            let ask = Ask::Op(Op::CloseSession);
+            let close = Write { session, xid: 0, ids: Arc::default(), ask };
             self.submit(turn.replica.me, close, turn)?;
         }
         Ok(())
