@@ -41,7 +41,7 @@ use crate::{
 };
 
 /// What was waited for has become durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Told {
     /// The log up to this transaction.
     Logged(Zxid),
@@ -55,7 +55,7 @@ pub enum Told {
     Snapshot(Zxid),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct LogFile {
     name: FileName,
     /// The transaction before its first record.
@@ -64,7 +64,7 @@ struct LogFile {
     len: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Kept {
     record: Arc<Record>,
     /// The length of its file up to its end.
@@ -73,7 +73,7 @@ struct Kept {
 
 /// A server's log, snapshots and epochs: in memory as they will be once all that was asked of the disk is
 /// done.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Storage {
     /// Oldest first. A file that no record is in does not exist.
     files: Vec<LogFile>,

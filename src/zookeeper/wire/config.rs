@@ -35,7 +35,7 @@ pub enum LocalSessions {
 }
 
 /// Settings of an ensemble, as in `zoo.cfg`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EnsembleConfig {
     /// The voters at the start.

@@ -26,7 +26,7 @@ const DIALS_MAX: u32 = 5;
 const REDIAL_DELAY: Duration = Duration::from_millis(100);
 
 /// How far a follower has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Stage {
     /// Until LEADERINFO.
     Joining,
@@ -41,7 +41,7 @@ enum Stage {
 }
 
 /// The role of a follower.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Learner {
     leader: HostId,
     conn: Option<ConnId>,

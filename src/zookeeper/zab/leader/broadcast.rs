@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// A client's sync that waits for what was proposed before it.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct PendingSync {
     behind: Zxid,
     conn: ConnId,

@@ -31,7 +31,7 @@ use crate::{
 const HISTORY_LEN: usize = 500;
 
 /// How far a leader has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Stage {
     /// Until a quorum has said which epochs it accepted.
     Discovery,
@@ -44,7 +44,7 @@ enum Stage {
 }
 
 /// The role of a leader.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Leader {
     stage: Stage,
     /// When the stage has lasted too long; without meaning while broadcasting.
