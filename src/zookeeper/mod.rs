@@ -3,6 +3,7 @@
 pub mod client;
 pub mod election;
 pub mod log;
+pub mod membership;
 pub mod peer;
 pub mod recipes;
 pub mod request;
