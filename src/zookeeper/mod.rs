@@ -1,5 +1,6 @@
 //! The modeled ZooKeeper ensemble: pure cores for servers and clients.
 
+pub mod access;
 pub mod client;
 pub mod election;
 pub mod log;
