@@ -4,6 +4,7 @@ pub mod access;
 pub mod client;
 pub mod election;
 pub mod log;
+pub mod membership;
 pub mod peer;
 pub mod recipes;
 pub mod request;
