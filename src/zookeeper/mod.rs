@@ -10,6 +10,7 @@ pub mod recipes;
 pub mod request;
 pub mod server;
 pub mod session;
+mod told;
 pub mod tree;
 pub mod txn;
 pub mod watch;
