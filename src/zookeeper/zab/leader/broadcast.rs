@@ -12,9 +12,10 @@ use crate::{
     zookeeper::{
         log::Record,
         peer::{Ask, LeaderFrame, LearnerFrame, Message, Write},
+        request::{Asker, Desk},
         txn::{Txn, TxnHeader},
         wire::Op,
-        zab::{GiveUp, Turn},
+        zab::{GiveUp, Replica, Turn},
     },
 };
 
@@ -42,7 +43,9 @@ impl Leader {
                 self.preparer.prepare_session(&mut self.sessions, owner, header, timeout_ms, now)
             }
             Ask::Op(op) if op.is_write() => {
-                self.preparer.prepare(&turn.replica.tree, &mut self.sessions, owner, header, &op)
+                let Replica { tree: db, config, .. } = &*turn.replica;
+                let desk = Desk { db, sessions: &mut self.sessions, config };
+                self.preparer.prepare(desk, Asker { owner, ids: &write.ids }, header, &op)
             }
             Ask::Op(_) => return Ok(()),
         };
