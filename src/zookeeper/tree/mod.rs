@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use self::index::Index;
 pub use self::{
-    apply::{Applied, Change},
+    apply::{Applied, Change, ChangeKind},
     read::Reader,
     znode::Znode,
 };

@@ -13,6 +13,7 @@ use crate::{
         log::Record,
         peer::{Ask, LeaderFrame, LearnerFrame, Message, Write},
         request::{Asker, Desk},
+        told,
         txn::{Txn, TxnHeader},
         wire::Op,
         zab::{GiveUp, Replica, Turn},
@@ -117,8 +118,8 @@ impl Leader {
     }
 
     pub(super) fn propose(&mut self, record: Arc<Record>, turn: &mut Turn<'_>) {
-        let (zxid, digest) = (record.zxid(), record.digest());
-        turn.out.note(EventKind::TxnProposed { zxid, digest });
+        let zxid = record.zxid();
+        turn.out.note(told::proposed(record.txn(), record.digest()));
         self.proposals.add(record.clone());
         for (conn, follower) in self.followers.iter_mut().filter(|(_, follower)| follower.gets_proposals()) {
             follower.proposed(zxid, turn.now.mono);
@@ -126,6 +127,7 @@ impl Leader {
         }
         turn.replica.storage.append(record, turn.out);
         if turn.replica.defects.has(Defect::ZabAckBeforeSync) {
+            turn.out.note(EventKind::TxnAcked { zxid });
             self.proposals.ack(zxid, turn.replica.me);
         } else {
             turn.replica.storage.tell_when_logged(turn.out);
