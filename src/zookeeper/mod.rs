@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod election;
+pub mod jute;
 pub mod log;
 pub mod peer;
 pub mod recipes;
