@@ -54,7 +54,7 @@ impl Defect {
 }
 
 /// The defects that are switched on in a run; usually none.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Defects(pub BTreeSet<Defect>);
 

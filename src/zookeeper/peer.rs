@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Everything that travels on a connection to or from a ZooKeeper server.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Message {
     /// On the client port, from the client.
     ToServer(ClientFrame),
@@ -31,7 +31,7 @@ pub enum Message {
 }
 
 /// Between any two voters.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ElectionFrame {
     /// The first message on a connection, from the one who dialled.
     Hello {
@@ -43,7 +43,7 @@ pub enum ElectionFrame {
 }
 
 /// From a learner to its leader.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum LearnerFrame {
     /// FOLLOWERINFO: who comes, and what it has promised.
     FollowerInfo {
@@ -97,7 +97,7 @@ pub enum LearnerFrame {
 }
 
 /// A write on its way to the leader.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Write {
     /// The session that asks; for a new session, its id.
     pub session: SessionId,
@@ -110,7 +110,7 @@ pub struct Write {
 }
 
 /// What a write asks of the leader.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Ask {
     /// Open the session.
     Open {
@@ -122,7 +122,7 @@ pub enum Ask {
 }
 
 /// From the leader to a learner.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum LeaderFrame {
     /// LEADERINFO: the epoch that this leader proposes, on its disk.
     LeaderInfo {

@@ -16,14 +16,14 @@ use crate::{
 /// How long a dial may take (`cnxTimeout`).
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum LinkState {
     Down,
     Dialling { conn: ConnId, give_up: Instant },
     Up { conn: ConnId },
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Link {
     state: LinkState,
     /// The newest message to this peer; said again on a new connection.
@@ -31,7 +31,7 @@ struct Link {
 }
 
 /// The connections of one server's election port.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Links {
     me: HostId,
     peers: BTreeMap<HostId, Link>,

@@ -29,7 +29,7 @@ pub const NOTIFICATION_INTERVAL_MIN: Duration = Duration::from_millis(200);
 pub const NOTIFICATION_INTERVAL_MAX: Duration = Duration::from_secs(60);
 
 /// One server's part in elections, over its whole life.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Election {
     me: HostId,
     voters: Vec<HostId>,

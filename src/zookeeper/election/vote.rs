@@ -58,7 +58,7 @@ pub struct Notification {
 }
 
 /// A vote as it was received.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Ballot {
     vote: Vote,
     round: u64,

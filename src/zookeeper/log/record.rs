@@ -1,7 +1,10 @@
 //! Records — decides which bytes stand for a transaction, a snapshot or an epoch on disk, and which bytes
 //! stand for none. It never touches a disk.
 
-use std::sync::Arc;
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use crate::{
     event::{Digest, TxnRef},
@@ -10,7 +13,9 @@ use crate::{
 };
 
 /// A transaction with the bytes that log it, made once and shared by all who have it.
-#[derive(Debug, PartialEq)]
+///
+/// Two records are equal if their transactions are, as far as the digest tells.
+#[derive(Debug, Clone)]
 pub struct Record {
     txn: LoggedTxn,
     digest: Digest,
@@ -25,6 +30,20 @@ const LOG_MAGIC: [u8; 4] = *b"ZKLG";
 pub(super) const LOG_HEAD: usize = 4 + 8;
 /// The first bytes of a snapshot file.
 const SNAPSHOT_MAGIC: [u8; 4] = *b"ZKSN";
+
+impl PartialEq for Record {
+    fn eq(&self, other: &Self) -> bool {
+        self.txn_ref() == other.txn_ref()
+    }
+}
+
+impl Eq for Record {}
+
+impl Hash for Record {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.txn_ref().hash(state);
+    }
+}
 
 impl Record {
     /// Prepares a transaction for logs.

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Why a server does not start.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages are the definition")]
 pub enum Refusal {
     #[error("the file `{0}` does not hold an epoch")]

@@ -19,7 +19,7 @@ use crate::{
 const SNAPSHOTS_KEPT: usize = 3;
 
 /// A snapshot file.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Snapshot {
     /// The last transaction in it.
     pub(super) zxid: Zxid,

@@ -29,7 +29,7 @@ use crate::{
 const ANY_VERSION: i32 = -1;
 
 /// The leader's preparation of writes, in zxid order.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Preparer {
     outstanding: Outstanding,
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What the preparation needs to know of a node (`ChangeRecord`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct NodeView {
     pub(super) version: i32,
     /// Number of child creates.
@@ -40,7 +40,7 @@ impl From<&Znode> for NodeView {
 }
 
 /// What outstanding transactions make of nodes, newest last.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Outstanding {
     /// Every change, in the order made.
     order: VecDeque<(Zxid, String)>,

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// How far a connection has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Stage {
     /// Until the client says what it wants.
     Greeting,
@@ -23,7 +23,7 @@ pub(super) enum Stage {
 }
 
 /// A request that is not answered.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Pending {
     /// Waits for its transaction.
     Write { xid: i32 },
@@ -34,7 +34,7 @@ pub(super) enum Pending {
 }
 
 /// A client's connection.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Client {
     pub(super) stage: Stage,
     pub(super) session: SessionId,
@@ -44,7 +44,7 @@ pub(super) struct Client {
 }
 
 /// All connections of one server's client port.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Clients {
     conns: BTreeMap<ConnId, Client>,
     by_session: BTreeMap<SessionId, ConnId>,

@@ -26,7 +26,7 @@ use crate::{
 type Out = Output<Message>;
 
 /// What a server is at the moment.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Role {
     /// Not started: its disk is not ready, or it refused to start.
     Dormant,
@@ -38,8 +38,9 @@ enum Role {
     Leading(Box<Leader>),
 }
 
-/// One ZooKeeper server, a voter of its ensemble.
-#[derive(Debug)]
+/// One ZooKeeper server, a voter of its ensemble. It can be cloned, compared and hashed as a whole; large
+/// parts (records, snapshots, payloads) are shared between clones.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Server {
     replica: Replica,
     role: Role,

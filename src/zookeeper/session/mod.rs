@@ -9,7 +9,7 @@ use crate::name::SessionId;
 
 /// The ids that one server gives out: server id in the top byte, then 40 bits of clock, then a counter of
 /// 16 bits (`SessionTrackerImpl.java`, `initializeNextSessionId`).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SessionIds {
     next: u64,
 }

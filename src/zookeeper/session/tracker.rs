@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The sessions of the ensemble as its leader sees them (`SessionTrackerImpl.java`, `ExpiryQueue.java`).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SessionTracker {
     tick: Duration,
     sessions: BTreeMap<SessionId, Tracked>,
@@ -21,7 +21,7 @@ pub struct SessionTracker {
     buckets: BTreeMap<Instant, BTreeSet<SessionId>>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Tracked {
     /// None while closing.
     deadline: Option<Instant>,

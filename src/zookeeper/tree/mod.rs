@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The znodes, by path. Every node's parent is there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Tree {
     nodes: BTreeMap<String, Znode>,
     /// Paths of ephemeral nodes, by owner; no empty sets.
@@ -45,7 +45,7 @@ impl Default for Tree {
 }
 
 /// Everything that transactions change: what a snapshot holds.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Database {
     tree: Tree,
     sessions: BTreeMap<SessionId, u64>,

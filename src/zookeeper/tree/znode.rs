@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A node of the tree (`DataNode.java` with `StatPersisted`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Znode {
     /// Payload.
     pub data: Data,

@@ -19,7 +19,7 @@ use super::{
 use crate::core::ConnId;
 
 /// The watches on one server, all of them one-shot (`DataTree.java`, `dataWatches` and `childWatches`).
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Watches {
     /// Left by getData and exists.
     data: Table,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::core::ConnId;
 
 /// Who waits for which path; the same watch set twice is one.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Table(BTreeMap<String, BTreeSet<ConnId>>);
 
 impl Table {

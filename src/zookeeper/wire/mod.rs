@@ -148,7 +148,7 @@ pub struct WatchEvent {
 pub type Password = u128;
 
 /// From client to server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ClientFrame {
     /// The first frame of a connection.
     Connect {
@@ -173,7 +173,7 @@ pub enum ClientFrame {
 }
 
 /// From server to client.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ServerFrame {
     /// The answer to `Connect`. A refused session has timeout 0 and session 0; then the server closes.
     Connected {

@@ -26,7 +26,7 @@ const DIALS_MAX: u32 = 5;
 const REDIAL_DELAY: Duration = Duration::from_millis(100);
 
 /// How far a follower has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Stage {
     /// Until LEADERINFO.
     Joining,
@@ -41,7 +41,7 @@ enum Stage {
 }
 
 /// The role of a follower.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Learner {
     leader: HostId,
     conn: Option<ConnId>,
@@ -321,11 +321,14 @@ impl Learner {
         let conn = self.conn.expect("a follower has a leader");
         let eager = turn.replica.defects.has(Defect::ZabAckBeforeSync);
         for record in self.pending.range(self.logged..count) {
-            let ack = LearnerFrame::Ack { zxid: record.zxid() };
+            let zxid = record.zxid();
+            let (ack, acked) = (LearnerFrame::Ack { zxid }, EventKind::TxnAcked { zxid });
             turn.replica.storage.append(record.clone(), turn.out);
             if eager {
+                turn.out.note(acked);
                 turn.out.send(conn, ack);
             } else {
+                turn.replica.storage.note_when_logged(acked, turn.out);
                 turn.replica.storage.send_when_logged(conn, ack, turn.out);
             }
         }

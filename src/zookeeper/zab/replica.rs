@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// One server's part of the ensemble's state, and the settings by which it is kept.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Replica {
     /// The server.
     pub me: HostId,

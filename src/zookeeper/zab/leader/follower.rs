@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// How far a learner has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Stage {
     /// Connected.
     Calling,
@@ -29,7 +29,7 @@ pub(super) enum Stage {
 }
 
 /// A learner as its leader sees it.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Follower {
     pub(super) host: Option<HostId>,
     pub(super) stage: Stage,

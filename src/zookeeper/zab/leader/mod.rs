@@ -31,7 +31,7 @@ use crate::{
 const HISTORY_LEN: usize = 500;
 
 /// How far a leader has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Stage {
     /// Until a quorum has said which epochs it accepted.
     Discovery,
@@ -44,7 +44,7 @@ enum Stage {
 }
 
 /// The role of a leader.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Leader {
     stage: Stage,
     /// When the stage has lasted too long; without meaning while broadcasting.
@@ -155,7 +155,10 @@ impl Leader {
     pub fn told(&mut self, told: Told, turn: &mut Turn<'_>) {
         let me = turn.replica.me;
         match told {
-            Told::Logged(zxid) => self.proposals.ack(zxid, me),
+            Told::Logged(zxid) => {
+                turn.out.note(EventKind::TxnAcked { zxid });
+                self.proposals.ack(zxid, me);
+            }
             Told::Accepted(epoch) if self.stage == Stage::EpochProposed && epoch == self.epoch => {
                 self.acked.insert(me);
             }

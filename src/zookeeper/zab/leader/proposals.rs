@@ -9,17 +9,17 @@ use crate::{
 };
 
 /// A set of voters; there are at most 7.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 struct VoterSet(u8);
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Outstanding {
     record: Arc<Record>,
     acks: VoterSet,
 }
 
 /// What a leader has proposed in its epoch and not committed yet, oldest first.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Proposals {
     voters: Vec<HostId>,
     last: Zxid,
