@@ -69,8 +69,9 @@ impl Preparer {
     }
 
     /// Turns a reconfig from version `from` into the transaction of `header.zxid`. `plan` gives the new
-    /// membership, without its version line, or says what is wrong with it: BadArguments, MarshallingError
-    /// for a number that is none, NewConfigNoQuorum. It is asked only when nothing comes before.
+    /// configuration as `/zookeeper/config` will have it, under the version `header.zxid`, or says what is
+    /// wrong with it: BadArguments, MarshallingError for a number that is none, NewConfigNoQuorum. It is
+    /// asked only when nothing comes before.
     pub fn prepare_reconfig(
         &mut self,
         desk: Desk<'_>,

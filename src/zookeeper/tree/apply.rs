@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{CONFIG, Database, Tree, Znode, config_text, path, quota, znode::shared};
+use super::{CONFIG, Database, Tree, Znode, path, quota, znode::shared};
 use crate::{
     event::EventKind,
     name::Zxid,
@@ -159,7 +159,7 @@ impl Step<'_> {
 
     /// The answer has the new configuration, as `/zookeeper/config` has it.
     fn reconfig(&mut self, members: &str, version: i32) -> Result<Reply, ZkError> {
-        let data = Some(config_text(members, self.header.zxid).into_bytes().into());
+        let data = Some(members.as_bytes().into());
         self.set_data(CONFIG, &data, version)?;
         self.db.get_data(CONFIG)
     }

@@ -81,10 +81,10 @@ impl Database {
     /// Fills `/zookeeper/config` at start, before any reconfiguration has. `version` is that of the
     /// configuration: the zxid of the reconfiguration that made it (`ZKDatabase.initConfigInZKDatabase`).
     /// Not part of any transaction: every server of the ensemble has to do the same.
-    pub fn init_config(&mut self, members: &str, version: Zxid) {
+    pub fn init_config(&mut self, configuration: &str, version: Zxid) {
         let node = self.tree.nodes.get_mut(CONFIG).expect("the configuration cannot be deleted");
         if node.mzxid <= version {
-            node.data = Some(config_text(members, version).into_bytes().into());
+            node.data = Some(configuration.as_bytes().into());
             node.version = -1;
             node.mzxid = version;
         }
@@ -131,11 +131,6 @@ impl Database {
         }
         (Digest(hash.digest()), self.tree.nodes.len() as u64)
     }
-}
-
-/// The content of [`CONFIG`] (`QuorumMaj.toString`): one line a server, then the version.
-fn config_text(members: &str, version: Zxid) -> String {
-    format!("{members}\nversion={:x}", version.0)
 }
 
 #[cfg(test)]
