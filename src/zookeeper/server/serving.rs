@@ -26,7 +26,7 @@ use crate::{
         log::Record,
         peer::{Ask, LearnerFrame, Write},
         session::LocalSessionTracker,
-        tree::{Applied, Change},
+        tree::{Applied, Change, Reader},
         txn::Txn,
         watch::{Rearm, Watches},
         wire::{Compat, Id, LocalSessions, NO_ZXID, Op, Reply, ServerFrame, ZkError},
@@ -321,7 +321,9 @@ impl Server {
         if op == Op::Ping {
             return Ok(Reply::Done);
         }
-        if let Some(result) = self.replica.tree.read(&op) {
+        let session = self.clients.session_of(conn);
+        let reader = Reader { session, ids, compat: self.replica.config.compat };
+        if let Some(result) = self.replica.tree.read(&op, &reader) {
             self.watches.after_read(conn, &op, &result);
             return result;
         }
