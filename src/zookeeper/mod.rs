@@ -3,6 +3,7 @@
 pub mod access;
 pub mod client;
 pub mod election;
+pub mod jute;
 pub mod log;
 pub mod membership;
 pub mod peer;

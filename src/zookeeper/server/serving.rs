@@ -153,7 +153,7 @@ impl Server {
 
     /// A transaction has been applied: watches fire, then whoever asked for it is answered.
     pub(super) fn deliver(&mut self, record: &Record, applied: Applied, now: Now, out: &mut Out) {
-        for (conn, event) in self.watches.trigger(&applied.changes) {
+        for (conn, event) in self.watches.trigger(&applied.changes, |_, _| true) {
             out.send(conn, ServerFrame::Notification { event, zxid: NO_ZXID });
         }
         let header = record.txn().header;
@@ -216,8 +216,10 @@ impl Server {
             Op::Ping => Ok(Reply::Done),
             // On the leader itself: "a local sync is answered with no round trip".
             Op::Sync { path } => Ok(Reply::Synced { path }),
-            Op::SetWatches { relative_zxid, data, exist, child, .. } => {
-                let asked = Rearm { relative_zxid, data: &data, exist: &exist, child: &child };
+            Op::SetWatches { relative_zxid, data, exist, child, persistent, recursive } => {
+                let (data, exist, child) = (&data[..], &exist[..], &child[..]);
+                let (persistent, recursive) = (&persistent[..], &recursive[..]);
+                let asked = Rearm { relative_zxid, data, exist, child, persistent, recursive };
                 for event in self.watches.set_watches(conn, &asked, &self.replica.tree) {
                     out.send(conn, ServerFrame::Notification { event, zxid: NO_ZXID });
                 }
