@@ -91,7 +91,7 @@ impl Client {
         self.sent = sent;
         self.seen_read_write |= !read_only;
         self.link = Link::Up { conn, server, read_only };
-        out.note(EventKind::ClientConnected { session, server, resumed });
+        out.note(EventKind::ClientConnected { session, server, resumed, read_only });
         self.news.push_back(ClientNews::State(self.state()));
         self.prime(now, out);
         self.flush(now, out);

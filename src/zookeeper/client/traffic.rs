@@ -316,7 +316,7 @@ fn shown(path: String, result: &Result<Reply, ZkError>) -> (String, Option<Stat>
     }
 }
 
-/// Which watch a request leaves if it succeeds; of exists also if there is no node.
+/// Which watch a request leaves if it succeeds (of exists: also if there is no node), or takes away.
 fn watch_asked(op: &Op) -> &'static str {
     match op {
         Op::Exists { watch: true, .. } => "exist",
@@ -324,6 +324,7 @@ fn watch_asked(op: &Op) -> &'static str {
         Op::GetChildren { watch: true, .. } => "child",
         Op::AddWatch { mode: AddWatchMode::Persistent, .. } => "persistent",
         Op::AddWatch { mode: AddWatchMode::PersistentRecursive, .. } => "recursive",
+        Op::RemoveWatches { kind, .. } => kind.name(),
         _ => "",
     }
 }
