@@ -244,6 +244,8 @@ event_kinds! {
         /// Whether the last surviving write survived only in part.
         torn: bool,
     },
+    /// The disk was replaced by an empty one while the machine was off: nothing that it held counts any longer.
+    DiskWiped,
     /// A file was synced.
     FileSynced {
         /// The file.
