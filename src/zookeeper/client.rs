@@ -252,10 +252,13 @@ impl Client {
         self.heard = now;
         match (frame, self.link) {
             (ServerFrame::Connected { timeout_ms: 0, .. }, Link::Greeting { .. }) => self.refused(now, out),
-            (ServerFrame::Connected { timeout_ms, session, password, .. }, Link::Greeting { sent, .. }) => {
+            (
+                ServerFrame::Connected { timeout_ms, session, password, read_only },
+                Link::Greeting { sent, .. },
+            ) => {
                 self.contact = Some(sent);
                 self.granted = Duration::from_millis(timeout_ms);
-                self.attach(now, session, password, out);
+                self.attach(now, (session, password), read_only, out);
             }
             (ServerFrame::Reply { xid: PING_XID, .. }, Link::Up { .. }) => {
                 self.contact = self.contact.max(self.pings.pop_front());
@@ -375,8 +378,8 @@ impl Client {
     fn attach<M: From<ClientFrame>>(
         &mut self,
         now: Instant,
-        session: SessionId,
-        password: Password,
+        (session, password): (SessionId, Password),
+        read_only: bool,
         out: &mut Output<M>,
     ) {
         let Link::Greeting { conn, server, .. } = self.link else { return };
@@ -384,7 +387,7 @@ impl Client {
         (self.session, self.password) = (session, password);
         self.link = Link::Up { conn };
         self.sent = now;
-        out.note(EventKind::ClientConnected { session, server, resumed });
+        out.note(EventKind::ClientConnected { session, server, resumed, read_only });
         self.news.push_back(ClientNews::State(ClientState::Connected));
         if let Some(op) = self.watches.rearm(self.last_zxid) {
             self.send(now, conn, Pending { xid: SET_WATCHES_XID, id: None, op, sent: now }, out);
@@ -498,6 +501,7 @@ fn watch_asked(op: &Op) -> &'static str {
         Op::GetChildren { watch: true, .. } => "child",
         Op::AddWatch { mode: AddWatchMode::Persistent, .. } => "persistent",
         Op::AddWatch { mode: AddWatchMode::PersistentRecursive, .. } => "recursive",
+        Op::RemoveWatches { kind, .. } => kind.name(),
         _ => "",
     }
 }

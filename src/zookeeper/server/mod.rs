@@ -77,10 +77,10 @@ impl Server {
         Self {
             election: Election::new(me, config.servers.clone()),
             links: Links::new(me, &config.servers),
+            watches: Watches::new(config.compat),
             replica: Replica::new((me, config), defects, entropy, found),
             role: Role::Dormant,
             clients: Clients::default(),
-            watches: Watches::default(),
             session_ids: SessionIds::new(me.number as u8, now.mono.0 / 1_000_000),
             refusal,
         }
@@ -135,7 +135,7 @@ impl Server {
             Role::Dormant | Role::Looking => {}
         }
         self.clients.close_all(out);
-        self.watches = Watches::default();
+        self.watches = Watches::new(self.replica.config.compat);
         self.replica.fast_forward();
         out.note(self.replica.restored());
         self.look(now, out);

@@ -11,15 +11,28 @@ use crate::{
     },
 };
 
+/// What became of a znode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// It was made.
+    Created,
+    /// It was removed.
+    Deleted,
+    /// It got new data.
+    DataChanged,
+}
+
 /// A change to a znode, before any watch is looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// A node was made at this path.
-    Created(String),
-    /// The node at this path was removed.
-    Deleted(String),
-    /// The node at this path got new data.
-    DataChanged(String),
+pub struct Change {
+    /// Which node.
+    pub path: String,
+    /// What became of it.
+    pub kind: ChangeKind,
+    /// Who may do what with it; of a node that is gone, as it was.
+    pub acl: Acl,
+    /// Who may do what with its parent at the time; of a node that got new data, open.
+    pub parent_acl: Acl,
 }
 
 /// What came of a transaction.
@@ -102,6 +115,7 @@ impl Step<'_> {
         if !parent.children.insert(name.to_owned()) {
             return Err(ZkError::NodeExists);
         }
+        let parent_acl = parent.acl.clone();
         let node = Znode::created(self.header, data.clone(), acl.clone(), lifetime);
         let stat = node.stat();
         self.db.tree.nodes.insert(path.to_owned(), node);
@@ -109,8 +123,9 @@ impl Step<'_> {
             self.db.tree.ephemerals.entry(session).or_default().insert(path.to_owned());
             self.notes.push(EventKind::EphemeralCreated { path: path.to_owned(), session, zxid });
         }
-        self.changes.push(Change::Created(path.to_owned()));
-        Ok(Reply::Created { path: path.to_owned(), stat })
+        let (path, acl) = (path.to_owned(), acl.clone());
+        self.changes.push(Change { path: path.clone(), kind: ChangeKind::Created, acl, parent_acl });
+        Ok(Reply::Created { path, stat })
     }
 
     fn delete(&mut self, path: &str) -> Result<Reply, ZkError> {
@@ -119,7 +134,10 @@ impl Step<'_> {
         if let Lifetime::Ephemeral(session) = node.lifetime {
             self.notes.push(EventKind::EphemeralDeleted { path: path.to_owned(), session, zxid });
         }
-        self.changes.push(Change::Deleted(path.to_owned()));
+        let parent = path::split(path).and_then(|(parent, _)| self.db.tree.nodes.get(parent));
+        let parent_acl = parent.map_or_else(Acl::open, |parent| parent.acl.clone());
+        let (path, kind) = (path.to_owned(), ChangeKind::Deleted);
+        self.changes.push(Change { path, kind, acl: node.acl, parent_acl });
         Ok(Reply::Done)
     }
 
@@ -129,7 +147,8 @@ impl Step<'_> {
         node.version = version;
         node.mzxid = self.header.zxid;
         node.mtime = self.header.wall_ms;
-        self.changes.push(Change::DataChanged(path.to_owned()));
+        let (path, acl, parent_acl) = (path.to_owned(), node.acl.clone(), Acl::open());
+        self.changes.push(Change { path, kind: ChangeKind::DataChanged, acl, parent_acl });
         Ok(Reply::Stat(node.stat()))
     }
 
@@ -214,11 +233,18 @@ impl Tree {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        ChangeKind::{Created, DataChanged, Deleted},
+        *,
+    };
     use crate::name::SessionId;
 
     const OURS: SessionId = SessionId(7);
     const OTHER: SessionId = SessionId(8);
+
+    fn open_change(kind: ChangeKind, path: &str) -> Change {
+        Change { path: path.to_owned(), kind, acl: Acl::open(), parent_acl: Acl::open() }
+    }
 
     fn apply_as(db: &mut Database, session: SessionId, zxid: u64, txn: Txn) -> Applied {
         let header = TxnHeader { session, xid: 1, zxid: Zxid(zxid), wall_ms: 1_000 + zxid as i64 };
@@ -276,7 +302,7 @@ mod tests {
         assert_eq!([stat.ctime, stat.mtime], [1_005; 2]);
         assert_eq!([stat.version, stat.cversion, stat.aversion, stat.num_children], [0; 4]);
         assert_eq!((stat.data_length, stat.ephemeral_owner), (2, SessionId::NONE));
-        assert_eq!(applied.changes, [Change::Created("/a".into())]);
+        assert_eq!(applied.changes, [open_change(Created, "/a")]);
         assert_eq!(db.last_processed(), Zxid(5));
     }
 
@@ -307,7 +333,7 @@ mod tests {
         let expected = Znode { data, version: 1, mzxid: Zxid(2), mtime: 1_002, ..before };
         assert_eq!(db.node("/a"), Some(&expected));
         assert_eq!(applied.result, Ok(Reply::Stat(expected.stat())));
-        assert_eq!(applied.changes, [Change::DataChanged("/a".into())]);
+        assert_eq!(applied.changes, [open_change(DataChanged, "/a")]);
     }
 
     #[test]
@@ -338,8 +364,7 @@ mod tests {
         let mut db = Database::default();
         let txns = vec![create("/a", 1), set("/a", 1), delete("/a")];
         let changes = apply(&mut db, 1, Txn::Multi(txns)).changes;
-        let path = || "/a".to_owned();
-        let expected = [Change::Created(path()), Change::DataChanged(path()), Change::Deleted(path())];
+        let expected = [Created, DataChanged, Deleted].map(|kind| open_change(kind, "/a"));
         assert_eq!(changes, expected);
     }
 
@@ -356,7 +381,7 @@ mod tests {
         let closed = apply(&mut db, 3, close(&["/e"]));
         let closing = EventKind::SessionClosed { session: OURS, zxid: Zxid(3) };
         assert_eq!(closed.notes, [deleted("/e", OURS, 3), closing]);
-        assert_eq!(closed.changes, [Change::Deleted("/e".into())]);
+        assert_eq!(closed.changes, [open_change(Deleted, "/e")]);
         assert!(db.sessions().is_empty() && db.ephemerals().is_empty());
     }
 
@@ -368,7 +393,7 @@ mod tests {
         apply(&mut db, 2, ephemeral("/listed", OURS, 2));
         apply_as(&mut db, OTHER, 3, ephemeral("/theirs", OTHER, 3));
         let closed = apply(&mut db, 4, close(&["/gone", "/listed"]));
-        let paths = ["/listed", "/left"].map(|path| Change::Deleted(path.into()));
+        let paths = ["/listed", "/left"].map(|path| open_change(Deleted, path));
         assert_eq!(closed.changes, paths);
         assert_eq!(db.ephemerals().len(), 1);
         assert_eq!(db.node("/").unwrap().pzxid, Zxid(4));
@@ -415,5 +440,21 @@ mod tests {
         apply(&mut db, 6, ephemeral("/a/e", OURS, 1));
         apply(&mut db, 3, delete("/a"));
         assert_eq!((db.node("/a/e"), db.ephemerals()), (None, vec![]));
+    }
+
+    /// ZOOKEEPER-4799: who may be told of a change follows from the lists at the time of the change.
+    #[test]
+    fn change_tells_the_lists_of_node_and_parent_as_they_were() {
+        let mut db = Database::default();
+        let of = |path: &str, acl: &Acl| {
+            let (path, acl) = (path.to_owned(), acl.clone());
+            Txn::Create { path, data: None, acl, lifetime: Lifetime::Persistent, parent_cversion: 1 }
+        };
+        let (read, none) = (Acl::read_only(), Acl::new([]));
+        apply(&mut db, 1, of("/p", &read));
+        let delete = Txn::Delete { path: "/p/k".into() };
+        let applied = apply(&mut db, 2, Txn::Multi(vec![of("/p/k", &none), delete]));
+        let lists: Vec<_> = applied.changes.iter().map(|change| (&change.acl, &change.parent_acl)).collect();
+        assert_eq!(lists, [(&none, &read), (&none, &read)]);
     }
 }

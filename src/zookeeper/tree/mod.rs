@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    apply::{Applied, Change},
+    apply::{Applied, Change, ChangeKind},
     znode::Znode,
 };
 use crate::{

@@ -3,6 +3,8 @@
 //!
 //! Names and defaults are those of `zoo.cfg` (`QuorumPeerConfig.java`, `ZooKeeperServer.java`).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::name::HostId;
@@ -42,6 +44,9 @@ pub struct EnsembleConfig {
     pub servers: Vec<HostId>,
     /// Servers that follow without a vote, at the start.
     pub observers: Vec<HostId>,
+    /// Where servers are, as `/zookeeper/config` tells clients: `host:quorumPort:electionPort`, then perhaps
+    /// `;[clientHost:]clientPort`. A server that is not listed is at its own name and the usual ports.
+    pub addresses: BTreeMap<HostId, String>,
     /// tickTime, in milliseconds.
     pub tick_ms: u64,
     /// initLimit, in ticks.
@@ -86,6 +91,7 @@ impl Default for EnsembleConfig {
         Self {
             servers: Vec::new(),
             observers: Vec::new(),
+            addresses: BTreeMap::new(),
             tick_ms: 2_000,
             init_limit: 10,
             sync_limit: 5,
@@ -119,8 +125,14 @@ impl EnsembleConfig {
         self.session_timeout_max_ms.unwrap_or(20 * self.tick_ms)
     }
 
-    /// Votes that decide: more than half.
+    /// Votes that decide at the start: more than half.
     pub fn quorum(&self) -> usize {
         self.servers.len() / 2 + 1
+    }
+
+    /// Whether a server of this configuration is standalone, with no peers and no reconfiguration
+    /// (`QuorumPeerConfig.isDistributed`).
+    pub fn is_standalone(&self) -> bool {
+        self.standalone_enabled && self.servers.len() <= 1
     }
 }

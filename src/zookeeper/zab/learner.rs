@@ -321,11 +321,14 @@ impl Learner {
         let conn = self.conn.expect("a follower has a leader");
         let eager = turn.replica.defects.has(Defect::ZabAckBeforeSync);
         for record in self.pending.range(self.logged..count) {
-            let ack = LearnerFrame::Ack { zxid: record.zxid() };
+            let zxid = record.zxid();
+            let (ack, acked) = (LearnerFrame::Ack { zxid }, EventKind::TxnAcked { zxid });
             turn.replica.storage.append(record.clone(), turn.out);
             if eager {
+                turn.out.note(acked);
                 turn.out.send(conn, ack);
             } else {
+                turn.replica.storage.note_when_logged(acked, turn.out);
                 turn.replica.storage.send_when_logged(conn, ack, turn.out);
             }
         }

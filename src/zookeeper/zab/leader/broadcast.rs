@@ -12,6 +12,7 @@ use crate::{
     zookeeper::{
         log::Record,
         peer::{Ask, LeaderFrame, LearnerFrame, Message, Write},
+        told,
         txn::{Txn, TxnHeader},
         wire::Op,
         zab::{GiveUp, Turn},
@@ -114,8 +115,8 @@ impl Leader {
     }
 
     pub(super) fn propose(&mut self, record: Arc<Record>, turn: &mut Turn<'_>) {
-        let (zxid, digest) = (record.zxid(), record.digest());
-        turn.out.note(EventKind::TxnProposed { zxid, digest });
+        let zxid = record.zxid();
+        turn.out.note(told::proposed(record.txn(), record.digest()));
         self.proposals.add(record.clone());
         for (conn, follower) in self.followers.iter_mut().filter(|(_, follower)| follower.gets_proposals()) {
             follower.proposed(zxid, turn.now.mono);
@@ -123,6 +124,7 @@ impl Leader {
         }
         turn.replica.storage.append(record, turn.out);
         if turn.replica.defects.has(Defect::ZabAckBeforeSync) {
+            turn.out.note(EventKind::TxnAcked { zxid });
             self.proposals.ack(zxid, turn.replica.me);
         } else {
             turn.replica.storage.tell_when_logged(turn.out);

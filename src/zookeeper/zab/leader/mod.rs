@@ -155,7 +155,10 @@ impl Leader {
     pub fn told(&mut self, told: Told, turn: &mut Turn<'_>) {
         let me = turn.replica.me;
         match told {
-            Told::Logged(zxid) => self.proposals.ack(zxid, me),
+            Told::Logged(zxid) => {
+                turn.out.note(EventKind::TxnAcked { zxid });
+                self.proposals.ack(zxid, me);
+            }
             Told::Accepted(epoch) if self.stage == Stage::EpochProposed && epoch == self.epoch => {
                 self.acked.insert(me);
             }
