@@ -19,7 +19,7 @@ use crate::{
         log::Record,
         peer::{Ask, LearnerFrame, Write},
         session::{negotiate_timeout_ms, password},
-        tree::Applied,
+        tree::{Applied, Reader},
         txn::Txn,
         watch::Rearm,
         wire::{ClientFrame, NO_ZXID, Op, Password, Reply, ServerFrame, ZkError},
@@ -208,7 +208,9 @@ impl Server {
     }
 
     fn answer(&mut self, conn: ConnId, op: Op, out: &mut Out) -> Result<Reply, ZkError> {
-        if let Some(result) = self.replica.tree.read(&op) {
+        let session = self.clients.get_mut(conn).map_or(SessionId::NONE, |client| client.session);
+        let reader = Reader { session, ids: &[], compat: self.replica.config.compat };
+        if let Some(result) = self.replica.tree.read(&op, &reader) {
             self.watches.after_read(conn, &op, &result);
             return result;
         }
