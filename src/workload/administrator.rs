@@ -82,7 +82,7 @@ impl Administrator {
         let mut servers = ensemble.servers.clone();
         entropy.shuffle(&mut servers);
         let session_timeout = Duration::from_millis(ensemble.session_timeout_max_ms());
-        let config = ClientConfig { servers: ensemble.servers, session_timeout };
+        let config = ClientConfig::new(ensemble.servers, session_timeout);
         let client = Client::new(config, entropy);
         Self { servers, client, orders: VecDeque::new(), work: Work::Nothing }
     }

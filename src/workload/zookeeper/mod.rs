@@ -186,6 +186,7 @@ impl Worker {
                 ClientNews::State(state) => self.stands(state),
                 ClientNews::Reply { id, result } => self.answered(id, &result),
                 ClientNews::Watch(event) => self.look_again(&event),
+                ClientNews::WatchRemoved { .. } => {}
             }
         }
     }
@@ -193,7 +194,7 @@ impl Worker {
     /// After the end of a session the next step begins another.
     fn stands(&mut self, state: ClientState) {
         match state {
-            ClientState::Expired | ClientState::Closed => {
+            ClientState::Expired | ClientState::AuthFailed | ClientState::Closed => {
                 self.session = None;
                 self.memory.session_is_over();
             }
@@ -203,6 +204,7 @@ impl Worker {
                     self.ask(op);
                 }
             }
+            ClientState::ConnectedReadOnly => self.session = self.client.session(),
             ClientState::Connecting | ClientState::Disconnected => {}
         }
     }
@@ -269,7 +271,10 @@ impl Core for Worker {
 
 fn client(plan: &WorkerPlan, nth: u64) -> Client {
     let seed = plan.dice.at("zookeeper.client", (plan.me, plan.life, nth)).bits();
-    let config = ClientConfig { servers: plan.servers.clone(), session_timeout: plan.table.session_timeout };
+    let config = ClientConfig {
+        read_only: plan.table.read_only,
+        ..ClientConfig::new(plan.servers.clone(), plan.table.session_timeout)
+    };
     Client::new(config, Entropy::new(seed))
 }
 
