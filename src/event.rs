@@ -327,6 +327,17 @@ event_kinds! {
         /// The epoch entered.
         epoch: Epoch,
     },
+    /// The server goes by a committed configuration of the ensemble from here on. Until the first of these
+    /// the configuration is the one that the run began with.
+    ConfigurationActivated {
+        /// Which: the zxid of the reconfiguration that made it, or `epoch:0` if a leader only gave a version
+        /// to the first one.
+        version: Zxid,
+        /// The servers that vote, in order.
+        voters: Vec<HostId>,
+        /// The servers that follow without a vote, in order.
+        observers: Vec<HostId>,
+    },
     /// The leader has a quorum of NEWLEADER acknowledgements and serves. All of its history is committed
     /// by that.
     LeaderEstablished {

@@ -4,14 +4,16 @@
 mod clients;
 mod serving;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use self::clients::Clients;
 use super::{
-    election::{Election, Links, Vote},
-    log::{Record, Refusal, Told, restore},
+    election::{Election, Links, Notice},
+    log::{Record, Refusal, Storage, Told, restore, restore_views},
+    membership::{self, Membership, Views},
     peer::{ElectionFrame, LeaderFrame, LearnerFrame, Message},
     session::SessionIds,
+    tree::Database,
     watch::Watches,
     wire::EnsembleConfig,
     zab::{GiveUp, Leader, Learner, Replica, Turn},
@@ -25,10 +27,15 @@ use crate::{
 
 type Out = Output<Message>;
 
+/// An observer that has lost its leader waits up to this long before it looks for one
+/// (`observer.election.DelayMs`).
+const OBSERVER_ELECTION_DELAY: Duration = Duration::from_millis(200);
+
 /// What a server is at the moment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Role {
-    /// Not started: its disk is not ready, or it refused to start.
+    /// Not started: its disk is not ready, or it refused to start. Or an observer that waits before it looks
+    /// for a leader again, so as not to burden the voters.
     Dormant,
     /// In search of a leader.
     Looking,
@@ -38,7 +45,7 @@ enum Role {
     Leading(Box<Leader>),
 }
 
-/// One ZooKeeper server, a voter of its ensemble. It can be cloned, compared and hashed as a whole; large
+/// One ZooKeeper server: a voter of its ensemble, an observer, or one that is not let in yet. It can be cloned, compared and hashed as a whole; large
 /// parts (records, snapshots, payloads) are shared between clones.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Server {
@@ -49,6 +56,8 @@ pub struct Server {
     clients: Clients,
     watches: Watches,
     session_ids: SessionIds,
+    /// When an observer that has lost its leader looks for one.
+    looks_at: Option<Instant>,
     refusal: Option<Refusal>,
 }
 
@@ -57,7 +66,8 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// If the ensemble has not 1 to 7 voters, or this server is not one of them.
+    /// If nobody votes in the ensemble. This server need not be in it: then it follows without a vote, until
+    /// a reconfiguration lets it in.
     pub fn boot(
         config: EnsembleConfig,
         me: HostId,
@@ -66,22 +76,24 @@ impl Server {
         files: &Files,
         now: Now,
     ) -> Self {
-        assert!((1..=7).contains(&config.servers.len()), "an ensemble has 1 to 7 voters");
-        assert!(config.servers.contains(&me), "a server is a voter of its ensemble");
-        let (found, refusal) = match restore(files) {
-            Ok(found) => (found, None),
+        assert!(!config.servers.is_empty(), "an ensemble has voters");
+        let (found, views, refusal) = match restore_all(files, &config) {
+            Ok((found, views)) => (found, views, None),
             Err(refusal) => {
-                (restore(&Files::new()).expect("nothing can be wrong with no files"), Some(refusal))
+                let nothing = restore_all(&Files::new(), &config);
+                let (found, views) = nothing.expect("nothing can be wrong with no files");
+                (found, views, Some(refusal))
             }
         };
         Self {
-            election: Election::new(me, config.servers.clone()),
-            links: Links::new(me, &config.servers),
-            replica: Replica::new((me, config), defects, entropy, found),
+            election: Election::new(me, views.quorums().clone()),
+            links: Links::new(me),
+            replica: Replica::new((me, config), defects, entropy, views, found),
             role: Role::Dormant,
             clients: Clients::default(),
             watches: Watches::default(),
             session_ids: SessionIds::new(me.number as u8, now.mono.0 / 1_000_000),
+            looks_at: None,
             refusal,
         }
     }
@@ -101,23 +113,26 @@ impl Server {
 
     fn look(&mut self, now: Now, out: &mut Out) {
         self.role = Role::Looking;
-        let storage = &self.replica.storage;
-        let own =
-            Vote { leader: self.replica.me, zxid: storage.last_zxid(), peer_epoch: storage.current_epoch() };
-        self.election.look(now.mono, own);
+        self.replica.appointed = None;
+        self.election.reconfigure(self.replica.views.quorums().clone());
+        self.election.look(now.mono, self.replica.first_vote());
         out.note(EventKind::ElectionStarted { round: self.election.round() });
         self.send_votes(now, out);
     }
 
     fn send_votes(&mut self, now: Now, out: &mut Out) {
         for (to, notification) in self.election.drain() {
-            self.links.send(now.mono, to, notification, out);
+            let configuration = self.replica.views.committed().clone();
+            self.links.send(now.mono, to, Notice { notification, configuration }, out);
         }
     }
 
     /// Takes the role that the election has brought.
     fn play(&mut self, leader: HostId, now: Now, out: &mut Out) {
         out.note(EventKind::ElectionDecided { round: self.election.round(), leader });
+        if self.replica.role() == membership::Role::Observer {
+            self.election.observe();
+        }
         let mut turn = Turn { now, replica: &mut self.replica, out };
         self.role = if leader == turn.replica.me {
             Role::Leading(Box::new(Leader::lead(&mut turn)))
@@ -126,7 +141,8 @@ impl Server {
         };
     }
 
-    /// Gives the role up: clients are cut off, the log becomes this server's history, and it looks again.
+    /// Gives the role up: clients are cut off, the log becomes this server's history, and it looks again;
+    /// or goes on under the leader that a reconfiguration has named.
     fn lose_role(&mut self, GiveUp(why): GiveUp, now: Now, out: &mut Out) {
         out.note(EventKind::RoleLost { why: why.into() });
         match std::mem::replace(&mut self.role, Role::Looking) {
@@ -138,7 +154,17 @@ impl Server {
         self.watches = Watches::default();
         self.replica.fast_forward();
         out.note(self.replica.restored());
-        self.look(now, out);
+        if let Some(leader) = self.replica.appointed.take() {
+            self.election.reconfigure(self.replica.views.quorums().clone());
+            self.election.appoint(leader, self.replica.storage.last_zxid());
+            self.play(leader, now, out);
+        } else if self.replica.role() == membership::Role::Observer {
+            self.role = Role::Dormant;
+            let delay = self.replica.draw_below(OBSERVER_ELECTION_DELAY.as_nanos() as u64);
+            self.looks_at = Some(now.mono + Duration::from_nanos(delay));
+        } else {
+            self.look(now, out);
+        }
     }
 
     /// Applies what has become committed, or gives up.
@@ -159,6 +185,9 @@ impl Server {
         }
         if let Some(epoch) = self.epoch() {
             self.election.enter_epoch(epoch);
+        }
+        if matches!(&self.role, Role::Following(learner) if learner.leaves()) {
+            self.lose_role(GiveUp("a reconfiguration has changed the role or the leader"), now, out);
         }
     }
 
@@ -239,13 +268,26 @@ impl Server {
             ElectionFrame::Hello { server } if self.links.owns(conn) => {
                 self.links.greeted(now.mono, conn, server, out);
             }
-            ElectionFrame::Notification(notification) => {
+            ElectionFrame::Notification(notice) => {
                 let Some(from) = self.links.speaker(conn) else { return };
-                let decided = self.election.receive(now.mono, from, notification);
+                if self.learns_configuration(notice.configuration, out) {
+                    return self.look(now, out);
+                }
+                let decided = self.election.receive(now.mono, from, notice.notification);
                 self.after_election(decided, now, out);
             }
             ElectionFrame::Hello { .. } => {}
         }
+    }
+
+    /// Configurations spread with votes: one that is newer than this server's and lists others begins the
+    /// election anew (`FastLeaderElection`, `WorkerReceiver`).
+    fn learns_configuration(&mut self, heard: Membership, out: &mut Out) -> bool {
+        if !self.election.is_looking() {
+            return false;
+        }
+        let before = self.replica.activate_configuration(heard, out);
+        before.is_some_and(|before| !before.lists_the_same(self.replica.views.committed()))
     }
 
     fn after_election(&mut self, decided: Option<HostId>, now: Now, out: &mut Out) {
@@ -299,6 +341,9 @@ impl Server {
 
     fn wake(&mut self, now: Now, out: &mut Out) {
         self.links.wake(now.mono, out);
+        if self.looks_at.take_if(|at| now.mono >= *at).is_some() {
+            self.look(now, out);
+        }
         let decided = self.election.wake(now.mono);
         self.after_election(decided, now, out);
         let mut turn = Turn { now, replica: &mut self.replica, out };
@@ -314,6 +359,11 @@ impl Server {
         let (digest, znodes) = self.replica.tree.inspect();
         out.note(EventKind::TreeInspected { zxid: self.replica.applied(), digest, znodes });
     }
+}
+
+/// What a booting server makes of its files.
+fn restore_all(files: &Files, config: &EnsembleConfig) -> Result<((Storage, Database), Views), Refusal> {
+    Ok((restore(files)?, restore_views(files, config)?))
 }
 
 impl Core for Server {
@@ -339,6 +389,6 @@ impl Core for Server {
             Role::Leading(leader) => Some(leader.next_wake()),
             Role::Dormant | Role::Looking => None,
         };
-        [self.election.next_wake(), self.links.next_wake(), role].into_iter().flatten().min()
+        [self.election.next_wake(), self.links.next_wake(), self.looks_at, role].into_iter().flatten().min()
     }
 }

@@ -68,6 +68,16 @@ impl Database {
         self.last_processed
     }
 
+    /// Fills `/zookeeper/config` at start.
+    pub fn init_config(&mut self, members: &str, version: Zxid) {
+        let node = self.tree.nodes.get_mut("/zookeeper/config").expect("the configuration cannot be deleted");
+        if node.mzxid <= version {
+            node.data = Some(format!("{members}\nversion={:x}", version.0).into_bytes().into());
+            node.version = -1;
+            node.mzxid = version;
+        }
+    }
+
     /// All ephemeral nodes, sorted by path.
     pub fn ephemerals(&self) -> Vec<Ephemeral> {
         let of = |(session, paths): (&SessionId, &BTreeSet<String>)| {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::Leader;
+use super::{Leader, proposals::Chosen};
 use crate::{
     core::{ConnId, Output},
     defect::Defect,
@@ -11,6 +11,7 @@ use crate::{
     name::{HostId, Zxid},
     zookeeper::{
         log::Record,
+        membership::{Membership, Role},
         peer::{Ask, LeaderFrame, LearnerFrame, Message, Write},
         txn::{Txn, TxnHeader},
         wire::Op,
@@ -52,19 +53,34 @@ impl Leader {
 
     /// Commits the oldest proposal if a quorum has it; then it is to be applied.
     pub fn next_committed(&mut self, turn: &mut Turn<'_>) -> Option<Arc<Record>> {
-        if !self.serves() {
+        if !self.serves() || !self.may_commit {
             return None;
         }
-        let record = self.proposals.pop_committed()?;
+        let Chosen { record, acks, quorums } = self.proposals.pop_chosen()?;
         let zxid = record.zxid();
         turn.out.note(EventKind::TxnCommitted { zxid, digest: record.digest() });
-        for (conn, _) in self.followers.iter().filter(|(_, follower)| follower.gets_proposals()) {
-            turn.out.send(*conn, LeaderFrame::Commit { zxid });
+        if matches!(record.txn().txn, Txn::Reconfig { .. }) {
+            let leader = self.activate(quorums.newest().clone(), acks, turn);
+            let inform = LeaderFrame::InformAndActivate { record: record.clone(), leader };
+            self.announce(LeaderFrame::CommitAndActivate { zxid, leader }, inform, turn.out);
+        } else {
+            self.announce(LeaderFrame::Commit { zxid }, LeaderFrame::Inform(record.clone()), turn.out);
         }
         while let Some(sync) = self.syncs.pop_front_if(|sync| sync.behind <= zxid) {
             turn.out.send(sync.conn, sync.frame);
         }
         Some(record)
+    }
+
+    /// Tells followers one thing and observers the other.
+    fn announce(&self, commit: LeaderFrame, inform: LeaderFrame, out: &mut Output<Message>) {
+        for (conn, follower) in self.followers.iter().filter(|(_, follower)| follower.is_forwarded_to()) {
+            let frame = match follower.role {
+                Role::Participant => &commit,
+                Role::Observer => &inform,
+            };
+            out.send(*conn, frame.clone());
+        }
     }
 
     /// A committed transaction has been applied to this server's tree.
@@ -116,7 +132,11 @@ impl Leader {
     pub(super) fn propose(&mut self, record: Arc<Record>, turn: &mut Turn<'_>) {
         let (zxid, digest) = (record.zxid(), record.digest());
         turn.out.note(EventKind::TxnProposed { zxid, digest });
-        self.proposals.add(record.clone());
+        if let Txn::Reconfig { members, .. } = &record.txn().txn {
+            let proposed = Membership::read(members).expect("a leader proposes what it has made");
+            turn.replica.see_configuration(proposed.with_version(zxid), turn.out);
+        }
+        self.proposals.add(record.clone(), turn.replica.views.quorums().clone());
         for (conn, follower) in self.followers.iter_mut().filter(|(_, follower)| follower.gets_proposals()) {
             follower.proposed(zxid, turn.now.mono);
             turn.out.send(*conn, LeaderFrame::Proposal(record.clone()));
