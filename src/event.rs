@@ -56,6 +56,47 @@ pub struct TxnRef {
     pub digest: Digest,
 }
 
+/// What a transaction does to one znode if it is committed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Change {
+    /// Where.
+    pub path: String,
+    /// What.
+    #[serde(flatten)]
+    pub act: Act,
+}
+
+/// The ways to change a znode. Numbers are those after it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "act", rename_all = "snake_case")]
+pub enum Act {
+    /// It is made.
+    Created {
+        /// The session it lives as long as; none unless it is an ephemeral.
+        owner: SessionId,
+        /// How long it stays: `persistent`, `ephemeral`, `container`, `ttl`.
+        lifetime: Word,
+        /// How often a child of its parent has been created.
+        parent_creates: i32,
+        /// Bytes of data; null counts 0.
+        data_length: i32,
+    },
+    /// It is removed.
+    Deleted,
+    /// Its data is replaced.
+    DataSet {
+        /// Its version.
+        version: i32,
+        /// Bytes of data; null counts 0.
+        data_length: i32,
+    },
+    /// Its access control list is replaced.
+    AclSet {
+        /// Its aversion.
+        version: i32,
+    },
+}
+
 /// An ephemeral znode and the session that owns it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Ephemeral {
@@ -244,6 +285,8 @@ event_kinds! {
         /// Whether the last surviving write survived only in part.
         torn: bool,
     },
+    /// Everything on this host's disk is gone: it was replaced by an empty one.
+    DiskWiped,
     /// A file was synced.
     FileSynced {
         /// The file.
@@ -327,17 +370,6 @@ event_kinds! {
         /// The epoch entered.
         epoch: Epoch,
     },
-    /// The server goes by a committed configuration of the ensemble from here on. Until the first of these
-    /// the configuration is the one that the run began with.
-    ConfigurationActivated {
-        /// Which: the zxid of the reconfiguration that made it, or `epoch:0` if a leader only gave a version
-        /// to the first one.
-        version: Zxid,
-        /// The servers that vote, in order.
-        voters: Vec<HostId>,
-        /// The servers that follow without a vote, in order.
-        observers: Vec<HostId>,
-    },
     /// The leader has a quorum of NEWLEADER acknowledgements and serves. All of its history is committed
     /// by that.
     LeaderEstablished {
@@ -366,12 +398,21 @@ event_kinds! {
         /// Why.
         why: Word,
     },
-    /// The leader proposed a transaction.
+    /// The leader proposed a transaction. Whatever is committed later was told so once; what it does, it
+    /// does only if it is committed.
     TxnProposed {
         /// Its id.
         zxid: Zxid,
         /// What it does, hashed.
         digest: Digest,
+        /// The session that asked for it, or that it opens or closes.
+        session: SessionId,
+        /// The client's number for the request; 0 if a server asked.
+        xid: i32,
+        /// What kind it is: the operation, `createSession`, or `error` if it failed.
+        op: Word,
+        /// What it does to znodes, in order.
+        changes: Vec<Change>,
     },
     /// The transaction is in this server's log, synced. One that the server had logged and not synced
     /// before a role was lost may be told late, or never, if it was cut off or the server crashed.
@@ -380,6 +421,11 @@ event_kinds! {
         zxid: Zxid,
         /// What it does, hashed.
         digest: Digest,
+    },
+    /// The server acknowledges the proposal to its leader (to itself, if it leads).
+    TxnAcked {
+        /// Which.
+        zxid: Zxid,
     },
     /// A quorum has the transaction: the leader commits it.
     TxnCommitted {
@@ -429,6 +475,16 @@ event_kinds! {
         znodes: u64,
     },
 
+    /// A new ensemble is in force: this server has applied a committed reconfiguration.
+    EnsembleChanged {
+        /// The reconfiguration.
+        zxid: Zxid,
+        /// Those who vote from here on, sorted.
+        voters: Vec<HostId>,
+        /// Those who follow without a vote, sorted.
+        observers: Vec<HostId>,
+    },
+
     // ---- zookeeper: sessions, ephemerals, as applied on one server ----
     /// A createSession transaction was applied.
     SessionOpened {
@@ -470,6 +526,14 @@ event_kinds! {
         zxid: Zxid,
     },
 
+    /// A server turned a client away when it said who it is.
+    ClientRefused {
+        /// The session it wants to go on with; none if it wants a new one.
+        session: SessionId,
+        /// Why: `ahead` (it has seen more than this server), `password`, `expired`, `read-only`.
+        why: Word,
+    },
+
     // ---- zookeeper: the client's half ----
     /// A client's session is established on a server.
     ClientConnected {
@@ -479,6 +543,9 @@ event_kinds! {
         server: HostId,
         /// Whether the session existed before.
         resumed: bool,
+        /// Whether the server has no quorum and only answers reads.
+        #[serde(default)]
+        read_only: bool,
     },
     /// A client lost its server; the session may live on.
     ClientDisconnected {
@@ -502,7 +569,8 @@ event_kinds! {
         path: String,
         /// The watch it leaves if it succeeds (`exist`: also if there is no node): `data`, `exist`, `child`,
         /// `persistent`, `recursive`, or empty. Watches belong to the session's client, which sets them
-        /// again on each server it comes to.
+        /// again on each server it comes to. Of removeWatches: which it takes away, `children`, `data`,
+        /// `any`, `persistent` or `recursive`.
         watch: Word,
     },
     /// A reply reached the client.

@@ -105,7 +105,7 @@ impl Watch {
             EventKind::LogTruncated { .. } => self.meet(LOG_TRUNCATED, true),
             EventKind::SnapshotInstalled { .. } => self.meet(SNAPSHOT_SYNC, true),
             EventKind::FollowerSynced { mode, .. } => self.meet(SNAPSHOT_SYNC, *mode == SyncMode::Snap),
-            EventKind::ClientConnected { session, server, resumed } => {
+            EventKind::ClientConnected { session, server, resumed, .. } => {
                 let old = self.servers.insert(*session, *server);
                 self.meet(SESSION_MOVED, *resumed && old.is_some_and(|old| old != *server));
             }

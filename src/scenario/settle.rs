@@ -26,8 +26,11 @@ const ELECTIONS: u32 = 2;
 /// retries (`leaderConnectDelayDuringRetryMs`, five times 100 ms) rounded up.
 const ELECTION: Duration = Duration::from_secs(1);
 
-/// `ClientCnxn` waits up to a second before it tries another server.
-const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
+/// `ClientCnxn` takes 100 ms to clean up and waits up to a second before it tries another server.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(1_100);
+
+/// One second more when it has tried every server in turn (`HostProvider.next`).
+const ROUND_PAUSE: Duration = Duration::from_secs(1);
 
 /// Copies that recover side by side in the worst case: two, both into or out of one node
 /// (`node_concurrent_recoveries`).
@@ -46,7 +49,7 @@ pub fn settle_bound(plan: &Plan) -> Duration {
 /// |---|---|
 /// | a server that is silent to be noticed | (s + 1) · t |
 /// | a leader and its synchronisation | 2 · (1 s + i · t) |
-/// | clients to find a server | T + 1 s |
+/// | clients to find a server, having tried each of *n* | T + n · 1.1 s + 1 s |
 /// | sessions of the dead to expire, afresh under a new leader, heard of through a follower | T + 2 · t |
 /// | a node that was told of its expiry, or a successor of the controller, to act | T + request timeout |
 /// | replicas whose node may return | delayed allocation |
@@ -56,11 +59,12 @@ pub fn settle_waits(plan: &Plan) -> Vec<Wait> {
     let tick = Duration::from_millis(plan.zookeeper.tick_ms);
     let session = granted_session(plan);
     let request = plan.search.request_timeout;
+    let servers = plan.zookeeper.servers.len() as u32;
     let wait = |what, span| Wait { what, span };
     vec![
         wait("silent servers to be noticed", (plan.zookeeper.sync_limit + 1) * tick),
         wait("a ZooKeeper leader", ELECTIONS * (ELECTION + plan.zookeeper.init_limit * tick)),
-        wait("clients to find a server", session + RECONNECT_PAUSE),
+        wait("clients to find a server", session + servers * RECONNECT_PAUSE + ROUND_PAUSE),
         wait("sessions of the dead to expire", session + 2 * tick),
         wait("a controller to act", session + request),
         wait("nodes that may return", plan.search.delayed_allocation),

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod client;
 pub mod election;
+pub mod jute;
 pub mod log;
 pub mod membership;
 pub mod peer;
@@ -10,6 +11,7 @@ pub mod recipes;
 pub mod request;
 pub mod server;
 pub mod session;
+mod told;
 pub mod tree;
 pub mod txn;
 pub mod watch;

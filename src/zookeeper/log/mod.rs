@@ -161,6 +161,12 @@ impl Storage {
         self.queue.push(Work::After(file, Deferred::Send { conn, message: message.into() }), out);
     }
 
+    /// Notes once the log up to here is durable.
+    pub fn note_when_logged(&mut self, event: EventKind, out: &mut Output<Message>) {
+        let file = self.files.last().expect("something was logged").name.clone();
+        self.queue.push(Work::After(file, Deferred::Note(event)), out);
+    }
+
     /// Tells once the log up to here is durable.
     pub fn tell_when_logged(&mut self, out: &mut Output<Message>) {
         let file = self.files.last().expect("something was logged").name.clone();
@@ -188,9 +194,7 @@ impl Storage {
     }
 
     fn note_logged(&mut self, record: &Record, out: &mut Output<Message>) {
-        let file = self.files.last().expect("a record is in a file").name.clone();
-        let event = EventKind::TxnLogged { zxid: record.zxid(), digest: record.digest() };
-        self.queue.push(Work::After(file, Deferred::Note(event)), out);
+        self.note_when_logged(EventKind::TxnLogged { zxid: record.zxid(), digest: record.digest() }, out);
     }
 
     fn replace(&mut self, file: &str, bytes: Arc<[u8]>, out: &mut Output<Message>) {

@@ -6,7 +6,10 @@ use std::{collections::BTreeMap, fmt};
 use super::{Member, Membership, address};
 use crate::{
     name::{HostId, Zxid},
-    zookeeper::wire::ZkError,
+    zookeeper::{
+        txn::{LoggedTxn, Txn},
+        wire::ZkError,
+    },
 };
 
 /// Why a configuration means nothing.
@@ -30,27 +33,22 @@ impl From<BadConfiguration> for ZkError {
     }
 }
 
-/// A member's line.
-struct Line<'a>(HostId, &'a Member);
-
-impl fmt::Display for Line<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "server.{}=", self.0.number)?;
-        self.1.addresses.write(self.1.role, f)
-    }
-}
-
 impl fmt::Display for Membership {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\nversion={:x}", self.lines(), self.version.0)
+        for (host, member) in &*self.members {
+            write!(f, "server.{}=", host.number)?;
+            member.addresses.write(member.role, f)?;
+            f.write_str("\n")?;
+        }
+        write!(f, "version={:x}", self.version.0)
     }
 }
 
 impl Membership {
-    /// The configuration without its version, one line a server.
-    pub fn lines(&self) -> String {
-        let lines = self.members.iter().map(|(host, member)| Line(*host, member).to_string());
-        lines.collect::<Vec<_>>().join("\n")
+    /// The configuration that a transaction proposes, if it is a reconfiguration.
+    pub fn proposed_by(logged: &LoggedTxn) -> Option<Self> {
+        let Txn::Reconfig { members, .. } = &logged.txn else { return None };
+        Some(Self::read(members).ok()?.with_version(logged.header.zxid))
     }
 
     /// Reads a configuration: `server.N=…` lines and perhaps `version=…` in hexadecimal; without it, 0.

@@ -88,10 +88,10 @@ impl Server {
         Self {
             election: Election::new(me, views.quorums().clone()),
             links: Links::new(me),
+            watches: Watches::new(config.compat),
             replica: Replica::new((me, config), defects, entropy, views, found),
             role: Role::Dormant,
             clients: Clients::default(),
-            watches: Watches::default(),
             session_ids: SessionIds::new(me.number as u8, now.mono.0 / 1_000_000),
             looks_at: None,
             refusal,
@@ -151,7 +151,7 @@ impl Server {
             Role::Dormant | Role::Looking => {}
         }
         self.clients.close_all(out);
-        self.watches = Watches::default();
+        self.watches = Watches::new(self.replica.config.compat);
         self.replica.fast_forward();
         out.note(self.replica.restored());
         if let Some(leader) = self.replica.appointed.take() {

@@ -13,12 +13,13 @@ use super::{
 };
 use crate::{
     core::{ConnId, Now},
+    event::EventKind,
     name::{SessionId, Zxid},
     zookeeper::{
         log::Record,
         peer::{Ask, LearnerFrame, Write},
         session::{negotiate_timeout_ms, password},
-        tree::Applied,
+        tree::{Applied, Reader},
         txn::Txn,
         watch::Rearm,
         wire::{ClientFrame, NO_ZXID, Op, Password, Reply, ServerFrame, ZkError},
@@ -50,6 +51,7 @@ impl Server {
     /// another one.
     fn greet(&mut self, conn: ConnId, hello: Hello, now: Now, out: &mut Out) {
         if self.header_zxid().is_none_or(|zxid| hello.last_zxid_seen > zxid) {
+            out.note(EventKind::ClientRefused { session: hello.session, why: "ahead".into() });
             return self.drop_client(conn, out);
         }
         let timeout_ms = negotiate_timeout_ms(hello.timeout_ms, &self.replica.config);
@@ -70,7 +72,7 @@ impl Server {
             self.drop_client(former, out);
         }
         if hello.password != password(session) {
-            return self.refuse(conn, out);
+            return self.refuse(conn, session, "password", out);
         }
         self.clients.claim(conn, session, timeout_ms, Stage::Reattaching);
         let me = self.replica.me;
@@ -93,7 +95,7 @@ impl Server {
             return;
         }
         if !alive {
-            return self.refuse(conn, out);
+            return self.refuse(conn, session, "expired", out);
         }
         open(conn, client, out);
         let timeout_ms = client.timeout_ms;
@@ -101,7 +103,8 @@ impl Server {
     }
 
     /// Tells a client that its session is over.
-    fn refuse(&mut self, conn: ConnId, out: &mut Out) {
+    fn refuse(&mut self, conn: ConnId, session: SessionId, why: &'static str, out: &mut Out) {
+        out.note(EventKind::ClientRefused { session, why: why.into() });
         let (session, read_only) = (SessionId::NONE, false);
         out.send(conn, ServerFrame::Connected { timeout_ms: 0, session, password: 0, read_only });
         self.drop_client(conn, out);
@@ -150,7 +153,7 @@ impl Server {
 
     /// A transaction has been applied: watches fire, then whoever asked for it is answered.
     pub(super) fn deliver(&mut self, record: &Record, applied: Applied, now: Now, out: &mut Out) {
-        for (conn, event) in self.watches.trigger(&applied.changes) {
+        for (conn, event) in self.watches.trigger(&applied.changes, |_, _| true) {
             out.send(conn, ServerFrame::Notification { event, zxid: NO_ZXID });
         }
         let header = record.txn().header;
@@ -205,7 +208,9 @@ impl Server {
     }
 
     fn answer(&mut self, conn: ConnId, op: Op, out: &mut Out) -> Result<Reply, ZkError> {
-        if let Some(result) = self.replica.tree.read(&op) {
+        let session = self.clients.get_mut(conn).map_or(SessionId::NONE, |client| client.session);
+        let reader = Reader { session, ids: &[], compat: self.replica.config.compat };
+        if let Some(result) = self.replica.tree.read(&op, &reader) {
             self.watches.after_read(conn, &op, &result);
             return result;
         }
@@ -213,8 +218,10 @@ impl Server {
             Op::Ping => Ok(Reply::Done),
             // On the leader itself: "a local sync is answered with no round trip".
             Op::Sync { path } => Ok(Reply::Synced { path }),
-            Op::SetWatches { relative_zxid, data, exist, child, .. } => {
-                let asked = Rearm { relative_zxid, data: &data, exist: &exist, child: &child };
+            Op::SetWatches { relative_zxid, data, exist, child, persistent, recursive } => {
+                let (data, exist, child) = (&data[..], &exist[..], &child[..]);
+                let (persistent, recursive) = (&persistent[..], &recursive[..]);
+                let asked = Rearm { relative_zxid, data, exist, child, persistent, recursive };
                 for event in self.watches.set_watches(conn, &asked, &self.replica.tree) {
                     out.send(conn, ServerFrame::Notification { event, zxid: NO_ZXID });
                 }

@@ -100,6 +100,16 @@ impl SessionTracker {
         if *tracked.owner.get_or_insert(owner) == owner { Ok(()) } else { Err(ZkError::SessionMoved) }
     }
 
+    /// Whether `owner` may speak for the session, and the whole ensemble knows it: only so it may own
+    /// ephemeral nodes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::check`].
+    pub fn check_global(&mut self, session: SessionId, owner: HostId) -> Result<(), ZkError> {
+        self.check(session, owner)
+    }
+
     /// From here on the session's writes are refused, so that none of its ephemeral nodes can follow its
     /// closeSession (ZOOKEEPER-1208).
     pub fn mark_closing(&mut self, session: SessionId) {

@@ -51,6 +51,11 @@ pub fn split(path: &str) -> Option<(&str, &str)> {
     (!name.is_empty()).then(|| (canonical(parent), name))
 }
 
+/// The paths above one, nearest first, the root last.
+pub fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(split(path), |(parent, _)| split(parent)).map(|(parent, _)| parent)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +87,13 @@ mod tests {
         assert_eq!(split("/a/b"), Some(("/a", "b")));
         assert_eq!(split("/a"), Some(("/", "a")));
         assert_eq!(split("/"), None);
+    }
+
+    #[test]
+    fn ancestors_go_up_to_the_root() {
+        assert_eq!(ancestors("/a/b/c").collect::<Vec<_>>(), ["/a/b", "/a", "/"]);
+        for none in ["/", "", "bad"] {
+            assert_eq!(ancestors(none).count(), 0, "{none}");
+        }
     }
 }

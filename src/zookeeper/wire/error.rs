@@ -76,4 +76,43 @@ impl ZkError {
     pub fn code(self) -> i32 {
         self as i32
     }
+
+    /// The error of this number; none if ZooKeeper knows no such error.
+    pub fn of(code: i32) -> Option<Self> {
+        Self::ALL.into_iter().find(|error| error.code() == code)
+    }
+
+    /// All of them.
+    pub const ALL: [Self; 30] = [
+        Self::SystemError,
+        Self::RuntimeInconsistency,
+        Self::DataInconsistency,
+        Self::ConnectionLoss,
+        Self::MarshallingError,
+        Self::Unimplemented,
+        Self::OperationTimeout,
+        Self::BadArguments,
+        Self::UnknownSession,
+        Self::NewConfigNoQuorum,
+        Self::ReconfigInProgress,
+        Self::NoNode,
+        Self::NoAuth,
+        Self::BadVersion,
+        Self::NoChildrenForEphemerals,
+        Self::NodeExists,
+        Self::NotEmpty,
+        Self::SessionExpired,
+        Self::InvalidCallback,
+        Self::InvalidAcl,
+        Self::AuthFailed,
+        Self::SessionMoved,
+        Self::NotReadOnly,
+        Self::EphemeralOnLocalSession,
+        Self::NoWatcher,
+        Self::RequestTimeout,
+        Self::ReconfigDisabled,
+        Self::SessionClosedRequireSasl,
+        Self::QuotaExceeded,
+        Self::ThrottledOp,
+    ];
 }

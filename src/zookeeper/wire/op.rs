@@ -75,6 +75,19 @@ pub enum WatcherType {
     PersistentRecursive = 5,
 }
 
+impl WatcherType {
+    /// A word for traces.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Children => "children",
+            Self::Data => "data",
+            Self::Any => "any",
+            Self::Persistent => "persistent",
+            Self::PersistentRecursive => "recursive",
+        }
+    }
+}
+
 /// What a client asks. A version of −1 means any version.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[allow(

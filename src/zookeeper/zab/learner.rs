@@ -18,7 +18,6 @@ use crate::{
         membership::{Member, Membership, Role},
         peer::{LeaderFrame, LearnerFrame, Message},
         tree::Database,
-        txn::Txn,
     },
 };
 
@@ -301,7 +300,7 @@ impl Learner {
         if record.zxid() <= last || !fits_epoch(record.zxid(), turn) {
             return Err(GiveUp("a proposal came out of order"));
         }
-        if let Some(proposed) = proposed_by(&record) {
+        if let Some(proposed) = Membership::proposed_by(record.txn()) {
             turn.replica.see_configuration(proposed, turn.out);
         }
         self.pending.push_back(record);
@@ -337,7 +336,7 @@ impl Learner {
     fn activate(&mut self, zxid: Zxid, leader: HostId, turn: &mut Turn<'_>) -> Result<(), GiveUp> {
         let nth = self.committed.checked_sub(1).expect("the reconfiguration was just committed");
         let record = &self.pending[nth];
-        let proposed = proposed_by(record).filter(|_| record.zxid() == zxid);
+        let proposed = Membership::proposed_by(record.txn()).filter(|_| record.zxid() == zxid);
         let committed = proposed.ok_or(GiveUp("what is to be activated is no configuration"))?;
         if turn.replica.activate_configuration(committed, turn.out).is_none() {
             return Ok(());
@@ -404,14 +403,17 @@ impl Learner {
         let conn = self.conn.expect("a follower has a leader");
         let eager = turn.replica.defects.has(Defect::ZabAckBeforeSync);
         for record in self.pending.range(self.logged..count) {
-            let ack = LearnerFrame::Ack { zxid: record.zxid() };
+            let zxid = record.zxid();
+            let (ack, acked) = (LearnerFrame::Ack { zxid }, EventKind::TxnAcked { zxid });
             turn.replica.storage.append(record.clone(), turn.out);
             if self.role == Role::Observer {
                 continue;
             }
             if eager {
+                turn.out.note(acked);
                 turn.out.send(conn, ack);
             } else {
+                turn.replica.storage.note_when_logged(acked, turn.out);
                 turn.replica.storage.send_when_logged(conn, ack, turn.out);
             }
         }
@@ -421,12 +423,6 @@ impl Learner {
 
 /// Why a server goes that a reconfiguration has moved.
 const LEAVES: GiveUp = GiveUp("a reconfiguration has changed the role or the leader");
-
-/// The configuration that a reconfiguration proposes.
-fn proposed_by(record: &Record) -> Option<Membership> {
-    let Txn::Reconfig { members, .. } = &record.txn().txn else { return None };
-    Some(Membership::read(members).ok()?.with_version(record.zxid()))
-}
 
 /// No transaction has an epoch after that of the leader who sends it.
 fn fits_epoch(zxid: Zxid, turn: &Turn<'_>) -> bool {

@@ -97,11 +97,13 @@ impl Replica {
         self.storage.write_committed(&self.views, out);
         self.show_configuration();
         let committed = self.views.committed();
-        out.note(EventKind::ConfigurationActivated {
-            version: committed.version(),
-            voters: committed.voters().collect(),
-            observers: committed.observers().collect(),
-        });
+        if !before.lists_the_same(committed) {
+            out.note(EventKind::EnsembleChanged {
+                zxid: committed.version(),
+                voters: committed.voters().collect(),
+                observers: committed.observers().collect(),
+            });
+        }
         Some(before)
     }
 
@@ -109,7 +111,7 @@ impl Replica {
     pub fn show_configuration(&mut self) {
         if !self.config.is_standalone() {
             let committed = self.views.committed();
-            self.tree.init_config(&committed.lines(), committed.version());
+            self.tree.init_config(&committed.to_string(), committed.version());
         }
     }
 

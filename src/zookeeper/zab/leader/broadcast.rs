@@ -11,11 +11,13 @@ use crate::{
     name::{HostId, Zxid},
     zookeeper::{
         log::Record,
-        membership::{Membership, Role},
+        membership::{Membership, Role, Wish},
         peer::{Ask, LeaderFrame, LearnerFrame, Message, Write},
+        request::{Asker, Desk},
+        told,
         txn::{Txn, TxnHeader},
         wire::Op,
-        zab::{GiveUp, Turn},
+        zab::{GiveUp, Replica, Turn},
     },
 };
 
@@ -42,8 +44,19 @@ impl Leader {
                 let now = turn.now.mono;
                 self.preparer.prepare_session(&mut self.sessions, owner, header, timeout_ms, now)
             }
+            Ask::Op(Op::Reconfig { joining, leaving, members, from_config }) => {
+                let wish = Wish {
+                    joining: joining.as_deref(),
+                    leaving: leaving.as_deref(),
+                    members: members.as_deref(),
+                };
+                let asker = Asker { owner, ids: &write.ids };
+                self.prepare_reconfig(asker, header, (wish, from_config), turn)
+            }
             Ask::Op(op) if op.is_write() => {
-                self.preparer.prepare(&turn.replica.tree, &mut self.sessions, owner, header, &op)
+                let Replica { tree: db, config, .. } = &*turn.replica;
+                let desk = Desk { db, sessions: &mut self.sessions, config };
+                self.preparer.prepare(desk, Asker { owner, ids: &write.ids }, header, &op)
             }
             Ask::Op(_) => return Ok(()),
         };
@@ -130,11 +143,10 @@ impl Leader {
     }
 
     pub(super) fn propose(&mut self, record: Arc<Record>, turn: &mut Turn<'_>) {
-        let (zxid, digest) = (record.zxid(), record.digest());
-        turn.out.note(EventKind::TxnProposed { zxid, digest });
-        if let Txn::Reconfig { members, .. } = &record.txn().txn {
-            let proposed = Membership::read(members).expect("a leader proposes what it has made");
-            turn.replica.see_configuration(proposed.with_version(zxid), turn.out);
+        let zxid = record.zxid();
+        turn.out.note(told::proposed(record.txn(), record.digest()));
+        if let Some(configuration) = Membership::proposed_by(record.txn()) {
+            turn.replica.see_configuration(configuration, turn.out);
         }
         self.proposals.add(record.clone(), turn.replica.views.quorums().clone());
         for (conn, follower) in self.followers.iter_mut().filter(|(_, follower)| follower.gets_proposals()) {
@@ -143,6 +155,7 @@ impl Leader {
         }
         turn.replica.storage.append(record, turn.out);
         if turn.replica.defects.has(Defect::ZabAckBeforeSync) {
+            turn.out.note(EventKind::TxnAcked { zxid });
             self.proposals.ack(zxid, turn.replica.me);
         } else {
             turn.replica.storage.tell_when_logged(turn.out);

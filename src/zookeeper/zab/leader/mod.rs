@@ -163,7 +163,10 @@ impl Leader {
     pub fn told(&mut self, told: Told, turn: &mut Turn<'_>) {
         let me = turn.replica.me;
         match told {
-            Told::Logged(zxid) => self.proposals.ack(zxid, me),
+            Told::Logged(zxid) => {
+                turn.out.note(EventKind::TxnAcked { zxid });
+                self.proposals.ack(zxid, me);
+            }
             Told::Accepted(epoch) if self.stage == Stage::EpochProposed && epoch == self.epoch => {
                 self.acked.insert(me);
             }
@@ -316,20 +319,19 @@ impl Leader {
     /// "leader gives up: checked once per tick: learners that are synced (+ itself) not a quorum". Whoever
     /// is connected and not late counts, also one that is still joining (`LearnerHandler.synced`).
     fn check_quorum(&self, turn: &Turn<'_>) -> Result<(), GiveUp> {
-        let live = |voter| voter == turn.replica.me || self.has_live(voter, |_| true, turn);
+        let live =
+            |voter| voter == turn.replica.me || self.live(turn).any(|follower| follower.host == Some(voter));
         if self.serves() && !turn.replica.views.quorums().agree(live) {
             return Err(GiveUp("not enough followers are synced"));
         }
         Ok(())
     }
 
-    /// Whether a learner of this name is connected and not late.
-    fn has_live(&self, host: HostId, wanted: impl Fn(&Follower) -> bool, turn: &Turn<'_>) -> bool {
+    /// Learners that are not late.
+    fn live(&self, turn: &Turn<'_>) -> impl Iterator<Item = &Follower> {
         let (init_limit, sync_limit) = (turn.replica.init_limit(), turn.replica.sync_limit());
-        let live = |follower: &Follower| {
-            follower.host == Some(host) && !follower.is_overdue(turn.now.mono, init_limit, sync_limit)
-        };
-        self.followers.values().any(|follower| live(follower) && wanted(follower))
+        let now = turn.now.mono;
+        self.followers.values().filter(move |follower| !follower.is_overdue(now, init_limit, sync_limit))
     }
 
     fn cut_off(&mut self, conn: ConnId, out: &mut Output<Message>) {

@@ -44,9 +44,11 @@ impl Proposals {
         Self { last: Zxid::new(epoch, 0), outstanding: VecDeque::new() }
     }
 
-    /// The zxid of the next proposal; none if the epoch has no more.
+    /// The zxid of the next proposal; none if the epoch has no more: the highest counter is never used
+    /// (ZOOKEEPER-1277).
     pub(super) fn next_zxid(&self) -> Option<Zxid> {
-        Some(Zxid::new(self.last.epoch(), self.last.counter().checked_add(1)?))
+        let counter = self.last.counter() + 1;
+        (counter < u32::MAX).then_some(Zxid::new(self.last.epoch(), counter))
     }
 
     /// The last proposal; `epoch:0` before the first.
@@ -168,7 +170,9 @@ mod tests {
     #[test]
     fn epoch_without_numbers_left_has_no_next_zxid() {
         let mut proposals = Proposals::new(Epoch(1));
-        proposals.last = Zxid::new(Epoch(1), u32::MAX);
+        proposals.last = Zxid::new(Epoch(1), u32::MAX - 2);
+        assert_eq!(proposals.next_zxid(), Some(Zxid::new(Epoch(1), u32::MAX - 1)));
+        proposals.last = Zxid::new(Epoch(1), u32::MAX - 1);
         assert_eq!(proposals.next_zxid(), None);
     }
 

@@ -6,26 +6,38 @@ use crate::{
     name::HostId,
     zookeeper::{
         membership::{Membership, Wish},
-        wire::ZkError,
-        zab::Turn,
+        request::{Asker, Desk, Standing},
+        txn::{LoggedTxn, TxnHeader},
+        zab::{Replica, Turn},
     },
 };
 
 impl Leader {
-    /// The lines of the configuration that a reconfiguration comes to.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Views::reconfigured`](crate::zookeeper::membership::Views::reconfigured).
-    pub(super) fn plan(&self, wish: Wish<'_>, turn: &Turn<'_>) -> Result<String, ZkError> {
-        let version = self.proposals.next_zxid().expect("the write that asks has a zxid");
-        let synced = |voter| {
-            let level = |follower: &Follower| follower.gets_proposals() && follower.is_synced();
-            voter == turn.replica.me || self.has_live(voter, level, turn)
+    /// Turns a reconfiguration into a transaction. Of the new voters a quorum has to be connected and level
+    /// with this leader (`isQuorumSynced`).
+    pub(super) fn prepare_reconfig(
+        &mut self,
+        asker: Asker<'_>,
+        header: TxnHeader,
+        (wish, from_config): (Wish<'_>, i64),
+        turn: &Turn<'_>,
+    ) -> LoggedTxn {
+        let Replica { views, tree: db, config, me, .. } = &*turn.replica;
+        let standing = match views.is_changing() {
+            _ if config.is_standalone() => Standing::Standalone,
+            true => Standing::InProgress,
+            false => Standing::Settled { version: views.proposed().version().0 as i64 },
         };
-        let standalone = turn.replica.config.standalone_enabled;
-        let wished = turn.replica.views.reconfigured(wish, version, standalone, synced)?;
-        Ok(wished.lines())
+        let level = |follower: &Follower| follower.gets_proposals() && follower.is_synced();
+        let synced: Vec<HostId> =
+            self.live(turn).filter(|follower| level(follower)).filter_map(|follower| follower.host).collect();
+        let plan = || {
+            let is_synced = |voter| voter == *me || synced.contains(&voter);
+            let wished = views.reconfigured(wish, header.zxid, config.standalone_enabled, is_synced)?;
+            Ok(wished.to_string())
+        };
+        let desk = Desk { db, sessions: &mut self.sessions, config };
+        self.preparer.prepare_reconfig(desk, asker, header, from_config, standing, plan)
     }
 
     /// A configuration to which these have agreed holds from now on; who leads it. If that is another server
