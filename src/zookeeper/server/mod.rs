@@ -2,17 +2,23 @@
 //! never decides what the parts do.
 
 mod clients;
+mod greeting;
+mod read_only;
 mod serving;
+mod size;
+pub mod status;
+mod tally;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use self::clients::Clients;
+pub use self::tally::{LastAnswer, Latency, Traffic};
+use self::{clients::Clients, read_only::ReadOnly, tally::Aside};
 use super::{
     election::{Election, Links, Notice},
     log::{Record, Refusal, Storage, Told, restore, restore_views},
     membership::{self, Membership, Views},
     peer::{ElectionFrame, LeaderFrame, LearnerFrame, Message},
-    session::SessionIds,
+    session::{LocalSessionTracker, SessionIds},
     tree::Database,
     watch::Watches,
     wire::EnsembleConfig,
@@ -54,7 +60,14 @@ pub struct Server {
     election: Election,
     links: Links,
     clients: Clients,
+    /// Addresses of connections that are yet to be accepted.
+    addresses: BTreeMap<ConnId, Arc<str>>,
     watches: Watches,
+    /// Sessions that only this server knows.
+    local: LocalSessionTracker,
+    read_only: ReadOnly,
+    traffic: Aside<Traffic>,
+    started: Aside<Instant>,
     session_ids: SessionIds,
     /// When an observer that has lost its leader looks for one.
     looks_at: Option<Instant>,
@@ -89,9 +102,14 @@ impl Server {
             election: Election::new(me, views.quorums().clone()),
             links: Links::new(me),
             watches: Watches::new(config.compat),
+            local: LocalSessionTracker::new(config.tick_ms),
             replica: Replica::new((me, config), defects, entropy, views, found),
             role: Role::Dormant,
             clients: Clients::default(),
+            addresses: BTreeMap::new(),
+            read_only: ReadOnly::Off,
+            traffic: Aside::default(),
+            started: Aside(now.mono),
             session_ids: SessionIds::new(me.number as u8, now.mono.0 / 1_000_000),
             looks_at: None,
             refusal,
@@ -113,6 +131,7 @@ impl Server {
 
     fn look(&mut self, now: Now, out: &mut Out) {
         self.role = Role::Looking;
+        self.read_only = ReadOnly::look(&self.replica.config, now.mono);
         self.replica.appointed = None;
         self.election.reconfigure(self.replica.views.quorums().clone());
         self.election.look(now.mono, self.replica.first_vote());
@@ -127,8 +146,10 @@ impl Server {
         }
     }
 
-    /// Takes the role that the election has brought.
+    /// Takes the role that the election has brought. Whoever was served without a quorum is cut off.
     fn play(&mut self, leader: HostId, now: Now, out: &mut Out) {
+        self.read_only = ReadOnly::Off;
+        self.cut_clients(out);
         out.note(EventKind::ElectionDecided { round: self.election.round(), leader });
         if self.replica.role() == membership::Role::Observer {
             self.election.observe();
@@ -150,8 +171,7 @@ impl Server {
             Role::Leading(leader) => leader.leave(out),
             Role::Dormant | Role::Looking => {}
         }
-        self.clients.close_all(out);
-        self.watches = Watches::new(self.replica.config.compat);
+        self.cut_clients(out);
         self.replica.fast_forward();
         out.note(self.replica.restored());
         if let Some(leader) = self.replica.appointed.take() {
@@ -217,16 +237,16 @@ impl Server {
         match &self.role {
             Role::Leading(leader) if leader.serves() => Some(applied.max(Zxid::new(leader.epoch(), 0))),
             Role::Following(learner) if learner.serves() => Some(applied),
+            Role::Looking if self.read_only.serves() => Some(applied),
             _ => None,
         }
     }
 
     fn accepted(&mut self, conn: ConnId, from: HostId, port: Port, now: Now, out: &mut Out) {
-        let serves = self.epoch().is_some();
         match (port, &mut self.role) {
             (Port::ZkElection, _) => self.links.accepted(conn, from),
             (Port::ZkQuorum, Role::Leading(leader)) => leader.accepted(conn, now.mono),
-            (Port::ZkClient, _) if serves => self.clients.accepted(conn),
+            (Port::ZkClient, _) => self.accept_client(conn, from, now, out),
             _ => out.close(conn),
         }
     }
@@ -314,7 +334,7 @@ impl Server {
         match frame {
             LeaderFrame::Synced { session, xid } => {
                 learner.heard(&turn);
-                self.synced(session, xid, out);
+                self.synced(session, xid, now, out);
             }
             LeaderFrame::Revalidated { session, alive } => {
                 learner.heard(&turn);
@@ -341,6 +361,8 @@ impl Server {
 
     fn wake(&mut self, now: Now, out: &mut Out) {
         self.links.wake(now.mono, out);
+        self.read_only.wake(now.mono);
+        self.expire_local_sessions(now, out);
         if self.looks_at.take_if(|at| now.mono >= *at).is_some() {
             self.look(now, out);
         }
@@ -389,6 +411,8 @@ impl Core for Server {
             Role::Leading(leader) => Some(leader.next_wake()),
             Role::Dormant | Role::Looking => None,
         };
-        [self.election.next_wake(), self.links.next_wake(), self.looks_at, role].into_iter().flatten().min()
+        let own = [self.looks_at, self.read_only.next_wake(), self.local.next_expiry()];
+        let others = [self.election.next_wake(), self.links.next_wake(), role];
+        own.into_iter().chain(others).flatten().min()
     }
 }
