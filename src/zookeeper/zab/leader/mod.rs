@@ -4,6 +4,7 @@ mod broadcast;
 mod follower;
 mod joining;
 mod proposals;
+mod reaper;
 mod reconfiguring;
 mod sync;
 
@@ -14,6 +15,7 @@ use self::{
     follower::{Follower, Stage as FollowerStage},
     joining::Introduction,
     proposals::Proposals,
+    reaper::Reaper,
     sync::LearnerLog,
 };
 use super::{GiveUp, Turn};
@@ -67,6 +69,7 @@ pub struct Leader {
     syncs: VecDeque<PendingSync>,
     preparer: Preparer,
     sessions: SessionTracker,
+    reaper: Reaper,
     /// Pings go out twice a tick; at every second one the quorum is checked.
     half_tick_at: Instant,
     half_ticks: u64,
@@ -91,6 +94,7 @@ impl Leader {
             syncs: VecDeque::new(),
             preparer: Preparer::default(),
             sessions: SessionTracker::new(replica.config.tick_ms, &BTreeMap::new(), now),
+            reaper: Reaper::new(&replica.config, now),
             half_tick_at: now + replica.tick() / 2,
             half_ticks: 0,
         };
@@ -218,13 +222,20 @@ impl Leader {
                 self.check_quorum(turn)?;
             }
         }
-        if self.serves() { self.expire_sessions(turn) } else { Ok(()) }
+        if self.serves() {
+            self.expire_sessions(turn)?;
+            self.reap(turn)?;
+        }
+        Ok(())
     }
 
     /// When [`Leader::wake`] has something to do.
     pub fn next_wake(&self) -> Instant {
-        let other = if self.serves() { self.sessions.next_expiry() } else { Some(self.deadline) };
-        other.map_or(self.half_tick_at, |at| at.min(self.half_tick_at))
+        if !self.serves() {
+            return self.half_tick_at.min(self.deadline);
+        }
+        let at = self.half_tick_at.min(self.reaper.next_wake());
+        self.sessions.next_expiry().map_or(at, |expiry| expiry.min(at))
     }
 
     /// Stops leading.
@@ -301,6 +312,7 @@ impl Leader {
         let pending = turn.replica.views.proposed().clone();
         self.activate(pending, supporters, turn);
         let replica = &*turn.replica;
+        self.reaper = Reaper::new(&replica.config, now);
         let sessions = SessionTracker::new(replica.config.tick_ms, replica.tree.sessions(), now);
         self.sessions = match replica.config.local_sessions {
             LocalSessions::Off => sessions,
