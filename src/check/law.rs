@@ -9,8 +9,8 @@
 
 use crate::{
     check::{
-        agreement, control, copies, documents, durability, ephemerals, epochs, membership, order, placement,
-        primaries, primary, promises, replicas, search, session, settle,
+        agreement, clients, control, copies, documents, durability, ephemerals, epochs, membership, order,
+        placement, primaries, primary, promises, replicas, search, session, settle,
         verdict::{Judged, Judgement, Verdict},
     },
     event::{Event, EventKind},
@@ -41,7 +41,7 @@ pub(super) trait Monitor {
 }
 
 /// Every law, in the order of reports: from the ensemble up to what clients see.
-pub static LAWS: [Law; 28] = [
+pub static LAWS: [Law; 35] = [
     agreement::ONE_LEADER,
     agreement::AGREEMENT,
     order::ORDER,
@@ -54,7 +54,14 @@ pub static LAWS: [Law; 28] = [
     durability::DURABLE,
     epochs::EPOCHS,
     replicas::REPLICAS_EQUAL,
+    clients::IN_PLACE,
+    clients::LINEARIZABLE,
+    clients::FIFO,
     session::MONOTONIC,
+    clients::PREFIX,
+    clients::STAT_FORWARD,
+    clients::SYNC,
+    clients::OVER,
     ephemerals::EPHEMERALS,
     membership::CONVERGES,
     control::ONE_CONTROLLER,
