@@ -4,6 +4,7 @@ mod broadcast;
 mod follower;
 mod joining;
 mod proposals;
+mod reaper;
 mod sync;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -12,6 +13,7 @@ use self::{
     broadcast::PendingSync,
     follower::{Follower, Stage as FollowerStage},
     proposals::Proposals,
+    reaper::Reaper,
     sync::LearnerLog,
 };
 use super::{GiveUp, Turn};
@@ -24,6 +26,7 @@ use crate::{
         peer::{LeaderFrame, LearnerFrame, Message},
         request::Preparer,
         session::SessionTracker,
+        wire::LocalSessions,
     },
 };
 
@@ -61,6 +64,7 @@ pub struct Leader {
     syncs: VecDeque<PendingSync>,
     preparer: Preparer,
     sessions: SessionTracker,
+    reaper: Reaper,
     /// Pings go out twice a tick; at every second one the quorum is checked.
     half_tick_at: Instant,
     half_ticks: u64,
@@ -84,6 +88,7 @@ impl Leader {
             syncs: VecDeque::new(),
             preparer: Preparer::default(),
             sessions: SessionTracker::new(replica.config.tick_ms, &BTreeMap::new(), now),
+            reaper: Reaper::new(&replica.config, now),
             half_tick_at: now + replica.tick() / 2,
             half_ticks: 0,
         };
@@ -175,9 +180,20 @@ impl Leader {
         self.sessions.claim(session, timeout_ms, owner, now)
     }
 
-    /// A client of this session has been heard of.
-    pub fn touch(&mut self, session: SessionId, timeout_ms: u64, now: Instant) {
-        self.sessions.touch(session, timeout_ms, now);
+    /// A client of this session has been heard of; false if the session is unknown or closing.
+    pub fn touch(&mut self, session: SessionId, timeout_ms: u64, now: Instant) -> bool {
+        self.sessions.touch(session, timeout_ms, now)
+    }
+
+    /// The sessions as this leader tracks them.
+    pub fn sessions(&self) -> &SessionTracker {
+        &self.sessions
+    }
+
+    /// How many learners have come, how many of them are synced, and how many syncs wait.
+    pub fn learners(&self) -> (usize, usize, usize) {
+        let synced = self.followers.values().filter(|follower| follower.is_synced()).count();
+        (self.followers.len(), synced, self.syncs.len())
     }
 
     /// Carries out what is due.
@@ -198,13 +214,20 @@ impl Leader {
                 self.check_quorum(turn)?;
             }
         }
-        if self.serves() { self.expire_sessions(turn) } else { Ok(()) }
+        if self.serves() {
+            self.expire_sessions(turn)?;
+            self.reap(turn)?;
+        }
+        Ok(())
     }
 
     /// When [`Leader::wake`] has something to do.
     pub fn next_wake(&self) -> Instant {
-        let other = if self.serves() { self.sessions.next_expiry() } else { Some(self.deadline) };
-        other.map_or(self.half_tick_at, |at| at.min(self.half_tick_at))
+        if !self.serves() {
+            return self.half_tick_at.min(self.deadline);
+        }
+        let at = self.half_tick_at.min(self.reaper.next_wake());
+        self.sessions.next_expiry().map_or(at, |expiry| expiry.min(at))
     }
 
     /// Stops leading.
@@ -260,7 +283,12 @@ impl Leader {
         self.begin(Stage::Broadcast, turn);
         let history = replica.storage.history(HISTORY_LEN);
         turn.out.note(EventKind::LeaderEstablished { epoch: self.epoch, history });
-        self.sessions = SessionTracker::new(replica.config.tick_ms, replica.tree.sessions(), now);
+        self.reaper = Reaper::new(&replica.config, now);
+        let sessions = SessionTracker::new(replica.config.tick_ms, replica.tree.sessions(), now);
+        self.sessions = match replica.config.local_sessions {
+            LocalSessions::Off => sessions,
+            LocalSessions::On | LocalSessions::Upgrading => sessions.with_local_sessions(replica.me),
+        };
         self.half_tick_at = now + replica.tick() / 2;
         self.half_ticks = 0;
         for conn in self.conns(|follower| follower.stage == FollowerStage::Synchronized) {
