@@ -56,11 +56,6 @@ impl Committed {
         }
     }
 
-    /// The last committed transaction.
-    pub(super) fn last(&self) -> Zxid {
-        self.last
-    }
-
     fn up_to(&mut self, zxid: Zxid) -> Vec<Proposal> {
         let mut found = Vec::new();
         while let Some(first) = self.pending.first_entry()

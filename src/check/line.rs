@@ -131,7 +131,7 @@ impl Line {
                 let follows = is_reserved(path) || follows(*version, node.version);
                 (!follows).then(|| format!("{path} gets version {version} after {}", node.version))
             }
-            (Act::AclSet { version }, Some(node)) => {
+            (Act::AclSet { version, .. }, Some(node)) => {
                 self.set(zxid, path, Some(Node { aversion: *version, ..node }));
                 let follows = is_reserved(path) || follows(*version, node.aversion);
                 (!follows).then(|| format!("{path} gets aversion {version} after {}", node.aversion))
@@ -188,6 +188,7 @@ mod tests {
             lifetime: "persistent".into(),
             parent_creates,
             data_length: 2,
+            open: true,
         };
         Change { path: path.into(), act }
     }

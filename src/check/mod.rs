@@ -33,3 +33,4 @@ mod search;
 mod session;
 mod settle;
 pub mod verdict;
+mod watches;

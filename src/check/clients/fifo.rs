@@ -23,9 +23,12 @@ pub(in crate::check) const FIFO: Law = Law {
     monitor: || Box::<Fifo>::default(),
 };
 
+/// The xid of auth.
+const AUTH: i32 = -4;
+
 /// Allowed: what was asked on a connection that is lost may have taken effect or not, and may yet do so, but
 /// not after a later request of the session. A write that has no effect on any node (it failed, or its session
-/// has moved) may stand anywhere.
+/// has moved) may stand anywhere. auth is answered at once, whatever waits (`ZooKeeperServer.processPacket`).
 #[derive(Default)]
 struct Fifo {
     asked: BTreeMap<Client, VecDeque<(i32, String)>>,
@@ -85,6 +88,7 @@ impl Monitor for Fifo {
         }
         let Some(host) = event.host else { return Ok(()) };
         match &event.kind {
+            EventKind::ClientAsked { xid: AUTH, .. } | EventKind::ClientReplied { xid: AUTH, .. } => Ok(()),
             EventKind::ClientAsked { session, xid, op, .. } => {
                 self.asked.entry((host, *session)).or_default().push_back((*xid, op.to_string()));
                 Ok(())

@@ -6,16 +6,14 @@ mod forward;
 mod over;
 mod prefix;
 #[cfg(test)]
-mod story;
+pub(super) mod story;
 mod sync;
 mod writes;
 
-pub(super) use connections::Connections;
+pub(super) use connections::{Client, Connections};
 pub(super) use fifo::FIFO;
 pub(super) use forward::STAT_FORWARD;
 pub(super) use over::OVER;
 pub(super) use prefix::PREFIX;
-#[cfg(test)]
-pub(super) use story::Story;
 pub(super) use sync::SYNC;
 pub(super) use writes::{IN_PLACE, LINEARIZABLE};

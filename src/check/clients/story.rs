@@ -31,7 +31,10 @@ pub(in crate::check) fn zxid(counter: u32) -> Zxid {
 /// An ordinary node is made; `nth` is the number of this child of its parent, from 1.
 pub(in crate::check) fn made(path: &str, nth: i32) -> Change {
     let (owner, lifetime) = (SessionId::NONE, "persistent".into());
-    Change { path: path.into(), act: Act::Created { owner, lifetime, parent_creates: nth, data_length: 0 } }
+    Change {
+        path: path.into(),
+        act: Act::Created { owner, lifetime, parent_creates: nth, data_length: 0, open: true },
+    }
 }
 
 /// A node is removed.
