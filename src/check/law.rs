@@ -10,7 +10,7 @@
 use crate::{
     check::{
         agreement, control, copies, documents, durability, ephemerals, epochs, membership, order, placement,
-        primaries, primary, promises, replicas, search, session, settle,
+        primaries, primary, promises, recipes, replicas, search, session, settle,
         verdict::{Judged, Judgement, Verdict},
     },
     event::{Event, EventKind},
@@ -41,7 +41,7 @@ pub(super) trait Monitor {
 }
 
 /// Every law, in the order of reports: from the ensemble up to what clients see.
-pub static LAWS: [Law; 28] = [
+pub static LAWS: [Law; 36] = [
     agreement::ONE_LEADER,
     agreement::AGREEMENT,
     order::ORDER,
@@ -68,6 +68,14 @@ pub static LAWS: [Law; 28] = [
     documents::DURABLE,
     documents::REALTIME,
     search::COMPLETE,
+    recipes::EPOCH_ONCE,
+    recipes::FENCED,
+    recipes::LED,
+    recipes::MEMBERS,
+    recipes::FORWARD,
+    recipes::CONFIGURED,
+    recipes::NOTICE_ORDER,
+    recipes::NOTICES_WHOLE,
     settle::ENSEMBLE_SETTLES,
     settle::CLUSTER_SETTLES,
 ];
