@@ -140,7 +140,9 @@ impl Monitor for Led {
         self.sayings.observe(event);
         match &event.kind {
             EventKind::LeadershipTaken { group, epoch, .. } => self.sayings.says(event, group, Some(*epoch)),
-            EventKind::LeadershipSought { group } | EventKind::LeadershipLost { group, .. } => self.sayings.says(event, group, None),
+            EventKind::LeadershipSought { group } | EventKind::LeadershipLost { group, .. } => {
+                self.sayings.says(event, group, None)
+            }
             _ => {}
         }
         Ok(())

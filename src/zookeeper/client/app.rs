@@ -108,6 +108,28 @@ pub trait App {
     }
 }
 
+impl<A: App + ?Sized> App for Box<A> {
+    fn begin(&mut self, desk: &mut Desk<'_>) {
+        (**self).begin(desk);
+    }
+
+    fn news(&mut self, desk: &mut Desk<'_>, news: &ClientNews) {
+        (**self).news(desk, news);
+    }
+
+    fn act(&mut self, desk: &mut Desk<'_>) {
+        (**self).act(desk);
+    }
+
+    fn inspect(&mut self, desk: &mut Desk<'_>) {
+        (**self).inspect(desk);
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        (**self).next_wake()
+    }
+}
+
 /// A process that is one client of ZooKeeper and what uses it. A session that ends is followed by another at
 /// once.
 #[derive(Debug)]

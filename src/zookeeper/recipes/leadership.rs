@@ -25,9 +25,12 @@
 //! - [`resign`](Leadership::resign) when a fenced write fails with BadVersion: a later leader has drawn.
 
 use super::{Candidacy, Drawn, EpochCounter, Standing};
-use crate::zookeeper::{
-    client::{Client, ClientNews},
-    wire::Op,
+use crate::{
+    name::Zxid,
+    zookeeper::{
+        client::{Client, ClientNews},
+        wire::{Op, Reply, ZkError},
+    },
 };
 
 /// A change of leadership, as one member learns it of itself.
@@ -37,6 +40,34 @@ pub enum Office {
     Taken(Drawn),
     /// We lead no more: what had been taken with this draw is over.
     Lost(Drawn),
+}
+
+/// What became of a fenced write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fenced {
+    /// It took effect, by this transaction (none of its operations shows one: zxid 0).
+    Written(Zxid),
+    /// It did not: a later leader has drawn an epoch.
+    Deposed,
+    /// It failed for another reason, or nobody knows.
+    Unknown,
+}
+
+impl Fenced {
+    /// What the answer to a fenced write says.
+    pub fn of(result: &Result<Reply, ZkError>) -> Self {
+        match result {
+            Ok(Reply::Multi(results)) if results.iter().all(Result::is_ok) => {
+                let zxids = results.iter().filter_map(|result| match result {
+                    Ok(Reply::Stat(stat) | Reply::Created { stat, .. }) => Some(stat.mzxid),
+                    _ => None,
+                });
+                Self::Written(zxids.max().unwrap_or_default())
+            }
+            Ok(Reply::Multi(results)) if results.first() == Some(&Err(ZkError::BadVersion)) => Self::Deposed,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 /// Stands for election and, once elected, draws the epoch to lead in.
