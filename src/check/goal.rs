@@ -282,6 +282,16 @@ mod tests {
     }
 
     #[test]
+    fn another_leader_of_a_group_and_missed_notices_count() {
+        let zxid = crate::check::record::txn(1, 1).zxid;
+        let taken = |epoch| E::LeadershipTaken { group: "/g".into(), epoch: crate::name::Epoch(epoch), zxid };
+        assert!(met_by(&[(client(), taken(1)), (client(), taken(2))]).is_empty());
+        assert_eq!(met_by(&[(client(), taken(1)), (search(1), taken(2))]), ["leadership-passed"]);
+        let missed = E::NoticesMissed { topic: "/t".into(), from: 1, first: 9 };
+        assert_eq!(met_by(&[(client(), missed)]), ["notices-missed"]);
+    }
+
+    #[test]
     fn every_goal_is_found_by_its_name() {
         assert!(GOALS.iter().all(|goal| named(goal.name) == Some(goal) && goal.sentence.ends_with('.')));
         assert_eq!(named("zk-leader"), None);
