@@ -80,6 +80,8 @@ pub enum Act {
         parent_creates: i32,
         /// Bytes of data; null counts 0.
         data_length: i32,
+        /// Whether everybody may read it.
+        open: bool,
     },
     /// It is removed.
     Deleted,
@@ -94,6 +96,8 @@ pub enum Act {
     AclSet {
         /// Its aversion.
         version: i32,
+        /// Whether everybody may read it.
+        open: bool,
     },
 }
 
@@ -495,7 +499,8 @@ event_kinds! {
         /// Negotiated timeout, in milliseconds.
         timeout_ms: u64,
     },
-    /// The leader found that nobody has heard of the session for its timeout.
+    /// The leader found that nobody has heard of the session for its timeout; of a local session, its server
+    /// did, and closed it by that.
     SessionExpired {
         /// Which.
         session: SessionId,

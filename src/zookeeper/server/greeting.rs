@@ -3,7 +3,7 @@
 //! `ZooKeeperServer.java`: `processConnectRequest`, `reopenSession`, `finishSessionInit`; in read-only mode
 //! `ReadOnlyZooKeeperServer.java`.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use super::{Out, Role, Server, clients::Stage};
 use crate::{
@@ -30,10 +30,10 @@ struct Hello {
 }
 
 impl Server {
-    /// The client on this connection, which is yet to be accepted, has this address: it becomes its identity
-    /// of the scheme `ip`. Without this it is 127.0.0.1.
-    pub fn comes_from(&mut self, conn: ConnId, address: IpAddr) {
-        self.addresses.insert(conn, address.to_string().into());
+    /// The client on this connection, which is yet to be accepted, has this IP address, written without a
+    /// port: it becomes its identity of the scheme `ip`. Without this it is 127.0.0.1.
+    pub fn comes_from(&mut self, conn: ConnId, address: impl Into<Arc<str>>) {
+        self.addresses.insert(conn, address.into());
     }
 
     pub(super) fn accept_client(&mut self, conn: ConnId, host: HostId, now: Now, out: &mut Out) {
@@ -98,7 +98,8 @@ impl Server {
 
     /// The session's former connection to this server is closed first, also when the password turns out
     /// to be wrong. Without a quorum nobody can say whether a global session lives: its client is turned
-    /// away.
+    /// away. One that is not known here is taken for provisional, but with local sessions for one of another
+    /// server, which cannot move (`LearnerSessionTracker.touchSession`).
     fn reattach(&mut self, conn: ConnId, hello: &Hello, timeout_ms: u64, now: Now, out: &mut Out) {
         let session = hello.session;
         if self.read_only.serves() && self.replica.tree.sessions().contains_key(&session) {
@@ -124,7 +125,13 @@ impl Server {
                 let alive = leader.claim(session, timeout_ms, me, now.mono);
                 self.revalidated(session, alive, now, out);
             }
-            Role::Dormant | Role::Looking => self.revalidated(session, false, now, out),
+            Role::Dormant | Role::Looking => {
+                let alive = self.replica.config.local_sessions == LocalSessions::Off;
+                if alive {
+                    self.local.open(session, timeout_ms, now.mono);
+                }
+                self.revalidated(session, alive, now, out);
+            }
         }
     }
 
