@@ -155,7 +155,9 @@ impl Preparation<'_> {
         access::permit(&node.acl, perms::ADMIN, self.asker.ids)?;
         check_version(node.aversion, version)?;
         let version = node.aversion.wrapping_add(1);
-        self.change(path, Some(NodeView { acl: acl.clone(), aversion: version, ..node }));
+        // What comes behind it in the queue is still judged by the old list (`PrepRequestProcessor.java`: the
+        // change record is given the new aversion and no new list; seen on a real 3.8.0 server).
+        self.change(path, Some(NodeView { aversion: version, ..node }));
         Ok(Txn::SetAcl { path: path.to_owned(), acl, version })
     }
 
