@@ -47,7 +47,7 @@ impl Monitor for CommitQuorum {
             format!(
                 "{zxid} is committed, but is synced only on {} of {} servers ({})",
                 holders.len(),
-                self.held.voters(),
+                self.held.voters().len(),
                 names(&holders)
             ),
         )
@@ -156,7 +156,7 @@ impl Durable {
                 shrunk.from,
                 shrunk.to,
                 holders.len(),
-                self.held.voters(),
+                self.held.voters().len(),
                 names(&holders)
             ),
         )

@@ -9,8 +9,8 @@
 
 use crate::{
     check::{
-        agreement, control, copies, documents, durability, ephemerals, membership, order, placement,
-        primaries, replicas, search, session, settle,
+        agreement, control, copies, documents, durability, ephemerals, epochs, membership, order, placement,
+        primaries, primary, promises, replicas, search, session, settle,
         verdict::{Judged, Judgement, Verdict},
     },
     event::{Event, EventKind},
@@ -41,12 +41,18 @@ pub(super) trait Monitor {
 }
 
 /// Every law, in the order of reports: from the ensemble up to what clients see.
-pub static LAWS: [Law; 22] = [
+pub static LAWS: [Law; 28] = [
     agreement::ONE_LEADER,
     agreement::AGREEMENT,
     order::ORDER,
+    primary::LOCAL_ORDER,
+    primary::PRIMARY_INTEGRITY,
+    primary::INTEGRITY,
+    promises::ACKED,
     durability::COMMIT_QUORUM,
+    promises::NEW_LEADER,
     durability::DURABLE,
+    epochs::EPOCHS,
     replicas::REPLICAS_EQUAL,
     session::MONOTONIC,
     ephemerals::EPHEMERALS,

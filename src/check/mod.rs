@@ -10,6 +10,7 @@ mod copies;
 mod documents;
 mod durability;
 mod ephemerals;
+mod epochs;
 pub mod goal;
 mod held;
 mod history;
@@ -20,6 +21,8 @@ mod membership;
 mod order;
 mod placement;
 mod primaries;
+mod primary;
+mod promises;
 #[cfg(test)]
 mod record;
 mod replicas;

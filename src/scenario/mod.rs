@@ -1,8 +1,10 @@
 //! Scenarios: data in, data out. TOML text to a [`Scenario`](format::Scenario), with a seed to a [`plan`].
 
 pub mod builtin;
+pub mod cast;
 pub mod check;
 pub mod duration;
+pub mod ensemble;
 pub mod format;
 pub mod make_plan;
 pub mod nearest;

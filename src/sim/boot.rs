@@ -1,9 +1,13 @@
 //! Boot — decides how a core comes to life from a plan and what its disk holds. It never drives it.
 
 use crate::{
-    name::HostId,
+    name::{HostId, SimTime},
     search::node::{Node, NodeConfig},
     sim::world::World,
+    workload::{
+        administrator::Administrator,
+        zookeeper::{Worker, WorkerPlan},
+    },
     zookeeper::server::Server,
 };
 
@@ -31,4 +35,25 @@ pub fn node(world: &World, host: HostId) -> Node {
         defects: plan.defects.clone(),
     };
     Node::boot(config, world.entropy(host), &world.files(host))
+}
+
+/// A client of ZooKeeper alone, of this table.
+pub fn zookeeper_client(world: &World, host: HostId, table: usize) -> Worker {
+    let plan = world.plan();
+    let clock = world.clock(host);
+    let starts_at = SimTime::from(plan.zookeeper_clients[table].starts_at);
+    Worker::boot(WorkerPlan {
+        me: host,
+        life: world.incarnation(host),
+        table: plan.zookeeper_clients[table].clone(),
+        servers: plan.zookeeper.servers.iter().chain(&plan.zookeeper.observers).copied().collect(),
+        starts_at: clock.now(starts_at).mono,
+        ends_at: clock.now(SimTime::from(plan.duration)).mono,
+        dice: world.dice(),
+    })
+}
+
+/// The administrator.
+pub fn administrator(world: &World, host: HostId) -> Administrator {
+    Administrator::boot(world.plan().zookeeper.clone(), world.entropy(host))
 }

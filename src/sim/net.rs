@@ -136,6 +136,7 @@ pub struct Net {
     next_pair: u64,
     delays: BTreeMap<(HostId, HostId), Delay>,
     cuts: BTreeMap<(HostId, HostId), Vec<(u32, CutMode)>>,
+    slow: BTreeMap<(HostId, HostId), Vec<(u32, Delay)>>,
     sent: BTreeMap<(HostId, HostId), u64>,
 }
 
@@ -153,6 +154,7 @@ impl Net {
             next_pair: 0,
             delays: BTreeMap::new(),
             cuts: BTreeMap::new(),
+            slow: BTreeMap::new(),
             sent: BTreeMap::new(),
         }
     }
@@ -269,7 +271,8 @@ impl Net {
     fn draw_delay(&mut self, from: HostId, to: HostId) -> Duration {
         let nth = self.sent.entry((from, to)).or_insert(0);
         *nth += 1;
-        let delay = self.delays.get(&(from, to)).copied();
+        let slow = self.slow.get(&(from, to)).and_then(|slow| slow.last()).map(|(_, delay)| *delay);
+        let delay = slow.or_else(|| self.delays.get(&(from, to)).copied());
         let delay = delay.unwrap_or(Delay { min: Duration::ZERO, mean: Duration::from_micros(20) });
         self.dice.at("net.delay", (from, to, *nth)).delay(delay)
     }
@@ -450,6 +453,21 @@ impl Net {
         self.cuts.remove(&(from, to));
         self.retransmit(from, to);
         true
+    }
+
+    /// From now on packets of this direction take this long, until the same fault is undone.
+    pub fn slow(&mut self, from: HostId, to: HostId, fault: u32, delay: Delay) {
+        self.slow.entry((from, to)).or_default().push((fault, delay));
+    }
+
+    /// Ends what this fault did to this direction's delays.
+    pub fn hasten(&mut self, from: HostId, to: HostId, fault: u32) {
+        if let Some(slow) = self.slow.get_mut(&(from, to)) {
+            slow.retain(|(by, _)| *by != fault);
+            if slow.is_empty() {
+                self.slow.remove(&(from, to));
+            }
+        }
     }
 
     /// What waited for this direction goes out again, in order, if it may.

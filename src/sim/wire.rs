@@ -5,6 +5,10 @@ use crate::{
     core::Core,
     event::Word,
     search::{self, node::Node},
+    workload::{
+        administrator::{Administrator, Order},
+        zookeeper::{Message, Worker},
+    },
     zookeeper::{self, server::Server},
 };
 
@@ -15,6 +19,8 @@ pub enum Wire {
     ZooKeeper(zookeeper::peer::Message),
     /// From a search node or a client of one.
     Search(search::wire::Message),
+    /// To the administrator, from whoever plans the run.
+    Order(Order),
 }
 
 impl Wire {
@@ -23,6 +29,7 @@ impl Wire {
         match self {
             Self::ZooKeeper(message) => message.label(),
             Self::Search(message) => message.label(),
+            Self::Order(_) => "order".into(),
         }
     }
 }
@@ -43,7 +50,7 @@ impl Speaks for Server {
             Wire::Search(search::wire::Message::ToZooKeeper(frame)) => {
                 Some(zookeeper::peer::Message::ToServer(frame))
             }
-            Wire::Search(_) => None,
+            Wire::Search(_) | Wire::Order(_) => None,
         }
     }
 
@@ -59,7 +66,7 @@ impl Speaks for Node {
             Wire::ZooKeeper(zookeeper::peer::Message::ToClient(frame)) => {
                 Some(search::wire::Message::FromZooKeeper(frame))
             }
-            Wire::ZooKeeper(_) => None,
+            Wire::ZooKeeper(_) | Wire::Order(_) => None,
         }
     }
 
@@ -67,3 +74,27 @@ impl Speaks for Node {
         Wire::Search(message)
     }
 }
+
+macro_rules! speaks_to_zookeeper {
+    ($($core:ty),*) => {$(
+        impl Speaks for $core {
+            fn hear(wire: Wire) -> Option<Message> {
+                match wire {
+                    Wire::ZooKeeper(zookeeper::peer::Message::ToClient(frame)) => Some(Message::FromServer(frame)),
+                    Wire::Order(order) => Some(Message::Order(order)),
+                    Wire::ZooKeeper(_) | Wire::Search(_) => None,
+                }
+            }
+
+            fn say(message: Message) -> Wire {
+                match message {
+                    Message::ToServer(frame) => Wire::ZooKeeper(zookeeper::peer::Message::ToServer(frame)),
+                    Message::FromServer(frame) => Wire::ZooKeeper(zookeeper::peer::Message::ToClient(frame)),
+                    Message::Order(order) => Wire::Order(order),
+                }
+            }
+        }
+    )*};
+}
+
+speaks_to_zookeeper!(Worker, Administrator);

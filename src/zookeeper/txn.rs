@@ -92,7 +92,7 @@ pub enum Txn {
     },
     /// Change the ensemble: replaces the content of `/zookeeper/config`.
     Reconfig {
-        /// The new configuration, without its version line; its version is the header's zxid.
+        /// The new configuration as `/zookeeper/config` has it; its version is the header's zxid.
         members: String,
         /// The data version of `/zookeeper/config` after it.
         version: i32,

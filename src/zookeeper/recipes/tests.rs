@@ -36,10 +36,7 @@ struct Actor {
 }
 
 fn actor(number: u16) -> Actor {
-    let config = ClientConfig {
-        servers: vec![HostId::zookeeper(1), HostId::zookeeper(2)],
-        session_timeout: Duration::from_secs(4),
-    };
+    let config = ClientConfig::new(vec![HostId::zookeeper(1), HostId::zookeeper(2)], Duration::from_secs(4));
     let znodes = ["/app", "/app/members", "/app/election", "/app/counter", "/app/value"];
     Actor {
         client: Client::new(config, Entropy::new(u64::from(number))),

@@ -6,7 +6,13 @@ use super::{
     tests::{A, B, Leader, check, create, delete, set},
     *,
 };
-use crate::{name::SessionId, zookeeper::wire::Reply};
+use crate::{
+    name::SessionId,
+    zookeeper::{
+        txn::Lifetime,
+        wire::{CreateMode, Reply},
+    },
+};
 
 const C: SessionId = SessionId(0xc);
 
@@ -111,7 +117,7 @@ fn assert_well_formed(db: &Database) {
         let node = db.node(&ephemeral.path).expect("every listed ephemeral node exists");
         assert_eq!(node.lifetime, Lifetime::Ephemeral(ephemeral.session));
         assert!(db.sessions().contains_key(&ephemeral.session), "{ephemeral:?} outlives its session");
-        assert!(node.children.is_empty());
+        assert_eq!(node.children, 0);
     }
 }
 

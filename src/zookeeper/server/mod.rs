@@ -2,16 +2,22 @@
 //! never decides what the parts do.
 
 mod clients;
+mod greeting;
+mod read_only;
 mod serving;
+mod size;
+pub mod status;
+mod tally;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use self::clients::Clients;
+pub use self::tally::{LastAnswer, Latency, Traffic};
+use self::{clients::Clients, read_only::ReadOnly, tally::Aside};
 use super::{
     election::{Election, Links, Vote},
     log::{Record, Refusal, Told, restore},
     peer::{ElectionFrame, LeaderFrame, LearnerFrame, Message},
-    session::SessionIds,
+    session::{LocalSessionTracker, SessionIds},
     watch::Watches,
     wire::EnsembleConfig,
     zab::{GiveUp, Leader, Learner, Replica, Turn},
@@ -47,7 +53,14 @@ pub struct Server {
     election: Election,
     links: Links,
     clients: Clients,
+    /// Addresses of connections that are yet to be accepted.
+    addresses: BTreeMap<ConnId, Arc<str>>,
     watches: Watches,
+    /// Sessions that only this server knows.
+    local: LocalSessionTracker,
+    read_only: ReadOnly,
+    traffic: Aside<Traffic>,
+    started: Aside<Instant>,
     session_ids: SessionIds,
     refusal: Option<Refusal>,
 }
@@ -78,9 +91,14 @@ impl Server {
             election: Election::new(me, config.servers.clone()),
             links: Links::new(me, &config.servers),
             watches: Watches::new(config.compat),
+            local: LocalSessionTracker::new(config.tick_ms),
             replica: Replica::new((me, config), defects, entropy, found),
             role: Role::Dormant,
             clients: Clients::default(),
+            addresses: BTreeMap::new(),
+            read_only: ReadOnly::Off,
+            traffic: Aside::default(),
+            started: Aside(now.mono),
             session_ids: SessionIds::new(me.number as u8, now.mono.0 / 1_000_000),
             refusal,
         }
@@ -101,6 +119,7 @@ impl Server {
 
     fn look(&mut self, now: Now, out: &mut Out) {
         self.role = Role::Looking;
+        self.read_only = ReadOnly::look(&self.replica.config, now.mono);
         let storage = &self.replica.storage;
         let own =
             Vote { leader: self.replica.me, zxid: storage.last_zxid(), peer_epoch: storage.current_epoch() };
@@ -115,8 +134,10 @@ impl Server {
         }
     }
 
-    /// Takes the role that the election has brought.
+    /// Takes the role that the election has brought. Whoever was served without a quorum is cut off.
     fn play(&mut self, leader: HostId, now: Now, out: &mut Out) {
+        self.read_only = ReadOnly::Off;
+        self.cut_clients(out);
         out.note(EventKind::ElectionDecided { round: self.election.round(), leader });
         let mut turn = Turn { now, replica: &mut self.replica, out };
         self.role = if leader == turn.replica.me {
@@ -134,8 +155,7 @@ impl Server {
             Role::Leading(leader) => leader.leave(out),
             Role::Dormant | Role::Looking => {}
         }
-        self.clients.close_all(out);
-        self.watches = Watches::new(self.replica.config.compat);
+        self.cut_clients(out);
         self.replica.fast_forward();
         out.note(self.replica.restored());
         self.look(now, out);
@@ -188,16 +208,16 @@ impl Server {
         match &self.role {
             Role::Leading(leader) if leader.serves() => Some(applied.max(Zxid::new(leader.epoch(), 0))),
             Role::Following(learner) if learner.serves() => Some(applied),
+            Role::Looking if self.read_only.serves() => Some(applied),
             _ => None,
         }
     }
 
     fn accepted(&mut self, conn: ConnId, from: HostId, port: Port, now: Now, out: &mut Out) {
-        let serves = self.epoch().is_some();
         match (port, &mut self.role) {
             (Port::ZkElection, _) => self.links.accepted(conn, from),
             (Port::ZkQuorum, Role::Leading(leader)) => leader.accepted(conn, now.mono),
-            (Port::ZkClient, _) if serves => self.clients.accepted(conn),
+            (Port::ZkClient, _) => self.accept_client(conn, from, now, out),
             _ => out.close(conn),
         }
     }
@@ -272,7 +292,7 @@ impl Server {
         match frame {
             LeaderFrame::Synced { session, xid } => {
                 learner.heard(&turn);
-                self.synced(session, xid, out);
+                self.synced(session, xid, now, out);
             }
             LeaderFrame::Revalidated { session, alive } => {
                 learner.heard(&turn);
@@ -299,6 +319,8 @@ impl Server {
 
     fn wake(&mut self, now: Now, out: &mut Out) {
         self.links.wake(now.mono, out);
+        self.read_only.wake(now.mono);
+        self.expire_local_sessions(now, out);
         let decided = self.election.wake(now.mono);
         self.after_election(decided, now, out);
         let mut turn = Turn { now, replica: &mut self.replica, out };
@@ -339,6 +361,8 @@ impl Core for Server {
             Role::Leading(leader) => Some(leader.next_wake()),
             Role::Dormant | Role::Looking => None,
         };
-        [self.election.next_wake(), self.links.next_wake(), role].into_iter().flatten().min()
+        let own = [self.read_only.next_wake(), self.local.next_expiry()];
+        let others = [self.election.next_wake(), self.links.next_wake(), role];
+        own.into_iter().chain(others).flatten().min()
     }
 }

@@ -1,9 +1,10 @@
 //! Sessions — decides who a client is to the ensemble: its id, password and timeout. It never says when a
 //! session ends: see [`SessionTracker`].
 
+mod local;
 mod tracker;
 
-pub use self::tracker::SessionTracker;
+pub use self::{local::LocalSessionTracker, tracker::SessionTracker};
 use super::wire::{EnsembleConfig, Password};
 use crate::name::SessionId;
 

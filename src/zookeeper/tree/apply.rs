@@ -1,7 +1,9 @@
 //! Apply — decides how each kind of transaction changes a database. It never fires a watch: it says what
 //! changed, in order.
 
-use super::{Database, Tree, Znode, path};
+use std::sync::Arc;
+
+use super::{CONFIG, Database, Tree, Znode, path, quota, znode::shared};
 use crate::{
     event::EventKind,
     name::Zxid,
@@ -86,10 +88,7 @@ impl Step<'_> {
             Txn::Delete { path } => self.delete(path),
             Txn::SetData { path, data, version } => self.set_data(path, data, *version),
             Txn::SetAcl { path, acl, version } => self.set_acl(path, acl, *version),
-            Txn::Reconfig { members, version } => {
-                let data = Some(members.as_bytes().into());
-                self.set_data("/zookeeper/config", &data, *version)
-            }
+            Txn::Reconfig { members, version } => self.reconfig(members, *version),
             Txn::Check { .. } => Ok(Reply::Done),
             Txn::Multi(txns) => Ok(Reply::Multi(self.multi(txns))),
             Txn::CreateSession { timeout_ms } => Ok(self.create_session(*timeout_ms)),
@@ -108,19 +107,23 @@ impl Step<'_> {
         parent_cversion: i32,
     ) -> Result<Reply, ZkError> {
         let TxnHeader { zxid, .. } = *self.header;
-        let (parent, name) = path::split(path).ok_or(ZkError::NodeExists)?;
-        let parent = self.db.tree.nodes.get_mut(parent).ok_or(ZkError::NoNode)?;
+        let (parent, _) = path::split(path).ok_or(ZkError::NodeExists)?;
+        let tree = &mut self.db.tree;
+        let there = tree.nodes.contains_key(path);
+        let parent = tree.nodes.get_mut(parent).ok_or(ZkError::NoNode)?;
         parent.cversion = parent.cversion.max(parent_cversion);
         parent.pzxid = parent.pzxid.max(zxid);
-        if !parent.children.insert(name.to_owned()) {
+        if there {
             return Err(ZkError::NodeExists);
         }
+        parent.children += 1;
         let parent_acl = parent.acl.clone();
+        // Most nodes have the list of their parent: it is held once.
+        let acl = if *acl == parent_acl { &parent_acl } else { acl };
         let node = Znode::created(self.header, data.clone(), acl.clone(), lifetime);
         let stat = node.stat();
-        self.db.tree.nodes.insert(path.to_owned(), node);
+        tree.insert(path.into(), node);
         if let Lifetime::Ephemeral(session) = lifetime {
-            self.db.tree.ephemerals.entry(session).or_default().insert(path.to_owned());
             self.notes.push(EventKind::EphemeralCreated { path: path.to_owned(), session, zxid });
         }
         let (path, acl) = (path.to_owned(), acl.clone());
@@ -143,13 +146,22 @@ impl Step<'_> {
 
     fn set_data(&mut self, path: &str, data: &Data, version: i32) -> Result<Reply, ZkError> {
         let node = self.db.tree.nodes.get_mut(path).ok_or(ZkError::NoNode)?;
-        node.data.clone_from(data);
+        let before = std::mem::replace(&mut node.data, shared(data.clone()));
         node.version = version;
         node.mzxid = self.header.zxid;
         node.mtime = self.header.wall_ms;
-        let (path, acl, parent_acl) = (path.to_owned(), node.acl.clone(), Acl::open());
+        let (stat, acl) = (node.stat(), node.acl.clone());
+        self.db.tree.charge(path, quota::len(data) - quota::len(&before), 0);
+        let (path, parent_acl) = (path.to_owned(), Acl::open());
         self.changes.push(Change { path, kind: ChangeKind::DataChanged, acl, parent_acl });
-        Ok(Reply::Stat(node.stat()))
+        Ok(Reply::Stat(stat))
+    }
+
+    /// The answer has the new configuration, as `/zookeeper/config` has it.
+    fn reconfig(&mut self, members: &str, version: i32) -> Result<Reply, ZkError> {
+        let data = Some(members.as_bytes().into());
+        self.set_data(CONFIG, &data, version)?;
+        self.db.get_data(CONFIG)
     }
 
     /// Changes no zxid and fires no watch.
@@ -185,7 +197,7 @@ impl Step<'_> {
         for path in paths {
             let _gone_already = self.delete(path);
         }
-        let left: Vec<String> = self.db.ephemerals_of(session).cloned().collect();
+        let left: Vec<Arc<str>> = self.db.ephemerals_of(session).cloned().collect();
         for path in &left {
             let _gone_already = self.delete(path);
         }
@@ -196,38 +208,44 @@ impl Step<'_> {
 }
 
 impl Tree {
+    /// Puts a node in whose parent counts it already.
+    fn insert(&mut self, path: Arc<str>, node: Znode) {
+        let (bytes, lifetime) = (quota::len(&node.data), node.lifetime);
+        self.nodes.insert(path.clone(), Box::new(node));
+        self.index.insert(&path, lifetime);
+        self.fill_new_stats(&path);
+        self.charge(&path, bytes, 1);
+    }
+
     /// Takes a node out. Its parent learns of it also if the node is gone already; pzxid only ever rises,
     /// since a replayed delete may meet a parent that has seen later creates (ZOOKEEPER-3145).
     fn remove(&mut self, path: &str, zxid: Zxid) -> Option<Znode> {
-        let (parent, name) = path::split(path)?;
+        let (parent, _) = path::split(path)?;
+        let there = self.nodes.contains_key(path);
         let parent = self.nodes.get_mut(parent)?;
-        parent.children.remove(name);
         parent.pzxid = parent.pzxid.max(zxid);
-        let node = self.nodes.remove(path)?;
-        self.forget_ephemeral(node.lifetime, path);
-        self.prune(path, &node);
+        parent.children -= i32::from(there);
+        let node = self.take_out(path)?;
+        if node.children > 0 {
+            self.prune(path);
+        }
         Some(node)
     }
 
     /// Below a node deleted in replay there may be children of a later node of that name; the log that
     /// follows makes them again.
-    fn prune(&mut self, path: &str, node: &Znode) {
-        for name in &node.children {
-            let child_path = format!("{path}/{name}");
-            if let Some(child) = self.nodes.remove(&child_path) {
-                self.forget_ephemeral(child.lifetime, &child_path);
-                self.prune(&child_path, &child);
-            }
+    fn prune(&mut self, path: &str) {
+        let below: Vec<Arc<str>> = self.descendants(path).cloned().collect();
+        for path in below {
+            self.take_out(&path);
         }
     }
 
-    fn forget_ephemeral(&mut self, lifetime: Lifetime, path: &str) {
-        let Lifetime::Ephemeral(session) = lifetime else { return };
-        let Some(paths) = self.ephemerals.get_mut(&session) else { return };
-        paths.remove(path);
-        if paths.is_empty() {
-            self.ephemerals.remove(&session);
-        }
+    fn take_out(&mut self, path: &str) -> Option<Znode> {
+        let node = *self.nodes.remove(path)?;
+        self.index.remove(path, node.lifetime);
+        self.charge(path, -quota::len(&node.data), -1);
+        Some(node)
     }
 }
 

@@ -12,10 +12,11 @@ use crate::{
     zookeeper::{
         log::Record,
         peer::{Ask, LeaderFrame, LearnerFrame, Message, Write},
+        request::{Asker, Desk},
         told,
         txn::{Txn, TxnHeader},
         wire::Op,
-        zab::{GiveUp, Turn},
+        zab::{GiveUp, Replica, Turn},
     },
 };
 
@@ -43,7 +44,9 @@ impl Leader {
                 self.preparer.prepare_session(&mut self.sessions, owner, header, timeout_ms, now)
             }
             Ask::Op(op) if op.is_write() => {
-                self.preparer.prepare(&turn.replica.tree, &mut self.sessions, owner, header, &op)
+                let Replica { tree: db, config, .. } = &*turn.replica;
+                let desk = Desk { db, sessions: &mut self.sessions, config };
+                self.preparer.prepare(desk, Asker { owner, ids: &write.ids }, header, &op)
             }
             Ask::Op(_) => return Ok(()),
         };

@@ -24,6 +24,7 @@ use crate::{
         peer::{LeaderFrame, LearnerFrame, Message},
         request::Preparer,
         session::SessionTracker,
+        wire::LocalSessions,
     },
 };
 
@@ -175,9 +176,20 @@ impl Leader {
         self.sessions.claim(session, timeout_ms, owner, now)
     }
 
-    /// A client of this session has been heard of.
-    pub fn touch(&mut self, session: SessionId, timeout_ms: u64, now: Instant) {
-        self.sessions.touch(session, timeout_ms, now);
+    /// A client of this session has been heard of; false if the session is unknown or closing.
+    pub fn touch(&mut self, session: SessionId, timeout_ms: u64, now: Instant) -> bool {
+        self.sessions.touch(session, timeout_ms, now)
+    }
+
+    /// The sessions as this leader tracks them.
+    pub fn sessions(&self) -> &SessionTracker {
+        &self.sessions
+    }
+
+    /// How many learners have come, how many of them are synced, and how many syncs wait.
+    pub fn learners(&self) -> (usize, usize, usize) {
+        let synced = self.followers.values().filter(|follower| follower.is_synced()).count();
+        (self.followers.len(), synced, self.syncs.len())
     }
 
     /// Carries out what is due.
@@ -260,7 +272,11 @@ impl Leader {
         self.begin(Stage::Broadcast, turn);
         let history = replica.storage.history(HISTORY_LEN);
         turn.out.note(EventKind::LeaderEstablished { epoch: self.epoch, history });
-        self.sessions = SessionTracker::new(replica.config.tick_ms, replica.tree.sessions(), now);
+        let sessions = SessionTracker::new(replica.config.tick_ms, replica.tree.sessions(), now);
+        self.sessions = match replica.config.local_sessions {
+            LocalSessions::Off => sessions,
+            LocalSessions::On | LocalSessions::Upgrading => sessions.with_local_sessions(replica.me),
+        };
         self.half_tick_at = now + replica.tick() / 2;
         self.half_ticks = 0;
         for conn in self.conns(|follower| follower.stage == FollowerStage::Synchronized) {
