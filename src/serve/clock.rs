@@ -16,7 +16,11 @@ pub(super) struct Clock {
 
 impl Clock {
     /// Starts now.
-    #[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "real time: this room lives in it")]
+    #[expect(
+        clippy::disallowed_types,
+        clippy::disallowed_methods,
+        reason = "real time: this room lives in it"
+    )]
     pub(super) fn start() -> Self {
         Self { start: std::time::Instant::now(), origin: since_1970().as_nanos() as u64 }
     }

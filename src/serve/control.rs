@@ -104,7 +104,8 @@ pub(super) fn listen(address: &ControlAddress, caller: Caller) -> io::Result<()>
         }
         ControlAddress::Unix(path) => {
             // What an earlier run left there is no socket of anybody.
-            if UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+            if UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+            {
                 fs::remove_file(path)?;
             }
             let listener = UnixListener::bind(path)?;

@@ -56,6 +56,25 @@ impl Disk {
         }
     }
 
+    /// How long all files are, in bytes; 0 if nobody can tell.
+    pub(super) fn size(&self) -> u64 {
+        match self {
+            Self::Memory(files) => files.values().map(|bytes| bytes.len() as u64).sum(),
+            Self::Folder(folder) => {
+                let entries = fs::read_dir(&folder.path).into_iter().flatten().flatten();
+                entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
+            }
+        }
+    }
+
+    /// Where the files are; nowhere if in memory.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Folder(folder) => Some(&folder.path),
+        }
+    }
+
     /// Whether changes need a [`sync`](Self::sync) to be safe.
     pub(super) fn needs_sync(&self) -> bool {
         matches!(self, Self::Folder(_))

@@ -122,14 +122,10 @@ impl Member {
         }
     }
 
-    /// Takes one input, or is woken if that is due; what it wants done. None if there is nothing to do.
+    /// Takes one input; what it wants done. None if there is nothing to do.
     pub(super) fn step(&mut self, now: Now) -> Option<Vec<Effect<Message>>> {
         let Life::Running(server) = &mut self.life else { return None };
-        let input = match self.inbox.pop_front() {
-            Some(input) => input,
-            None if server.next_wake().is_some_and(|at| at <= now.mono) => Input::Wake,
-            None => return None,
-        };
+        let input = self.inbox.pop_front()?;
         server.step(now, input, &mut self.out);
         Some(self.out.drain().collect())
     }

@@ -13,6 +13,7 @@ mod disk;
 mod ensemble;
 mod links;
 mod member;
+mod obey;
 mod order;
 mod settings;
 mod socket;

@@ -55,7 +55,9 @@ impl FromStr for Whitelist {
         }
         let words: Vec<String> = text.split(',').map(|word| word.trim().to_owned()).collect();
         match words.iter().find(|word| !super::words::is_known(word)) {
-            Some(word) => Err(format!("`{word}` is no four-letter word; write `*` or some of them: srvr,stat")),
+            Some(word) => {
+                Err(format!("`{word}` is no four-letter word; write `*` or some of them: srvr,stat"))
+            }
             None => Ok(Self::Only(words)),
         }
     }

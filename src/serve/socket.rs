@@ -4,10 +4,13 @@
 use std::{
     io::{self, Read, Write},
     net::SocketAddr,
+    time::Duration,
 };
 
 use mio::net::TcpStream;
+use socket2::SockRef;
 
+use super::words::{Peer, SESSIONLESS_MAX};
 use crate::{
     core::{ConnId, Instant},
     zookeeper::{
@@ -55,10 +58,10 @@ pub(super) struct Socket {
     pub(super) conn: ConnId,
     pub(super) peer: SocketAddr,
     pub(super) stage: Stage,
-    /// When it was accepted.
-    pub(super) since: Instant,
+    /// When it was accepted; from its close on, when that was.
+    since: Instant,
     /// Whether it has a session or had one.
-    pub(super) has_greeted: bool,
+    has_greeted: bool,
     codec: ServerCodec,
     head: Vec<u8>,
     unsent: Vec<u8>,
@@ -97,7 +100,7 @@ impl Socket {
     }
 
     /// The next thing that the client says. Call it until it says nothing.
-    pub(super) fn next(&mut self, scratch: &mut [u8; READ_MAX]) -> Seen {
+    pub(super) fn next(&mut self, scratch: &mut Room) -> Seen {
         loop {
             match self.decoded() {
                 Ok(Some(seen)) => return seen,
@@ -135,7 +138,7 @@ impl Socket {
         self.codec.feed(&std::mem::take(&mut self.head));
     }
 
-    fn read(&mut self, scratch: &mut [u8; READ_MAX]) {
+    fn read(&mut self, scratch: &mut Room) {
         let read = match self.stage {
             // No more than may be a word: who sends one may send nonsense behind it.
             Stage::Fresh => self.stream.read(&mut scratch[..LENGTH_BYTES - self.head.len()]),
@@ -166,8 +169,31 @@ impl Socket {
     }
 
     /// Nothing more is read; the connection ends with what waits.
-    pub(super) fn close(&mut self) {
+    pub(super) fn close(&mut self, now: Instant) {
         self.stage = Stage::Closing;
+        self.since = now;
+    }
+
+    /// The connection will end as that of a process that was killed.
+    pub(super) fn reset(&self) {
+        // Without it the client sees an end in order: nothing worse.
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+
+    /// Whether it has had its time to begin, or to end.
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        let must_hurry = !self.has_greeted || self.stage == Stage::Closing;
+        must_hurry && now.since(self.since) >= SESSIONLESS_MAX
+    }
+
+    /// Whether another look may show something.
+    pub(super) fn has_more(&self) -> bool {
+        self.stage != Stage::Closing && !self.is_full() && (self.is_readable || self.codec.has_waiting())
+    }
+
+    /// As words list it.
+    pub(super) fn peer(&self) -> Peer {
+        Peer { conn: self.conn, address: self.peer, is_read: self.stage == Stage::Client }
     }
 
     /// Sends what can be sent; whether the connection is over.
@@ -189,6 +215,9 @@ impl Socket {
 }
 
 /// Room to read into.
-pub(super) fn scratch() -> Box<[u8; READ_MAX]> {
+pub(super) type Room = [u8; READ_MAX];
+
+/// Makes room to read into.
+pub(super) fn scratch() -> Box<Room> {
     vec![0; READ_MAX].into_boxed_slice().try_into().expect("so many bytes")
 }

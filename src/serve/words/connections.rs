@@ -6,7 +6,7 @@ use super::{Peer, View};
 use crate::{
     core::{ConnId, Instant},
     name::SessionId,
-    zookeeper::server::Connection,
+    zookeeper::server::status::Connection,
 };
 
 /// As stat lists them.

@@ -7,10 +7,12 @@ mod sessions;
 
 use std::{fmt::Write as _, net::SocketAddr, path::Path};
 
+pub(super) use self::sessions::SESSIONLESS_MAX;
+
 use crate::{
     core::{ConnId, Now},
     zookeeper::{
-        server::{Mode, Status},
+        server::status::{Mode, Status},
         wire::{Compat, EnsembleConfig},
     },
 };
@@ -112,7 +114,7 @@ fn environment(compat: Compat) -> String {
     )
 }
 
-fn mode_name(mode: Mode) -> &'static str {
+pub(super) fn mode_name(mode: Mode) -> &'static str {
     match mode {
         Mode::Standalone => "standalone",
         Mode::Leader => "leader",

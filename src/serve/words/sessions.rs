@@ -11,7 +11,7 @@ use super::{View, date::date};
 use crate::{
     core::Instant,
     name::SessionId,
-    zookeeper::server::{Mode, Status},
+    zookeeper::server::status::{Mode, Status},
 };
 
 /// How long a connection without a session is left alone (`zookeeper.nio.sessionlessCnxnTimeout`).
@@ -75,7 +75,7 @@ pub(super) fn dump(view: &View<'_>) -> String {
 fn ephemerals(status: &Status) -> String {
     let mut by_owner: BTreeMap<SessionId, Vec<&str>> = BTreeMap::new();
     for ephemeral in &status.ephemerals {
-        by_owner.entry(ephemeral.owner).or_default().push(&ephemeral.path);
+        by_owner.entry(ephemeral.session).or_default().push(&ephemeral.path);
     }
     let head = format!("ephemeral nodes dump:\nSessions with Ephemerals ({}):\n", by_owner.len());
     by_owner.into_iter().fold(head, |out, (owner, paths)| out + &list(&format!("{}:", hex(&owner)), paths))
