@@ -2,6 +2,7 @@
 
 mod durability;
 mod nonsense;
+mod observers;
 mod order;
 mod service;
 mod sessions;
