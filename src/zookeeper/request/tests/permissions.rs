@@ -115,3 +115,13 @@ fn child_has_the_list_it_was_made_with() {
     assert_eq!(leader.write(A, &delete("/zookeeper/config", -1)), Err(ZkError::BadArguments));
     assert_eq!(leader.write(A, &set("/zookeeper/config", -1)), Err(ZkError::NoAuth));
 }
+
+/// Seen on a 3.8.0 server: what is outstanding of the root itself is not seen of it as a parent.
+#[test]
+fn new_list_of_the_root_holds_for_its_children_once_committed() {
+    let mut leader = Leader::new();
+    leader.propose(A, &set_acl("/", Acl::read_only(), -1));
+    assert_ne!(leader.propose(A, &create("/early", Persistent)), Txn::Error(ZkError::NoAuth));
+    leader.apply_all();
+    assert_eq!(leader.made("/late", Persistent), Err(ZkError::NoAuth));
+}
