@@ -495,7 +495,8 @@ event_kinds! {
         /// Negotiated timeout, in milliseconds.
         timeout_ms: u64,
     },
-    /// The leader found that nobody has heard of the session for its timeout.
+    /// The leader found that nobody has heard of the session for its timeout; of a local session, its server
+    /// did, and closed it by that.
     SessionExpired {
         /// Which.
         session: SessionId,

@@ -30,6 +30,8 @@ const LOG_MAGIC: [u8; 4] = *b"ZKLG";
 pub(super) const LOG_HEAD: usize = 4 + 8;
 /// The first bytes of a snapshot file.
 const SNAPSHOT_MAGIC: [u8; 4] = *b"ZKSN";
+/// Bytes before the content of a snapshot: magic, checksum.
+const SNAPSHOT_HEAD: usize = 4 + 8;
 
 impl PartialEq for Record {
     fn eq(&self, other: &Self) -> bool {
@@ -139,11 +141,18 @@ pub(super) fn log_head(after: Zxid) -> Arc<[u8]> {
     [LOG_MAGIC.as_slice(), &after.0.to_le_bytes()].concat().into()
 }
 
-/// The content of a snapshot file.
+/// The content of a snapshot file. It is as large as the database: memory for it is taken once.
 pub fn write_snapshot(tree: &Database) -> Arc<[u8]> {
-    let body = postcard::to_stdvec(tree).expect("a database can be written");
-    let checksum = Digest::of(&body).0.to_le_bytes();
-    [SNAPSHOT_MAGIC.as_slice(), &checksum, &body].concat().into()
+    const WRITABLE: &str = "a database can be written";
+    let len = postcard::experimental::serialized_size(tree).expect(WRITABLE);
+    let mut file: Arc<[u8]> = std::iter::repeat_n(0, SNAPSHOT_HEAD + len).collect();
+    let bytes = Arc::get_mut(&mut file).expect("nobody else has it yet");
+    let (head, body) = bytes.split_at_mut(SNAPSHOT_HEAD);
+    postcard::to_slice(tree, body).expect(WRITABLE);
+    let (magic, checksum) = head.split_at_mut(SNAPSHOT_MAGIC.len());
+    magic.copy_from_slice(&SNAPSHOT_MAGIC);
+    checksum.copy_from_slice(&Digest::of(body).0.to_le_bytes());
+    file
 }
 
 /// The database in a snapshot file, unless it is damaged.

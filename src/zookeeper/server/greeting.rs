@@ -3,7 +3,7 @@
 //! `ZooKeeperServer.java`: `processConnectRequest`, `reopenSession`, `finishSessionInit`; in read-only mode
 //! `ReadOnlyZooKeeperServer.java`.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use super::{Out, Role, Server, clients::Stage};
 use crate::{
@@ -30,10 +30,10 @@ struct Hello {
 }
 
 impl Server {
-    /// The client on this connection, which is yet to be accepted, has this address: it becomes its identity
-    /// of the scheme `ip`. Without this it is 127.0.0.1.
-    pub fn comes_from(&mut self, conn: ConnId, address: IpAddr) {
-        self.addresses.insert(conn, address.to_string().into());
+    /// The client on this connection, which is yet to be accepted, has this IP address, written without a
+    /// port: it becomes its identity of the scheme `ip`. Without this it is 127.0.0.1.
+    pub fn comes_from(&mut self, conn: ConnId, address: impl Into<Arc<str>>) {
+        self.addresses.insert(conn, address.into());
     }
 
     pub(super) fn accept_client(&mut self, conn: ConnId, host: HostId, now: Now, out: &mut Out) {

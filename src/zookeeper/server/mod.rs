@@ -8,6 +8,8 @@ mod serving;
 mod size;
 pub mod status;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, sync::Arc};
 

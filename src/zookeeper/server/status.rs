@@ -84,6 +84,8 @@ pub struct Status {
     pub connections: Vec<Connection>,
     /// Number of znodes.
     pub znodes: u64,
+    /// Bytes of all paths and data.
+    pub data_bytes: u64,
     /// Ephemeral znodes, sorted by path.
     pub ephemerals: Vec<Ephemeral>,
     /// Global sessions with their timeouts in milliseconds.
@@ -105,6 +107,7 @@ impl Server {
     pub fn status(&self) -> Status {
         let connections = self.connections();
         let (tree, storage) = (&self.replica.tree, &self.replica.storage);
+        let (znodes, data_bytes) = tree.size();
         Status {
             server: self.replica.me,
             mode: self.mode(),
@@ -114,7 +117,8 @@ impl Server {
             traffic: self.traffic.0,
             outstanding: connections.iter().map(|connection| connection.queued).sum(),
             connections,
-            znodes: tree.inspect().1,
+            znodes,
+            data_bytes,
             ephemerals: tree.ephemerals(),
             sessions: tree.sessions().clone(),
             local_sessions: self.local.sessions().collect(),

@@ -60,10 +60,10 @@ impl SessionTracker {
 
     /// A sign of life: the deadline moves. False if the session is unknown or closing.
     pub fn touch(&mut self, session: SessionId, timeout_ms: u64, now: Instant) -> bool {
-        let deadline = self.deadline(timeout_ms, now);
         let Some(Tracked { deadline: Some(current), .. }) = self.sessions.get_mut(&session) else {
             return false;
         };
+        let deadline = round_up(self.tick, timeout_ms, now);
         let before = std::mem::replace(current, deadline);
         if before == deadline {
             return true;
@@ -71,13 +71,6 @@ impl SessionTracker {
         self.leave_bucket(session, before);
         self.buckets.entry(deadline).or_default().insert(session);
         true
-    }
-
-    /// Rounds up to the next multiple of the tick, so that many sessions share one scan.
-    fn deadline(&self, timeout_ms: u64, now: Instant) -> Instant {
-        let tick = self.tick.as_nanos() as u64;
-        let end = now + Duration::from_millis(timeout_ms);
-        Instant((end.0 / tick + 1).saturating_mul(tick))
     }
 
     fn leave_bucket(&mut self, session: SessionId, deadline: Instant) {
@@ -176,6 +169,14 @@ impl SessionTracker {
     pub fn next_expiry(&self) -> Option<Instant> {
         self.buckets.first_key_value().map(|(deadline, _)| *deadline)
     }
+}
+
+/// When a session ends that is not heard of again: the next multiple of the tick, so that many sessions share
+/// one scan.
+fn round_up(tick: Duration, timeout_ms: u64, now: Instant) -> Instant {
+    let tick = tick.as_nanos() as u64;
+    let end = now + Duration::from_millis(timeout_ms);
+    Instant((end.0 / tick + 1).saturating_mul(tick))
 }
 
 #[cfg(test)]

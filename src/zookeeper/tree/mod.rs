@@ -123,6 +123,13 @@ impl Database {
         self.tree.index.ttls()
     }
 
+    /// The number of znodes, and the bytes of their paths and data together
+    /// (`DataTree.java`, `approximateDataSize`).
+    pub fn size(&self) -> (u64, u64) {
+        let bytes = |(path, node): (&Arc<str>, &Box<Znode>)| path.len() + node.stat().data_length as usize;
+        (self.tree.nodes.len() as u64, self.tree.nodes.iter().map(bytes).sum::<usize>() as u64)
+    }
+
     /// A hash over path, data and Stat of every znode in order of path, and how many there are.
     pub fn inspect(&self) -> (Digest, u64) {
         let mut hash = xxhash_rust::xxh3::Xxh3::new();
@@ -159,6 +166,10 @@ mod tests {
         assert_eq!(shown.map(|stat| stat.cversion), [-1, -2, 0, 0]);
         assert_eq!(shown.map(|stat| stat.num_children), [1, 2, 0, 0]);
         assert_eq!(db.inspect().1, 4);
+        assert_eq!(
+            db.size(),
+            (4, ("/".len() + "/zookeeper".len() + CONFIG.len() + "/zookeeper/quota".len()) as u64)
+        );
     }
 
     #[test]

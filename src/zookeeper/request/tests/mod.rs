@@ -1,7 +1,11 @@
 //! Tests of requests: each rule of the preparation, judged through what a leader alone would do.
 
 mod errors;
+mod kinds;
 mod multi;
+mod permissions;
+mod quota;
+mod reconfig;
 mod sequence;
 mod sessions;
 
@@ -13,7 +17,7 @@ use crate::{
     zookeeper::{
         access,
         tree::{Applied, path},
-        wire::{CreateMode, Reply, Stat},
+        wire::{Compat, CreateMode, Reply, Stat},
     },
 };
 

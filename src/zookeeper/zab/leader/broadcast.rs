@@ -8,7 +8,7 @@ use crate::{
     core::{ConnId, Output},
     defect::Defect,
     event::EventKind,
-    name::{HostId, Zxid},
+    name::{HostId, SessionId, Zxid},
     zookeeper::{
         log::Record,
         peer::{Ask, LeaderFrame, LearnerFrame, Message, Write},
@@ -140,6 +140,16 @@ impl Leader {
             let ask = Ask::Op(Op::CloseSession);
             let close = Write { session, xid: 0, ids: Arc::default(), ask };
             self.submit(turn.replica.me, close, turn)?;
+        }
+        Ok(())
+    }
+    /// Lets go of containers and TTL nodes that nobody needs; whether a node still can go is judged like any
+    /// other write.
+    pub(super) fn reap(&mut self, turn: &mut Turn<'_>) -> Result<(), GiveUp> {
+        while let Some(path) = self.reaper.next(&turn.replica.tree, turn.now) {
+            let ask = Ask::Op(Op::DeleteContainer { path: path.to_string() });
+            let delete = Write { session: SessionId::NONE, xid: 0, ids: Arc::default(), ask };
+            self.submit(turn.replica.me, delete, turn)?;
         }
         Ok(())
     }

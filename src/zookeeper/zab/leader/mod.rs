@@ -4,6 +4,7 @@ mod broadcast;
 mod follower;
 mod joining;
 mod proposals;
+mod reaper;
 mod sync;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -12,6 +13,7 @@ use self::{
     broadcast::PendingSync,
     follower::{Follower, Stage as FollowerStage},
     proposals::Proposals,
+    reaper::Reaper,
     sync::LearnerLog,
 };
 use super::{GiveUp, Turn};
@@ -62,6 +64,7 @@ pub struct Leader {
     syncs: VecDeque<PendingSync>,
     preparer: Preparer,
     sessions: SessionTracker,
+    reaper: Reaper,
     /// Pings go out twice a tick; at every second one the quorum is checked.
     half_tick_at: Instant,
     half_ticks: u64,
@@ -85,6 +88,7 @@ impl Leader {
             syncs: VecDeque::new(),
             preparer: Preparer::default(),
             sessions: SessionTracker::new(replica.config.tick_ms, &BTreeMap::new(), now),
+            reaper: Reaper::new(&replica.config, now),
             half_tick_at: now + replica.tick() / 2,
             half_ticks: 0,
         };
@@ -210,13 +214,20 @@ impl Leader {
                 self.check_quorum(turn)?;
             }
         }
-        if self.serves() { self.expire_sessions(turn) } else { Ok(()) }
+        if self.serves() {
+            self.expire_sessions(turn)?;
+            self.reap(turn)?;
+        }
+        Ok(())
     }
 
     /// When [`Leader::wake`] has something to do.
     pub fn next_wake(&self) -> Instant {
-        let other = if self.serves() { self.sessions.next_expiry() } else { Some(self.deadline) };
-        other.map_or(self.half_tick_at, |at| at.min(self.half_tick_at))
+        if !self.serves() {
+            return self.half_tick_at.min(self.deadline);
+        }
+        let at = self.half_tick_at.min(self.reaper.next_wake());
+        self.sessions.next_expiry().map_or(at, |expiry| expiry.min(at))
     }
 
     /// Stops leading.
@@ -272,6 +283,7 @@ impl Leader {
         self.begin(Stage::Broadcast, turn);
         let history = replica.storage.history(HISTORY_LEN);
         turn.out.note(EventKind::LeaderEstablished { epoch: self.epoch, history });
+        self.reaper = Reaper::new(&replica.config, now);
         let sessions = SessionTracker::new(replica.config.tick_ms, replica.tree.sessions(), now);
         self.sessions = match replica.config.local_sessions {
             LocalSessions::Off => sessions,
