@@ -16,6 +16,7 @@ fn worker(table: ZooKeeperClients) -> Worker {
         servers: vec![HostId::zookeeper(1)],
         starts_at: Instant(1_000),
         ends_at: Instant(60_000_000_000),
+        defects: Defects::default(),
         dice: Dice::new(1),
     })
 }

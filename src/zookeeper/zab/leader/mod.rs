@@ -19,6 +19,7 @@ use self::{
 use super::{GiveUp, Turn};
 use crate::{
     core::{ConnId, Instant, Output},
+    defect::Defect,
     event::EventKind,
     name::{Epoch, HostId, SessionId, Zxid},
     zookeeper::{
@@ -248,7 +249,8 @@ impl Leader {
         if self.stage == Stage::EpochProposed && acked(self) {
             self.enter_epoch(turn);
         }
-        if self.stage == Stage::Synchronization && acked(self) {
+        let alone = turn.replica.defects.has(Defect::ZabNoQuorumOfNewLeader) && self.acked.contains(&me);
+        if self.stage == Stage::Synchronization && (acked(self) || alone) {
             self.establish(turn);
         }
     }
@@ -257,7 +259,11 @@ impl Leader {
     fn choose_epoch(&mut self, turn: &mut Turn<'_>) {
         let newest = self.promised.values().max().expect("it has promised itself");
         self.epoch = newest.next();
-        turn.replica.storage.accept_epoch(self.epoch, turn.out);
+        if turn.replica.defects.has(Defect::ZabEpochNotWritten) {
+            turn.replica.storage.accept_epoch_in_memory(self.epoch);
+        } else {
+            turn.replica.storage.accept_epoch(self.epoch, turn.out);
+        }
         turn.replica.storage.tell_when_accepted(turn.out);
         self.begin(Stage::EpochProposed, turn);
         for conn in self.conns(|follower| follower.stage == FollowerStage::Met) {
