@@ -21,6 +21,7 @@ use self::{
 use super::{GiveUp, Turn};
 use crate::{
     core::{ConnId, Instant, Output},
+    defect::Defect,
     event::EventKind,
     name::{Epoch, HostId, SessionId, Zxid},
     zookeeper::{
@@ -267,7 +268,8 @@ impl Leader {
         }
         let views = &turn.replica.views;
         let acked = |voter: HostId| self.acked.contains(&voter);
-        if self.stage == Stage::Synchronization && acked(me) && views.quorums().agree(acked) {
+        let alone = turn.replica.defects.has(Defect::ZabNoQuorumOfNewLeader);
+        if self.stage == Stage::Synchronization && acked(me) && (alone || views.quorums().agree(acked)) {
             self.establish(turn);
         }
     }
@@ -276,7 +278,11 @@ impl Leader {
     fn choose_epoch(&mut self, turn: &mut Turn<'_>) {
         let newest = self.promised.values().max().expect("it has promised itself");
         self.epoch = newest.next();
-        turn.replica.storage.accept_epoch(self.epoch, turn.out);
+        if turn.replica.defects.has(Defect::ZabEpochNotWritten) {
+            turn.replica.storage.accept_epoch_in_memory(self.epoch);
+        } else {
+            turn.replica.storage.accept_epoch(self.epoch, turn.out);
+        }
         turn.replica.storage.tell_when_accepted(turn.out);
         self.begin(Stage::EpochProposed, turn);
         for conn in self.conns(|follower| follower.stage == FollowerStage::Met) {
