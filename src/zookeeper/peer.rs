@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use super::{
-    election::Notification,
+    election::Notice,
     log::Record,
+    membership::{Membership, Role},
     wire::{ClientFrame, Id, Op, ServerFrame},
 };
 use crate::{
@@ -39,18 +40,22 @@ pub enum ElectionFrame {
         server: HostId,
     },
     /// A vote.
-    Notification(Notification),
+    Notification(Notice),
 }
 
 /// From a learner to its leader.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum LearnerFrame {
-    /// FOLLOWERINFO: who comes, and what it has promised.
+    /// FOLLOWERINFO or OBSERVERINFO: who comes, and what it has promised.
     FollowerInfo {
         /// The learner.
         server: HostId,
+        /// Whether it follows as a participant or as an observer.
+        role: Role,
         /// Its acceptedEpoch.
         accepted_epoch: Epoch,
+        /// The version of its committed configuration.
+        configuration: Zxid,
     },
     /// ACKEPOCH: the new epoch is accepted, and on disk.
     AckEpoch {
@@ -150,10 +155,28 @@ pub enum LeaderFrame {
         /// Of which proposal.
         zxid: Zxid,
     },
+    /// COMMITANDACTIVATE: the proposal is a reconfiguration, and holds from here on.
+    CommitAndActivate {
+        /// Of which proposal.
+        zxid: Zxid,
+        /// Who is to lead from now on.
+        leader: HostId,
+    },
+    /// INFORM, to an observer: a transaction that is committed.
+    Inform(Arc<Record>),
+    /// INFORMANDACTIVATE, to an observer: a committed reconfiguration.
+    InformAndActivate {
+        /// The reconfiguration.
+        record: Arc<Record>,
+        /// Who is to lead from now on.
+        leader: HostId,
+    },
     /// NEWLEADER: the leader's history was sent.
     NewLeader {
         /// Its epoch.
         epoch: Epoch,
+        /// The last configuration it has seen proposed: it is committed with this epoch.
+        configuration: Membership,
     },
     /// UPTODATE: the leader is established; the learner may serve.
     UpToDate,
@@ -193,7 +216,8 @@ impl LearnerFrame {
     /// A word for traces.
     pub fn label(&self) -> &'static str {
         match self {
-            Self::FollowerInfo { .. } => "FOLLOWERINFO",
+            Self::FollowerInfo { role: Role::Participant, .. } => "FOLLOWERINFO",
+            Self::FollowerInfo { role: Role::Observer, .. } => "OBSERVERINFO",
             Self::AckEpoch { .. } => "ACKEPOCH",
             Self::NewLeaderAck { .. } => "NEWLEADER-ACK",
             Self::Ack { .. } => "ACK",
@@ -215,6 +239,9 @@ impl LeaderFrame {
             Self::Snap { .. } => "SNAP",
             Self::Proposal(_) => "PROPOSAL",
             Self::Commit { .. } => "COMMIT",
+            Self::CommitAndActivate { .. } => "COMMITANDACTIVATE",
+            Self::Inform(_) => "INFORM",
+            Self::InformAndActivate { .. } => "INFORMANDACTIVATE",
             Self::NewLeader { .. } => "NEWLEADER",
             Self::UpToDate => "UPTODATE",
             Self::Ping => "PING",

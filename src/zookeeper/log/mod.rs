@@ -8,11 +8,13 @@
 //! | `log.<zxid>` | the zxid it follows, then records from this one on; appended, cut, never rewritten |
 //! | `snapshot.<zxid>` | the database after this transaction; written whole |
 //! | `acceptedEpoch`, `currentEpoch` | a number each; written whole |
+//! | `zoo.cfg.dynamic`, `zoo.cfg.dynamic.next` | the configuration committed and the one proposed |
 //!
 //! A log file is opened only when the one before it is durable, a file is removed only when what replaces
 //! it is durable, and files go from the newest to the oldest when a log is cut: so that what a crash
 //! leaves is always a prefix of what was there.
 
+mod configuration;
 mod epochs;
 mod queue;
 mod record;
@@ -26,6 +28,7 @@ use std::{
     sync::Arc,
 };
 
+pub use configuration::restore_views;
 pub use record::{Record, read_snapshot, write_snapshot};
 pub use restore::{Refusal, restore};
 

@@ -29,6 +29,8 @@ use crate::{
 pub enum Refusal {
     #[error("the file `{0}` does not hold an epoch")]
     DamagedEpoch(&'static str),
+    #[error("the file `{0}` does not hold a configuration of an ensemble")]
+    DamagedConfiguration(&'static str),
     #[error("the accepted epoch {accepted} is less than the current epoch {current}")]
     EpochsContradict { accepted: Epoch, current: Epoch },
     #[error("no valid snapshot found, but there are logs or damaged snapshots")]

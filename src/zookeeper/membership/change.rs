@@ -2,7 +2,7 @@
 //! may do so.
 //!
 //! The order of the checks is that of `PrepRequestProcessor.java`, case `reconfig`, between the check of the
-//! session and that of WRITE on `/zookeeper/config`.
+//! version and that of WRITE on `/zookeeper/config`.
 
 use std::collections::BTreeMap;
 
@@ -24,8 +24,6 @@ pub struct Wish<'a> {
     pub leaving: Option<&'a str>,
     /// All servers, separated by commas or line ends; then the other two do not count.
     pub members: Option<&'a str>,
-    /// The version of the configuration that is to be changed; −1: any.
-    pub from_config: i64,
 }
 
 impl Views {
@@ -34,9 +32,8 @@ impl Views {
     ///
     /// # Errors
     ///
-    /// In this order: ReconfigInProgress while another change is pending; BadVersion; BadArguments or
-    /// MarshallingError if the wish cannot be read; BadArguments if it leaves too few voters;
-    /// NewConfigNoQuorum if those who are synced are no quorum of it.
+    /// In this order: BadArguments or MarshallingError if the wish cannot be read; BadArguments if it leaves
+    /// too few voters; NewConfigNoQuorum if those who are synced are no quorum of it.
     pub fn reconfigured(
         &self,
         wish: Wish<'_>,
@@ -44,12 +41,6 @@ impl Views {
         standalone: bool,
         synced: impl Fn(HostId) -> bool,
     ) -> Result<Membership, ZkError> {
-        if self.is_changing() {
-            return Err(ZkError::ReconfigInProgress);
-        }
-        if wish.from_config != -1 && wish.from_config != self.proposed().version().0 as i64 {
-            return Err(ZkError::BadVersion);
-        }
         let wished = match wish.members {
             Some(members) => replaced(members, standalone)?,
             None => changed(self.proposed(), wish)?,
@@ -114,7 +105,7 @@ fn items(text: Option<&str>, separator: char) -> impl Iterator<Item = &str> {
 mod tests {
     use super::{super::tests::of, *};
 
-    const NOTHING: Wish<'_> = Wish { joining: None, leaving: None, members: None, from_config: -1 };
+    const NOTHING: Wish<'_> = Wish { joining: None, leaving: None, members: None };
 
     fn joining(servers: &str) -> Wish<'_> {
         Wish { joining: Some(servers), ..NOTHING }
@@ -154,7 +145,6 @@ mod tests {
     fn wishes_that_mean_nothing_are_refused_as_recorded() {
         assert_eq!(wished(joining("garbage")), Err(ZkError::BadArguments));
         assert_eq!(wished(joining("server.9=127.0.0.1:1:2")), Err(ZkError::BadArguments));
-        assert_eq!(wished(Wish { from_config: 12_345, ..leaving("1,2") }), Err(ZkError::BadVersion));
         assert_eq!(wished(leaving("2,3")), Err(ZkError::BadArguments));
         let strangers = "server.7=127.0.0.1:1:2:participant;3\nserver.8=127.0.0.1:4:5:participant;6";
         assert_eq!(wished(members(strangers)), Err(ZkError::NewConfigNoQuorum));
@@ -175,14 +165,6 @@ mod tests {
             Err(ZkError::MarshallingError)
         );
         assert_eq!(wished(members("")), Err(ZkError::BadArguments), "nobody at all is only too few");
-    }
-
-    /// "one at a time".
-    #[test]
-    fn second_change_waits_for_the_first() {
-        let views = Views::new(of(&[1, 2, 3], &[]), Some(of(&[1, 2], &[]).with_version(Zxid(5))));
-        let result = views.reconfigured(leaving("1"), Zxid(9), true, |_| true);
-        assert_eq!(result, Err(ZkError::ReconfigInProgress));
     }
 
     #[test]

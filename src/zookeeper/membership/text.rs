@@ -6,7 +6,10 @@ use std::{collections::BTreeMap, fmt};
 use super::{Member, Membership, address};
 use crate::{
     name::{HostId, Zxid},
-    zookeeper::wire::ZkError,
+    zookeeper::{
+        txn::{LoggedTxn, Txn},
+        wire::ZkError,
+    },
 };
 
 /// Why a configuration means nothing.
@@ -42,6 +45,12 @@ impl fmt::Display for Membership {
 }
 
 impl Membership {
+    /// The configuration that a transaction proposes, if it is a reconfiguration.
+    pub fn proposed_by(logged: &LoggedTxn) -> Option<Self> {
+        let Txn::Reconfig { members, .. } = &logged.txn else { return None };
+        Some(Self::read(members).ok()?.with_version(logged.header.zxid))
+    }
+
     /// Reads a configuration: `server.N=…` lines and perhaps `version=…` in hexadecimal; without it, 0.
     ///
     /// # Errors

@@ -166,7 +166,8 @@ impl Preparation<'_> {
     }
 
     /// Each operation sees what those before it will have done. After the first failure nothing of the
-    /// multi stays, and what follows is not even looked at.
+    /// multi stays, and what follows is not even looked at. One that cannot be read fails the whole, but
+    /// only when its turn comes.
     fn multi(&mut self, ops: &[Op]) -> Result<Txn, ZkError> {
         if !ops.iter().all(may_be_in_multi) {
             return Err(ZkError::MarshallingError);
@@ -177,6 +178,9 @@ impl Preparation<'_> {
                 Ok(txn) => txns.push(txn),
                 Err(error) => {
                     self.outstanding.roll_back(self.header.zxid);
+                    if error == ZkError::MarshallingError {
+                        return Err(error);
+                    }
                     txns.push(Txn::Error(error));
                     txns.resize(ops.len(), Txn::Error(ZkError::RuntimeInconsistency));
                     break;

@@ -11,15 +11,17 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 pub use self::tally::{LastAnswer, Latency, Traffic};
 use self::{clients::Clients, read_only::ReadOnly, tally::Aside};
 use super::{
-    election::{Election, Links, Vote},
-    log::{Record, Refusal, Told, restore},
+    election::{Election, Links, Notice},
+    log::{Record, Refusal, Storage, Told, restore, restore_views},
+    membership::{self, Membership, Views},
     peer::{ElectionFrame, LeaderFrame, LearnerFrame, Message},
     session::{LocalSessionTracker, SessionIds},
+    tree::Database,
     watch::Watches,
     wire::EnsembleConfig,
     zab::{GiveUp, Leader, Learner, Replica, Turn},
@@ -33,10 +35,15 @@ use crate::{
 
 type Out = Output<Message>;
 
+/// An observer that has lost its leader waits up to this long before it looks for one
+/// (`observer.election.DelayMs`).
+const OBSERVER_ELECTION_DELAY: Duration = Duration::from_millis(200);
+
 /// What a server is at the moment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Role {
-    /// Not started: its disk is not ready, or it refused to start.
+    /// Not started: its disk is not ready, or it refused to start. Or an observer that waits before it looks
+    /// for a leader again, so as not to burden the voters.
     Dormant,
     /// In search of a leader.
     Looking,
@@ -46,7 +53,7 @@ enum Role {
     Leading(Box<Leader>),
 }
 
-/// One ZooKeeper server, a voter of its ensemble. It can be cloned, compared and hashed as a whole; large
+/// One ZooKeeper server: a voter of its ensemble, an observer, or one that is not let in yet. It can be cloned, compared and hashed as a whole; large
 /// parts (records, snapshots, payloads) are shared between clones.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Server {
@@ -64,6 +71,8 @@ pub struct Server {
     traffic: Aside<Traffic>,
     started: Aside<Instant>,
     session_ids: SessionIds,
+    /// When an observer that has lost its leader looks for one.
+    looks_at: Option<Instant>,
     refusal: Option<Refusal>,
 }
 
@@ -72,7 +81,8 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// If the ensemble has not 1 to 7 voters, or this server is not one of them.
+    /// If nobody votes in the ensemble. This server need not be in it: then it follows without a vote, until
+    /// a reconfiguration lets it in.
     pub fn boot(
         config: EnsembleConfig,
         me: HostId,
@@ -81,20 +91,21 @@ impl Server {
         files: &Files,
         now: Now,
     ) -> Self {
-        assert!((1..=7).contains(&config.servers.len()), "an ensemble has 1 to 7 voters");
-        assert!(config.servers.contains(&me), "a server is a voter of its ensemble");
-        let (found, refusal) = match restore(files) {
-            Ok(found) => (found, None),
+        assert!(!config.servers.is_empty(), "an ensemble has voters");
+        let (found, views, refusal) = match restore_all(files, &config) {
+            Ok((found, views)) => (found, views, None),
             Err(refusal) => {
-                (restore(&Files::new()).expect("nothing can be wrong with no files"), Some(refusal))
+                let nothing = restore_all(&Files::new(), &config);
+                let (found, views) = nothing.expect("nothing can be wrong with no files");
+                (found, views, Some(refusal))
             }
         };
         Self {
-            election: Election::new(me, config.servers.clone()),
-            links: Links::new(me, &config.servers),
+            election: Election::new(me, views.quorums().clone()),
+            links: Links::new(me),
             watches: Watches::new(config.compat),
             local: LocalSessionTracker::new(config.tick_ms),
-            replica: Replica::new((me, config), defects, entropy, found),
+            replica: Replica::new((me, config), defects, entropy, views, found),
             role: Role::Dormant,
             clients: Clients::default(),
             addresses: BTreeMap::new(),
@@ -102,6 +113,7 @@ impl Server {
             traffic: Aside::default(),
             started: Aside(now.mono),
             session_ids: SessionIds::new(me.number as u8, now.mono.0 / 1_000_000),
+            looks_at: None,
             refusal,
         }
     }
@@ -122,17 +134,17 @@ impl Server {
     fn look(&mut self, now: Now, out: &mut Out) {
         self.role = Role::Looking;
         self.read_only = ReadOnly::look(&self.replica.config, now.mono);
-        let storage = &self.replica.storage;
-        let own =
-            Vote { leader: self.replica.me, zxid: storage.last_zxid(), peer_epoch: storage.current_epoch() };
-        self.election.look(now.mono, own);
+        self.replica.appointed = None;
+        self.election.reconfigure(self.replica.views.quorums().clone());
+        self.election.look(now.mono, self.replica.first_vote());
         out.note(EventKind::ElectionStarted { round: self.election.round() });
         self.send_votes(now, out);
     }
 
     fn send_votes(&mut self, now: Now, out: &mut Out) {
         for (to, notification) in self.election.drain() {
-            self.links.send(now.mono, to, notification, out);
+            let configuration = self.replica.views.committed().clone();
+            self.links.send(now.mono, to, Notice { notification, configuration }, out);
         }
     }
 
@@ -141,6 +153,9 @@ impl Server {
         self.read_only = ReadOnly::Off;
         self.cut_clients(out);
         out.note(EventKind::ElectionDecided { round: self.election.round(), leader });
+        if self.replica.role() == membership::Role::Observer {
+            self.election.observe();
+        }
         let mut turn = Turn { now, replica: &mut self.replica, out };
         self.role = if leader == turn.replica.me {
             Role::Leading(Box::new(Leader::lead(&mut turn)))
@@ -149,7 +164,8 @@ impl Server {
         };
     }
 
-    /// Gives the role up: clients are cut off, the log becomes this server's history, and it looks again.
+    /// Gives the role up: clients are cut off, the log becomes this server's history, and it looks again;
+    /// or goes on under the leader that a reconfiguration has named.
     fn lose_role(&mut self, GiveUp(why): GiveUp, now: Now, out: &mut Out) {
         out.note(EventKind::RoleLost { why: why.into() });
         match std::mem::replace(&mut self.role, Role::Looking) {
@@ -160,7 +176,17 @@ impl Server {
         self.cut_clients(out);
         self.replica.fast_forward();
         out.note(self.replica.restored());
-        self.look(now, out);
+        if let Some(leader) = self.replica.appointed.take() {
+            self.election.reconfigure(self.replica.views.quorums().clone());
+            self.election.appoint(leader, self.replica.storage.last_zxid());
+            self.play(leader, now, out);
+        } else if self.replica.role() == membership::Role::Observer {
+            self.role = Role::Dormant;
+            let delay = self.replica.draw_below(OBSERVER_ELECTION_DELAY.as_nanos() as u64);
+            self.looks_at = Some(now.mono + Duration::from_nanos(delay));
+        } else {
+            self.look(now, out);
+        }
     }
 
     /// Applies what has become committed, or gives up.
@@ -181,6 +207,9 @@ impl Server {
         }
         if let Some(epoch) = self.epoch() {
             self.election.enter_epoch(epoch);
+        }
+        if matches!(&self.role, Role::Following(learner) if learner.leaves()) {
+            self.lose_role(GiveUp("a reconfiguration has changed the role or the leader"), now, out);
         }
     }
 
@@ -261,13 +290,26 @@ impl Server {
             ElectionFrame::Hello { server } if self.links.owns(conn) => {
                 self.links.greeted(now.mono, conn, server, out);
             }
-            ElectionFrame::Notification(notification) => {
+            ElectionFrame::Notification(notice) => {
                 let Some(from) = self.links.speaker(conn) else { return };
-                let decided = self.election.receive(now.mono, from, notification);
+                if self.learns_configuration(notice.configuration, out) {
+                    return self.look(now, out);
+                }
+                let decided = self.election.receive(now.mono, from, notice.notification);
                 self.after_election(decided, now, out);
             }
             ElectionFrame::Hello { .. } => {}
         }
+    }
+
+    /// Configurations spread with votes: one that is newer than this server's and lists others begins the
+    /// election anew (`FastLeaderElection`, `WorkerReceiver`).
+    fn learns_configuration(&mut self, heard: Membership, out: &mut Out) -> bool {
+        if !self.election.is_looking() {
+            return false;
+        }
+        let before = self.replica.activate_configuration(heard, out);
+        before.is_some_and(|before| !before.lists_the_same(self.replica.views.committed()))
     }
 
     fn after_election(&mut self, decided: Option<HostId>, now: Now, out: &mut Out) {
@@ -323,6 +365,9 @@ impl Server {
         self.links.wake(now.mono, out);
         self.read_only.wake(now.mono);
         self.expire_local_sessions(now, out);
+        if self.looks_at.take_if(|at| now.mono >= *at).is_some() {
+            self.look(now, out);
+        }
         let decided = self.election.wake(now.mono);
         self.after_election(decided, now, out);
         let mut turn = Turn { now, replica: &mut self.replica, out };
@@ -338,6 +383,11 @@ impl Server {
         let (digest, znodes) = self.replica.tree.inspect();
         out.note(EventKind::TreeInspected { zxid: self.replica.applied(), digest, znodes });
     }
+}
+
+/// What a booting server makes of its files.
+fn restore_all(files: &Files, config: &EnsembleConfig) -> Result<((Storage, Database), Views), Refusal> {
+    Ok((restore(files)?, restore_views(files, config)?))
 }
 
 impl Core for Server {
@@ -363,7 +413,7 @@ impl Core for Server {
             Role::Leading(leader) => Some(leader.next_wake()),
             Role::Dormant | Role::Looking => None,
         };
-        let own = [self.read_only.next_wake(), self.local.next_expiry()];
+        let own = [self.looks_at, self.read_only.next_wake(), self.local.next_expiry()];
         let others = [self.election.next_wake(), self.links.next_wake(), role];
         own.into_iter().chain(others).flatten().min()
     }

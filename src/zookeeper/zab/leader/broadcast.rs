@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::Leader;
+use super::{Leader, proposals::Chosen};
 use crate::{
     core::{ConnId, Output},
     defect::Defect,
@@ -11,6 +11,7 @@ use crate::{
     name::{HostId, SessionId, Zxid},
     zookeeper::{
         log::Record,
+        membership::{Membership, Role, Wish},
         peer::{Ask, LeaderFrame, LearnerFrame, Message, Write},
         request::{Asker, Desk},
         told,
@@ -43,6 +44,15 @@ impl Leader {
                 let now = turn.now.mono;
                 self.preparer.prepare_session(&mut self.sessions, owner, header, timeout_ms, now)
             }
+            Ask::Op(Op::Reconfig { joining, leaving, members, from_config }) => {
+                let wish = Wish {
+                    joining: joining.as_deref(),
+                    leaving: leaving.as_deref(),
+                    members: members.as_deref(),
+                };
+                let asker = Asker { owner, ids: &write.ids };
+                self.prepare_reconfig(asker, header, (wish, from_config), turn)
+            }
             Ask::Op(op) if op.is_write() => {
                 let Replica { tree: db, config, .. } = &*turn.replica;
                 let desk = Desk { db, sessions: &mut self.sessions, config };
@@ -61,19 +71,34 @@ impl Leader {
 
     /// Commits the oldest proposal if a quorum has it; then it is to be applied.
     pub fn next_committed(&mut self, turn: &mut Turn<'_>) -> Option<Arc<Record>> {
-        if !self.serves() {
+        if !self.serves() || !self.may_commit {
             return None;
         }
-        let record = self.proposals.pop_committed()?;
+        let Chosen { record, acks, quorums } = self.proposals.pop_chosen()?;
         let zxid = record.zxid();
         turn.out.note(EventKind::TxnCommitted { zxid, digest: record.digest() });
-        for (conn, _) in self.followers.iter().filter(|(_, follower)| follower.gets_proposals()) {
-            turn.out.send(*conn, LeaderFrame::Commit { zxid });
+        if matches!(record.txn().txn, Txn::Reconfig { .. }) {
+            let leader = self.activate(quorums.newest().clone(), acks, turn);
+            let inform = LeaderFrame::InformAndActivate { record: record.clone(), leader };
+            self.announce(LeaderFrame::CommitAndActivate { zxid, leader }, inform, turn.out);
+        } else {
+            self.announce(LeaderFrame::Commit { zxid }, LeaderFrame::Inform(record.clone()), turn.out);
         }
         while let Some(sync) = self.syncs.pop_front_if(|sync| sync.behind <= zxid) {
             turn.out.send(sync.conn, sync.frame);
         }
         Some(record)
+    }
+
+    /// Tells followers one thing and observers the other.
+    fn announce(&self, commit: LeaderFrame, inform: LeaderFrame, out: &mut Output<Message>) {
+        for (conn, follower) in self.followers.iter().filter(|(_, follower)| follower.is_forwarded_to()) {
+            let frame = match follower.role {
+                Role::Participant => &commit,
+                Role::Observer => &inform,
+            };
+            out.send(*conn, frame.clone());
+        }
     }
 
     /// A committed transaction has been applied to this server's tree.
@@ -125,7 +150,10 @@ impl Leader {
     pub(super) fn propose(&mut self, record: Arc<Record>, turn: &mut Turn<'_>) {
         let zxid = record.zxid();
         turn.out.note(told::proposed(record.txn(), record.digest()));
-        self.proposals.add(record.clone());
+        if let Some(configuration) = Membership::proposed_by(record.txn()) {
+            turn.replica.see_configuration(configuration, turn.out);
+        }
+        self.proposals.add(record.clone(), turn.replica.views.quorums().clone());
         for (conn, follower) in self.followers.iter_mut().filter(|(_, follower)| follower.gets_proposals()) {
             follower.proposed(zxid, turn.now.mono);
             turn.out.send(*conn, LeaderFrame::Proposal(record.clone()));

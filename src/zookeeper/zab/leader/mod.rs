@@ -5,6 +5,7 @@ mod follower;
 mod joining;
 mod proposals;
 mod reaper;
+mod reconfiguring;
 mod sync;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use self::{
     broadcast::PendingSync,
     follower::{Follower, Stage as FollowerStage},
+    joining::Introduction,
     proposals::Proposals,
     reaper::Reaper,
     sync::LearnerLog,
@@ -62,6 +64,9 @@ pub struct Leader {
     acked: BTreeSet<HostId>,
     followers: BTreeMap<ConnId, Follower>,
     proposals: Proposals,
+    /// False once a reconfiguration has named another leader: what is committed from then on, that one
+    /// commits.
+    may_commit: bool,
     syncs: VecDeque<PendingSync>,
     preparer: Preparer,
     sessions: SessionTracker,
@@ -85,7 +90,8 @@ impl Leader {
             promised: BTreeMap::from([own_promise]),
             acked: BTreeSet::new(),
             followers: BTreeMap::new(),
-            proposals: Proposals::new(replica.config.servers.clone(), Epoch(0)),
+            proposals: Proposals::new(Epoch(0)),
+            may_commit: true,
             syncs: VecDeque::new(),
             preparer: Preparer::default(),
             sessions: SessionTracker::new(replica.config.tick_ms, &BTreeMap::new(), now),
@@ -131,9 +137,11 @@ impl Leader {
         let Some(follower) = self.followers.get_mut(&conn) else { return Ok(()) };
         follower.heard = turn.now.mono;
         match (frame, follower.stage, follower.host) {
-            (LearnerFrame::FollowerInfo { server, accepted_epoch }, FollowerStage::Calling, _) => {
-                self.meet(conn, server, accepted_epoch, turn);
-            }
+            (
+                LearnerFrame::FollowerInfo { server, role, accepted_epoch, configuration },
+                FollowerStage::Calling,
+                _,
+            ) => self.meet(conn, Introduction { server, role, accepted_epoch, configuration }, turn),
             (LearnerFrame::AckEpoch { current_epoch, last_zxid, cut_floor }, FollowerStage::Informed, _) => {
                 let log = LearnerLog { last: last_zxid, floor: cut_floor };
                 self.epoch_accepted(conn, current_epoch, log, turn);
@@ -238,19 +246,26 @@ impl Leader {
         }
     }
 
-    /// Goes to the next stage as soon as a quorum, this server included, has done its part.
+    /// Goes to the next stage as soon as a quorum, this server included, has done its part. The epoch is a
+    /// matter of the committed configuration, the history of a proposed one too (`Leader.java`,
+    /// `newLeaderProposal`).
     fn advance(&mut self, turn: &mut Turn<'_>) {
-        let quorum = turn.replica.config.quorum();
         let me = turn.replica.me;
-        if self.stage == Stage::Discovery && self.promised.len() >= quorum {
+        let views = &turn.replica.views;
+        if self.stage == Stage::Discovery
+            && views.committed().is_quorum(|voter| self.promised.contains_key(&voter))
+        {
             self.choose_epoch(turn);
         }
-        let acked = |leader: &Self| leader.acked.contains(&me) && leader.acked.len() >= quorum;
-        if self.stage == Stage::EpochProposed && acked(self) {
+        let views = &turn.replica.views;
+        let acked = |voter: HostId| self.acked.contains(&voter);
+        if self.stage == Stage::EpochProposed && acked(me) && views.committed().is_quorum(acked) {
             self.enter_epoch(turn);
         }
-        let alone = turn.replica.defects.has(Defect::ZabNoQuorumOfNewLeader) && self.acked.contains(&me);
-        if self.stage == Stage::Synchronization && (acked(self) || alone) {
+        let views = &turn.replica.views;
+        let acked = |voter: HostId| self.acked.contains(&voter);
+        let alone = turn.replica.defects.has(Defect::ZabNoQuorumOfNewLeader);
+        if self.stage == Stage::Synchronization && acked(me) && (alone || views.quorums().agree(acked)) {
             self.establish(turn);
         }
     }
@@ -274,7 +289,8 @@ impl Leader {
     fn enter_epoch(&mut self, turn: &mut Turn<'_>) {
         turn.replica.storage.enter_epoch(self.epoch, turn.out);
         turn.replica.storage.tell_when_entered(turn.out);
-        self.proposals = Proposals::new(turn.replica.config.servers.clone(), self.epoch);
+        self.proposals = Proposals::new(self.epoch);
+        self.number_configuration(turn);
         self.begin(Stage::Synchronization, turn);
         for conn in self.conns(|follower| matches!(follower.stage, FollowerStage::Accepted { .. })) {
             if let FollowerStage::Accepted { log } = self.follower(conn).stage {
@@ -283,12 +299,25 @@ impl Leader {
         }
     }
 
+    /// The first configuration of all has no version of its own: it gets this epoch's, so that it takes
+    /// precedence over others that were never established (ZOOKEEPER-1783).
+    fn number_configuration(&self, turn: &mut Turn<'_>) {
+        let proposed = turn.replica.views.proposed();
+        if proposed.version() == Zxid(0) {
+            let numbered = proposed.with_version(Zxid::new(self.epoch, 0));
+            turn.replica.see_configuration(numbered, turn.out);
+        }
+    }
+
     fn establish(&mut self, turn: &mut Turn<'_>) {
         let now = turn.now.mono;
-        let replica = &*turn.replica;
+        let supporters = self.acked.iter().copied().collect();
         self.begin(Stage::Broadcast, turn);
-        let history = replica.storage.history(HISTORY_LEN);
+        let history = turn.replica.storage.history(HISTORY_LEN);
         turn.out.note(EventKind::LeaderEstablished { epoch: self.epoch, history });
+        let pending = turn.replica.views.proposed().clone();
+        self.activate(pending, supporters, turn);
+        let replica = &*turn.replica;
         self.reaper = Reaper::new(&replica.config, now);
         let sessions = SessionTracker::new(replica.config.tick_ms, replica.tree.sessions(), now);
         self.sessions = match replica.config.local_sessions {
@@ -316,18 +345,27 @@ impl Leader {
         for conn in self.conns(|follower| follower.is_overdue(now, init_limit, sync_limit)) {
             self.cut_off(conn, turn.out);
         }
-        for conn in self.conns(Follower::gets_proposals) {
+        for conn in self.conns(Follower::is_forwarded_to) {
             turn.out.send(conn, LeaderFrame::Ping);
         }
     }
 
-    /// "leader gives up: checked once per tick: learners that are synced (+ itself) not a quorum".
+    /// "leader gives up: checked once per tick: learners that are synced (+ itself) not a quorum". Whoever
+    /// is connected and not late counts, also one that is still joining (`LearnerHandler.synced`).
     fn check_quorum(&self, turn: &Turn<'_>) -> Result<(), GiveUp> {
-        let synced = 1 + self.followers.values().filter(|follower| follower.is_synced()).count();
-        if self.serves() && synced < turn.replica.config.quorum() {
+        let live =
+            |voter| voter == turn.replica.me || self.live(turn).any(|follower| follower.host == Some(voter));
+        if self.serves() && !turn.replica.views.quorums().agree(live) {
             return Err(GiveUp("not enough followers are synced"));
         }
         Ok(())
+    }
+
+    /// Learners that are not late.
+    fn live(&self, turn: &Turn<'_>) -> impl Iterator<Item = &Follower> {
+        let (init_limit, sync_limit) = (turn.replica.init_limit(), turn.replica.sync_limit());
+        let now = turn.now.mono;
+        self.followers.values().filter(move |follower| !follower.is_overdue(now, init_limit, sync_limit))
     }
 
     fn cut_off(&mut self, conn: ConnId, out: &mut Output<Message>) {
