@@ -48,6 +48,7 @@ builtin![
     "zk-quorum-loss",
     "zk-follower-lag",
     "zk-disk-loss",
+    "zk-uncommitted-tail",
     "zk-torn-logs",
     "zk-session-storm",
     "zk-watch-storm",
