@@ -4,6 +4,7 @@ mod durability;
 mod nonsense;
 mod observers;
 mod order;
+mod reconfiguration;
 mod service;
 mod sessions;
 mod storm;
