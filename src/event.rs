@@ -80,6 +80,8 @@ pub enum Act {
         parent_creates: i32,
         /// Bytes of data; null counts 0.
         data_length: i32,
+        /// Whether everybody may read it.
+        open: bool,
     },
     /// It is removed.
     Deleted,
@@ -94,6 +96,8 @@ pub enum Act {
     AclSet {
         /// Its aversion.
         version: i32,
+        /// Whether everybody may read it.
+        open: bool,
     },
 }
 

@@ -219,7 +219,8 @@ fn assert_clean(findings: Vec<Finding>) {
 /// What a room may name of its own crate, beside itself. Rooms that are not listed see everything.
 const MAY_SEE: &[(&str, &[&str])] = &[
     ("name", &[]),
-    ("event", &["core", "name"]),
+    // A node's Stat is data that clients are shown.
+    ("event", &["core", "name", "zookeeper::wire::Stat"]),
     ("core", &["event", "name"]),
     ("defect", &[]),
     ("zookeeper", &["core", "defect", "event", "name"]),
@@ -237,7 +238,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
             "scenario::plan::SearchConfig",
         ],
     ),
-    ("check", &["core::CloseReason", "event", "name"]),
+    ("check", &["core::CloseReason", "event", "name", "zookeeper::wire::Stat"]),
     // A scenario names laws, goals, defects and the ensemble's settings; it runs nothing.
     ("scenario", &["check::goal", "check::law", "core", "defect", "event", "name", "zookeeper::wire"]),
     (

@@ -9,9 +9,10 @@
 
 use crate::{
     check::{
-        agreement, control, copies, documents, durability, ephemerals, epochs, membership, order, placement,
-        primaries, primary, promises, replicas, search, session, settle,
+        agreement, clients, control, copies, documents, durability, ephemerals, epochs, membership, order,
+        placement, primaries, primary, promises, replicas, search, session, settle,
         verdict::{Judged, Judgement, Verdict},
+        watches,
     },
     event::{Event, EventKind},
 };
@@ -41,7 +42,7 @@ pub(super) trait Monitor {
 }
 
 /// Every law, in the order of reports: from the ensemble up to what clients see.
-pub static LAWS: [Law; 28] = [
+pub static LAWS: [Law; 38] = [
     agreement::ONE_LEADER,
     agreement::AGREEMENT,
     order::ORDER,
@@ -54,7 +55,17 @@ pub static LAWS: [Law; 28] = [
     durability::DURABLE,
     epochs::EPOCHS,
     replicas::REPLICAS_EQUAL,
+    clients::IN_PLACE,
+    clients::LINEARIZABLE,
+    clients::FIFO,
     session::MONOTONIC,
+    clients::PREFIX,
+    clients::STAT_FORWARD,
+    clients::SYNC,
+    clients::OVER,
+    watches::IN_ORDER,
+    watches::NONE_LOST,
+    watches::NO_MORE,
     ephemerals::EPHEMERALS,
     membership::CONVERGES,
     control::ONE_CONTROLLER,

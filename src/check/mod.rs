@@ -5,6 +5,8 @@
 
 mod agreement;
 mod calm;
+mod clients;
+mod committed;
 mod control;
 mod copies;
 mod documents;
@@ -17,6 +19,7 @@ mod history;
 mod hosts;
 mod inspected;
 pub mod law;
+mod line;
 mod membership;
 mod order;
 mod placement;
@@ -30,3 +33,4 @@ mod search;
 mod session;
 mod settle;
 pub mod verdict;
+mod watches;

@@ -3,7 +3,7 @@
 
 use super::{
     txn::{Lifetime, LoggedTxn, Txn},
-    wire::Data,
+    wire::{Acl, Data, perms},
 };
 use crate::{
     event::{Act, Change, Digest, EventKind, Word},
@@ -41,16 +41,19 @@ fn name(txn: &Txn) -> Word {
 fn list(txn: &Txn, changes: &mut Vec<Change>) {
     let mut add = |path: &str, act| changes.push(Change { path: path.to_owned(), act });
     match txn {
-        Txn::Create { path, data, lifetime, parent_cversion, .. } => {
+        Txn::Create { path, data, acl, lifetime, parent_cversion } => {
             let (owner, data_length) = (lifetime.owner(), length(data));
             let lifetime = lifetime_name(*lifetime).into();
-            add(path, Act::Created { owner, lifetime, parent_creates: *parent_cversion, data_length });
+            let (parent_creates, open) = (*parent_cversion, is_open(acl));
+            add(path, Act::Created { owner, lifetime, parent_creates, data_length, open });
         }
         Txn::Delete { path } => add(path, Act::Deleted),
         Txn::SetData { path, data, version } => {
             add(path, Act::DataSet { version: *version, data_length: length(data) });
         }
-        Txn::SetAcl { path, version, .. } => add(path, Act::AclSet { version: *version }),
+        Txn::SetAcl { path, acl, version } => {
+            add(path, Act::AclSet { version: *version, open: is_open(acl) });
+        }
         Txn::Reconfig { members, version } => {
             add(CONFIG, Act::DataSet { version: *version, data_length: members.len() as i32 });
         }
@@ -58,6 +61,11 @@ fn list(txn: &Txn, changes: &mut Vec<Change>) {
         Txn::Multi(txns) => txns.iter().for_each(|txn| list(txn, changes)),
         Txn::Check { .. } | Txn::CreateSession { .. } | Txn::Error(_) => {}
     }
+}
+
+/// Whether everybody may read a node with this list.
+fn is_open(acl: &Acl) -> bool {
+    acl.iter().any(|entry| entry.id.scheme == "world" && entry.perms & perms::READ != 0)
 }
 
 fn length(data: &Data) -> i32 {

@@ -57,7 +57,10 @@ fn session(number: u64) -> SessionId {
 
 fn created(path: &str, owner: SessionId, parent_creates: i32) -> Change {
     let lifetime = if owner == SessionId::NONE { "persistent" } else { "ephemeral" }.into();
-    Change { path: path.into(), act: Act::Created { owner, lifetime, parent_creates, data_length: 0 } }
+    Change {
+        path: path.into(),
+        act: Act::Created { owner, lifetime, parent_creates, data_length: 0, open: true },
+    }
 }
 
 fn registration(node: u16) -> String {

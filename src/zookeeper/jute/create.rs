@@ -50,22 +50,22 @@ pub(super) fn mode_alone(code: i32, flags: i32, ttl_ms: Option<i64>) -> Result<C
     }
 }
 
-/// The mode of a create within a multi, where the flags decide; or what refuses it alone.
+/// The mode of a create within a multi, where the flags decide; or what refuses it when its turn comes: a
+/// TTL flag without a ttl then refuses all with MarshallingError, an unknown flag only itself.
 ///
 /// # Errors
 ///
-/// What refuses the whole multi: a TTL flag without a ttl, from 3.9 on also an unknown flag.
+/// What refuses the whole multi at once: from 3.9 on, an unknown flag.
 pub(super) fn mode_in_multi(
     flags: i32,
     ttl_ms: Option<i64>,
     compat: Compat,
 ) -> Result<Result<CreateMode, ZkError>, ZkError> {
-    let mode = by_flags(flags, ttl_ms.unwrap_or(-1));
-    let spoils_all = match mode {
-        Ok(mode) => is_ttl(mode) && ttl_ms.is_none(),
-        Err(_) => compat == Compat::V3_9,
-    };
-    if spoils_all { Err(ZkError::MarshallingError) } else { Ok(mode) }
+    match by_flags(flags, ttl_ms.unwrap_or(-1)) {
+        Ok(mode) if is_ttl(mode) && ttl_ms.is_none() => Ok(Err(ZkError::MarshallingError)),
+        Err(_) if compat == Compat::V3_9 => Err(ZkError::MarshallingError),
+        mode => Ok(mode),
+    }
 }
 
 #[cfg(test)]
@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(mode(flag::CONTAINER, None), Ok(Ok(CreateMode::Container)));
         assert_eq!(mode(flag::PERSISTENT, Some(5)), Ok(Ok(CreateMode::Persistent)));
         assert_eq!(mode(99, None), Ok(Err(ZkError::BadArguments)));
-        assert_eq!(mode(flag::TTL, None), Err(ZkError::MarshallingError));
+        assert_eq!(mode(flag::TTL, None), Ok(Err(ZkError::MarshallingError)));
         assert_eq!(mode_in_multi(99, None, Compat::V3_9), Err(ZkError::MarshallingError));
     }
 }

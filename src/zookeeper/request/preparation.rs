@@ -155,7 +155,9 @@ impl Preparation<'_> {
         access::permit(&node.acl, perms::ADMIN, self.asker.ids)?;
         check_version(node.aversion, version)?;
         let version = node.aversion.wrapping_add(1);
-        self.change(path, Some(NodeView { acl: acl.clone(), aversion: version, ..node }));
+        // What comes behind it in the queue is still judged by the old list (`PrepRequestProcessor.java`: the
+        // change record is given the new aversion and no new list; seen on a real 3.8.0 server).
+        self.change(path, Some(NodeView { aversion: version, ..node }));
         Ok(Txn::SetAcl { path: path.to_owned(), acl, version })
     }
 
@@ -166,7 +168,8 @@ impl Preparation<'_> {
     }
 
     /// Each operation sees what those before it will have done. After the first failure nothing of the
-    /// multi stays, and what follows is not even looked at.
+    /// multi stays, and what follows is not even looked at. One that cannot be read fails the whole, but
+    /// only when its turn comes.
     fn multi(&mut self, ops: &[Op]) -> Result<Txn, ZkError> {
         if !ops.iter().all(may_be_in_multi) {
             return Err(ZkError::MarshallingError);
@@ -177,6 +180,9 @@ impl Preparation<'_> {
                 Ok(txn) => txns.push(txn),
                 Err(error) => {
                     self.outstanding.roll_back(self.header.zxid);
+                    if error == ZkError::MarshallingError {
+                        return Err(error);
+                    }
                     txns.push(Txn::Error(error));
                     txns.resize(ops.len(), Txn::Error(ZkError::RuntimeInconsistency));
                     break;

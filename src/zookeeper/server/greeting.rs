@@ -98,7 +98,8 @@ impl Server {
 
     /// The session's former connection to this server is closed first, also when the password turns out
     /// to be wrong. Without a quorum nobody can say whether a global session lives: its client is turned
-    /// away.
+    /// away. One that is not known here is taken for provisional, but with local sessions for one of another
+    /// server, which cannot move (`LearnerSessionTracker.touchSession`).
     fn reattach(&mut self, conn: ConnId, hello: &Hello, timeout_ms: u64, now: Now, out: &mut Out) {
         let session = hello.session;
         if self.read_only.serves() && self.replica.tree.sessions().contains_key(&session) {
@@ -124,7 +125,13 @@ impl Server {
                 let alive = leader.claim(session, timeout_ms, me, now.mono);
                 self.revalidated(session, alive, now, out);
             }
-            Role::Dormant | Role::Looking => self.revalidated(session, false, now, out),
+            Role::Dormant | Role::Looking => {
+                let alive = self.replica.config.local_sessions == LocalSessions::Off;
+                if alive {
+                    self.local.open(session, timeout_ms, now.mono);
+                }
+                self.revalidated(session, alive, now, out);
+            }
         }
     }
 

@@ -126,8 +126,9 @@ impl Database {
     /// The number of znodes, and the bytes of their paths and data together
     /// (`DataTree.java`, `approximateDataSize`).
     pub fn size(&self) -> (u64, u64) {
-        let bytes = |(path, node): (&Arc<str>, &Box<Znode>)| path.len() + node.stat().data_length as usize;
-        (self.tree.nodes.len() as u64, self.tree.nodes.iter().map(bytes).sum::<usize>() as u64)
+        let data = self.tree.nodes.values().map(|node| node.stat().data_length as u64);
+        let paths = self.tree.nodes.keys().map(|path| path.len() as u64);
+        (self.tree.nodes.len() as u64, paths.chain(data).sum())
     }
 
     /// A hash over path, data and Stat of every znode in order of path, and how many there are.

@@ -32,15 +32,18 @@ impl Track {
         Self([("count".to_owned(), count), ("bytes".to_owned(), bytes)].into())
     }
 
-    /// None if a number cannot be read. An empty text has no numbers.
+    /// None if a number is missing or cannot be read. An empty text has no numbers. Java's `split` forgets
+    /// empty parts at the end, not at the start.
     fn parse(data: &Data) -> Option<Self> {
-        let text = std::str::from_utf8(data.as_deref()?).ok()?;
+        let text = std::str::from_utf8(data.as_deref()?).ok()?.trim_end_matches([',', ';']);
         let pair = |pair: &str| {
-            let mut parts = pair.split('=');
+            let mut parts = pair.trim_end_matches('=').split('=');
             let (name, number) = (parts.next()?, parts.next()?);
             Some((name.to_owned(), if number.is_empty() { -1 } else { number.parse().ok()? }))
         };
-        text.split([',', ';']).filter(|text| !text.is_empty()).map(pair).collect::<Option<_>>().map(Self)
+        let pairs = text.split([',', ';']).enumerate();
+        let pairs = pairs.filter(|(position, pair)| !pair.is_empty() || (*position == 0 && !text.is_empty()));
+        pairs.map(|(_, text)| pair(text)).collect::<Option<_>>().map(Self)
     }
 
     /// −1 if it is not there: no limit.
@@ -162,11 +165,12 @@ mod tests {
 
     #[test]
     fn unreadable_numbers_are_none() {
-        for text in ["count", "count=x", "count=1,bytes"] {
+        for text in ["count", "count=", "count=x", "count=1,bytes", ";count=1"] {
             assert_eq!(track(text), None, "{text}");
         }
         assert_eq!(Track::parse(&None), None);
-        assert_eq!(track("count=").map(|track| track.get("count")), Some(-1));
+        assert_eq!(track("count==5").map(|track| track.get("count")), Some(-1));
+        assert_eq!(track(",").unwrap(), track("").unwrap());
     }
 
     #[test]

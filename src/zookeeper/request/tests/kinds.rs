@@ -108,6 +108,19 @@ fn malformed_write_fails_with_its_own_error() {
     assert_eq!(leader.write(A, &Op::Multi(ops)), Ok(Reply::Multi(expected)));
 }
 
+/// Seen on a 3.8.0 server: a create with a TTL flag and no ttl trips over itself when its turn comes.
+#[test]
+fn unreadable_operation_fails_the_whole_multi_unless_another_has_failed_before() {
+    let mut leader = leader_with(&["/p"]);
+    let bad = Op::Malformed { write: true, error: ZkError::MarshallingError };
+    let ops = vec![create("/p/s", PersistentSequential), bad.clone()];
+    assert_eq!(leader.write(A, &Op::Multi(ops)), Err(ZkError::MarshallingError));
+    assert_eq!(leader.made("/p/s", PersistentSequential), Ok("/p/s0000000000".into()));
+    let ops = vec![delete("/p", -1), bad];
+    let expected = vec![Err(ZkError::NotEmpty), Err(ZkError::RuntimeInconsistency)];
+    assert_eq!(leader.write(A, &Op::Multi(ops)), Ok(Reply::Multi(expected)));
+}
+
 /// The recording `check_op_alone` of a 3.8.0 server; ZOOKEEPER-2623 refuses it.
 #[test]
 fn lone_check_is_a_harmless_transaction_and_later_unimplemented() {

@@ -7,8 +7,12 @@ const TICK_MS: u64 = 2_000;
 
 /// A server of three that is alone.
 fn alone(read_only: bool) -> Lone {
+    alone_with(EnsembleConfig { read_only, ..config() })
+}
+
+fn alone_with(config: EnsembleConfig) -> Lone {
     let servers = (1..=3).map(HostId::zookeeper).collect();
-    Lone::with(EnsembleConfig { servers, read_only, tick_ms: TICK_MS, ..config() })
+    Lone::with(EnsembleConfig { servers, tick_ms: TICK_MS, ..config })
 }
 
 fn reader(session: SessionId, password: Password) -> ClientFrame {
@@ -83,15 +87,21 @@ fn provisional_session_comes_back_and_expires() {
     assert!(lone.is_closed(again.conn));
 }
 
-/// "clients without the flag are dropped"; nobody can say here whether the session of another server lives.
+/// "sessions there are provisional (id keeps, expires not seen)"; a local session cannot move.
 #[test]
-fn session_that_is_not_known_here_is_refused() {
-    let mut lone = alone(true);
-    lone.pass(TICK_MS);
+fn session_that_is_not_known_here_goes_on_unless_it_is_local_elsewhere() {
     let session = SessionId(0x0200_0000_0000_0001);
-    let conn = lone.dial();
-    lone.say(conn, reader(session, crate::zookeeper::session::password(session)));
-    let (timeout_ms, session, password, read_only) = (0, SessionId::NONE, 0, true);
-    assert_eq!(lone.hear(conn), [ServerFrame::Connected { timeout_ms, session, password, read_only }]);
-    assert!(lone.is_closed(conn));
+    let password = crate::zookeeper::session::password(session);
+    let come = |local_sessions| {
+        let mut lone = alone_with(EnsembleConfig { read_only: true, local_sessions, ..config() });
+        lone.pass(TICK_MS);
+        let conn = lone.dial();
+        lone.say(conn, reader(session, password));
+        (lone.hear(conn), lone.is_closed(conn))
+    };
+    let connected = |timeout_ms, session, password| {
+        vec![ServerFrame::Connected { timeout_ms, session, password, read_only: true }]
+    };
+    assert_eq!(come(LocalSessions::Off), (connected(TIMEOUT_MS, session, password), false));
+    assert_eq!(come(LocalSessions::On), (connected(0, SessionId::NONE, 0), true));
 }
