@@ -273,7 +273,8 @@ fn pipelined_requests_are_answered_in_order() {
     const COUNT: i32 = 5_000;
     let mut bytes = Vec::new();
     for xid in 1..=COUNT {
-        let op = if xid == 1 { create("/p") } else { Op::SetData { path: "/p".into(), data: None, version: -1 } };
+        let op =
+            if xid == 1 { create("/p") } else { Op::SetData { path: "/p".into(), data: None, version: -1 } };
         client.codec.encode(&ClientFrame::Request { xid, op }, &mut bytes);
     }
     client.stream.write_all(&bytes).unwrap();
@@ -423,7 +424,8 @@ fn what_was_acknowledged_is_there_after_a_restart() {
 
 #[track_caller]
 fn assert_unusable(arguments: &[&str], part: &str) {
-    let output = Command::new(env!("CARGO_BIN_EXE_shardarium")).arg("serve").args(arguments).output().unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_shardarium")).arg("serve").args(arguments).output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(64), "{error}");
     assert!(error.contains(part) && !error.contains("panicked"), "{part:?} is not in {error}");
