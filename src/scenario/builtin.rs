@@ -39,7 +39,11 @@ builtin![
     "power-loss",
     "deposed-primary",
     "deposed-controller",
-    "rebuild"
+    "rebuild",
+    "recipe-election",
+    "recipe-membership",
+    "recipe-configuration",
+    "recipe-notification",
 ];
 
 /// The scenario to run when none is named.
