@@ -998,11 +998,48 @@ impl EventKind {
 ///
 /// Equal plans on one build give equal fingerprints; so do a run and its stored trace.
 #[derive(Clone)]
-pub struct Fingerprint(Box<xxhash_rust::xxh3::Xxh3>);
+pub struct Fingerprint(Box<Gathered>);
+
+/// XXH3 over what is written, which is gathered first: an event is a dozen small pieces.
+#[derive(Clone)]
+struct Gathered {
+    hash: xxhash_rust::xxh3::Xxh3,
+    pieces: [u8; 1024],
+    len: usize,
+}
+
+impl Gathered {
+    fn flush(&mut self) {
+        self.hash.update(&self.pieces[..self.len]);
+        self.len = 0;
+    }
+}
+
+impl std::hash::Hasher for Gathered {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        if self.len + bytes.len() > self.pieces.len() {
+            self.flush();
+        }
+        match self.pieces.get_mut(self.len..self.len + bytes.len()) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.len += bytes.len();
+            }
+            None => self.hash.update(bytes),
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        let mut all = self.clone();
+        all.flush();
+        all.hash.digest()
+    }
+}
 
 impl Default for Fingerprint {
     fn default() -> Self {
-        Self(Box::new(xxhash_rust::xxh3::Xxh3::new()))
+        Self(Box::new(Gathered { hash: xxhash_rust::xxh3::Xxh3::new(), pieces: [0; 1024], len: 0 }))
     }
 }
 
@@ -1014,7 +1051,9 @@ impl Fingerprint {
 
     /// The hash of all events added so far; written as 32 hexadecimal digits.
     pub fn value(&self) -> u128 {
-        self.0.digest128()
+        let mut all = self.0.clone();
+        all.flush();
+        all.hash.digest128()
     }
 }
 

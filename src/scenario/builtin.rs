@@ -44,6 +44,17 @@ builtin![
     "recipe-membership",
     "recipe-configuration",
     "recipe-notification",
+    "zk-leader-crash-phases",
+    "zk-quorum-loss",
+    "zk-follower-lag",
+    "zk-disk-loss",
+    "zk-uncommitted-tail",
+    "zk-torn-logs",
+    "zk-session-storm",
+    "zk-watch-storm",
+    "zk-reconfig-partition",
+    "zk-observers",
+    "zk-read-only",
 ];
 
 /// The scenario to run when none is named.

@@ -56,6 +56,7 @@ pub fn zookeeper_client(world: &World, host: HostId, table: usize) -> Worker {
         servers: plan.zookeeper.servers.iter().chain(&plan.zookeeper.observers).copied().collect(),
         starts_at: clock.now(starts_at).mono,
         ends_at: clock.now(SimTime::from(plan.duration)).mono,
+        defects: plan.defects.clone(),
         dice: world.dice(),
     })
 }
