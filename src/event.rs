@@ -816,6 +816,103 @@ event_kinds! {
         searchable: Vec<String>,
     },
 
+    // ---- recipes: what clients that follow them say of themselves ----
+    /// A member of a group began to stand for election, in a new session.
+    LeadershipSought {
+        /// The group: the path of its znodes.
+        group: String,
+    },
+    /// A member of a group was elected, and drew its epoch.
+    LeadershipTaken {
+        /// The group.
+        group: String,
+        /// The epoch drawn from the group's counter.
+        epoch: Epoch,
+        /// The transaction of the draw.
+        zxid: Zxid,
+    },
+    /// A member leads its group no more, and knows it.
+    LeadershipLost {
+        /// The group.
+        group: String,
+        /// The epoch it led in.
+        epoch: Epoch,
+    },
+    /// What a leader wrote behind its fence took effect.
+    LeaderWrote {
+        /// The group.
+        group: String,
+        /// The epoch it leads in.
+        epoch: Epoch,
+        /// The transaction.
+        zxid: Zxid,
+    },
+    /// A member's registration exists and is owned by this session.
+    MemberJoined {
+        /// The group.
+        group: String,
+        /// The owner.
+        session: SessionId,
+    },
+    /// A member read the list of the others, itself among them.
+    MembersListed {
+        /// The group.
+        group: String,
+        /// Names of members, sorted; a member's name is its host's.
+        members: Vec<String>,
+    },
+    /// A change of a configuration took effect, as its author knows.
+    ConfigWritten {
+        /// The configuration's znode.
+        path: String,
+        /// The znode's version by that.
+        version: i32,
+        /// The transaction.
+        zxid: Zxid,
+        /// The value, hashed.
+        value: Digest,
+    },
+    /// A value of a configuration holds on this host now.
+    ConfigApplied {
+        /// The configuration's znode.
+        path: String,
+        /// The znode's version.
+        version: i32,
+        /// The transaction that wrote the value.
+        zxid: Zxid,
+        /// The value, hashed.
+        value: Digest,
+    },
+    /// A notice has its place in a topic's order, as its publisher knows.
+    NoticePublished {
+        /// The topic's znode.
+        topic: String,
+        /// The notice's number among those of this life of its publisher.
+        number: u64,
+        /// Its place.
+        position: i64,
+    },
+    /// A subscriber received the next notice.
+    NoticeReceived {
+        /// The topic's znode.
+        topic: String,
+        /// Who published it.
+        publisher: String,
+        /// Its number among the publisher's own.
+        number: u64,
+        /// Its place.
+        position: i64,
+    },
+    /// A subscriber was told that notices are gone which it has not received.
+    NoticesMissed {
+        /// The topic's znode.
+        topic: String,
+        /// The place from which they are gone.
+        from: i64,
+        /// The place from which they are there.
+        first: i64,
+    },
+
     // ---- workload: what clients asked and were told ----
     /// A client sent a document request.
     DocInvoked {
@@ -901,11 +998,48 @@ impl EventKind {
 ///
 /// Equal plans on one build give equal fingerprints; so do a run and its stored trace.
 #[derive(Clone)]
-pub struct Fingerprint(Box<xxhash_rust::xxh3::Xxh3>);
+pub struct Fingerprint(Box<Gathered>);
+
+/// XXH3 over what is written, which is gathered first: an event is a dozen small pieces.
+#[derive(Clone)]
+struct Gathered {
+    hash: xxhash_rust::xxh3::Xxh3,
+    pieces: [u8; 1024],
+    len: usize,
+}
+
+impl Gathered {
+    fn flush(&mut self) {
+        self.hash.update(&self.pieces[..self.len]);
+        self.len = 0;
+    }
+}
+
+impl std::hash::Hasher for Gathered {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        if self.len + bytes.len() > self.pieces.len() {
+            self.flush();
+        }
+        match self.pieces.get_mut(self.len..self.len + bytes.len()) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.len += bytes.len();
+            }
+            None => self.hash.update(bytes),
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        let mut all = self.clone();
+        all.flush();
+        all.hash.digest()
+    }
+}
 
 impl Default for Fingerprint {
     fn default() -> Self {
-        Self(Box::new(xxhash_rust::xxh3::Xxh3::new()))
+        Self(Box::new(Gathered { hash: xxhash_rust::xxh3::Xxh3::new(), pieces: [0; 1024], len: 0 }))
     }
 }
 
@@ -917,7 +1051,9 @@ impl Fingerprint {
 
     /// The hash of all events added so far; written as 32 hexadecimal digits.
     pub fn value(&self) -> u128 {
-        self.0.digest128()
+        let mut all = self.0.clone();
+        all.flush();
+        all.hash.digest128()
     }
 }
 

@@ -68,6 +68,9 @@ fn names(hosts: &[HostId]) -> String {
 /// server is level, back in election or restarted without them, and fewer than a quorum of disks are left
 /// that hold them: then a leader without them can be elected.
 ///
+/// A disk that is replaced is no server's doing: ZooKeeper promises that what it acknowledged survives
+/// crashes that leave a quorum of disks. It is a loss once a leader is established without it.
+///
 /// The history of LeaderEstablished is a window (the last 500): what is older than its first transaction is
 /// not judged by it. A leader established late, after a newer epoch, is asked only for epochs before its
 /// own.
@@ -167,7 +170,7 @@ impl Monitor for Durable {
     fn observe(&mut self, event: &Event) -> Judged {
         let shrunk = self.held.observe(event);
         let Some(host) = event.host else { return Ok(()) };
-        if let Some(shrunk) = shrunk {
+        if let Some(shrunk) = shrunk.filter(|_| event.kind != EventKind::DiskWiped) {
             self.shrink(event, host, shrunk)?;
         }
         match &event.kind {

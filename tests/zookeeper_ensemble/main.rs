@@ -1,9 +1,12 @@
 //! A modeled ZooKeeper ensemble elects, serves, survives crashes and keeps one history.
 
 mod durability;
+mod local_sessions;
 mod nonsense;
 mod observers;
 mod order;
+mod read_only;
+mod reconfiguration;
 mod service;
 mod sessions;
 mod storm;

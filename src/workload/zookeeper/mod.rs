@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 use self::memory::Memory;
 use crate::{
     core::{ConnId, Core, Entropy, Input, Instant, Now, Output},
+    defect::Defects,
     event::Word,
     name::{HostId, SessionId},
     scenario::ensemble::ZooKeeperClients,
@@ -66,6 +67,8 @@ pub struct WorkerPlan {
     pub starts_at: Instant,
     /// When it stops to ask by itself, on its own clock.
     pub ends_at: Instant,
+    /// Historic bugs that are switched on.
+    pub defects: Defects,
     /// The dice of the run.
     pub dice: Dice,
 }
@@ -273,6 +276,7 @@ fn client(plan: &WorkerPlan, nth: u64) -> Client {
     let seed = plan.dice.at("zookeeper.client", (plan.me, plan.life, nth)).bits();
     let config = ClientConfig {
         read_only: plan.table.read_only,
+        defects: plan.defects.clone(),
         ..ClientConfig::new(plan.servers.clone(), plan.table.session_timeout)
     };
     Client::new(config, Entropy::new(seed))

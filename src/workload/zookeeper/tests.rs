@@ -16,6 +16,7 @@ fn worker(table: ZooKeeperClients) -> Worker {
         servers: vec![HostId::zookeeper(1)],
         starts_at: Instant(1_000),
         ends_at: Instant(60_000_000_000),
+        defects: Defects::default(),
         dice: Dice::new(1),
     })
 }
@@ -54,34 +55,69 @@ fn worker_dials_when_its_time_has_come() {
     assert_eq!(worker.next_wake(), Some(Instant(1_000)));
 }
 
+/// Answers every request in order, and steps on until all is answered.
+fn answer_all(worker: &mut Worker, at: Instant, conn: ConnId, mut effects: Vec<Effect<Message>>) -> Vec<Op> {
+    let mut asked = Vec::new();
+    while !effects.is_empty() {
+        let mut next = Vec::new();
+        for effect in effects {
+            let Effect::Send { message: Message::ToServer(ClientFrame::Request { xid, op }), .. } = effect
+            else {
+                continue;
+            };
+            let result = match op {
+                Op::Exists { .. } | Op::SetData { .. } => Ok(Reply::Stat(Stat::default())),
+                Op::Ping => Ok(Reply::Done),
+                _ => Err(ZkError::NoNode),
+            };
+            asked.push(op);
+            let reply = ServerFrame::Reply { xid, zxid: Zxid(1), result };
+            next.extend(step(worker, at, Input::Received { conn, message: Message::FromServer(reply) }));
+        }
+        effects = next;
+    }
+    asked
+}
+
 #[test]
 fn operations_come_at_the_rate_and_stop_at_the_end() {
-    let (mut worker, conn) = connected(ZooKeeperClients { operations_per_second: 5.0, ..Default::default() });
-    let mut asked = 0;
-    for _ in 0..2_000 {
-        let at = worker.next_wake().unwrap();
-        if at >= Instant(20_000_000_000) {
-            break;
-        }
-        let effects = step(&mut worker, at, Input::Wake);
-        asked += requests(&effects).iter().filter(|op| **op != Op::Ping).count();
-        let pong = ServerFrame::Reply { xid: -2, zxid: Zxid(1), result: Ok(Reply::Done) };
-        step(&mut worker, at, Input::Received { conn, message: Message::FromServer(pong) });
-        worker.open.clear();
+    let mix = crate::scenario::ensemble::Mix { close: 0.0, ..Default::default() };
+    let table = ZooKeeperClients { operations_per_second: 5.0, mix, ..Default::default() };
+    let (mut worker, conn) = connected(table);
+    let foundations: Vec<_> = worker.open.keys().copied().collect();
+    assert_eq!(foundations.len(), 4);
+    let mut asked = Vec::new();
+    // What was asked on connecting is answered first.
+    for xid in 1..=4 {
+        let reply = ServerFrame::Reply { xid, zxid: Zxid(1), result: Err(ZkError::NodeExists) };
+        step(&mut worker, Instant(4_000), Input::Received { conn, message: Message::FromServer(reply) });
     }
+    while let Some(at) = worker.next_wake().filter(|at| *at < Instant(20_000_000_000)) {
+        let effects = step(&mut worker, at, Input::Wake);
+        asked.extend(answer_all(&mut worker, at, conn, effects));
+    }
+    let asked = asked.iter().filter(|op| **op != Op::Ping).count();
     assert!((70..=160).contains(&asked), "{asked} in 20 s");
     worker.next_operation = worker.plan.ends_at;
-    assert!(requests(&step(&mut worker, Instant(61_000_000_000), Input::Start)).is_empty());
+    assert!(requests(&step(&mut worker, Instant(20_000_000_000), Input::Start)).is_empty());
 }
 
 #[test]
 fn watch_that_fires_is_left_again() {
     let (mut worker, conn) = connected(ZooKeeperClients { operations_per_second: 0.0, ..Default::default() });
-    let event = WatchEvent { path: "/work/key-1".into(), change: WatchChange::NodeDataChanged };
+    for xid in 1..=4 {
+        let reply = ServerFrame::Reply { xid, zxid: Zxid(1), result: Err(ZkError::NodeExists) };
+        step(&mut worker, Instant(4_000), Input::Received { conn, message: Message::FromServer(reply) });
+    }
+    let path = "/work/key-1".to_owned();
+    worker.ask(Op::Exists { path: path.clone(), watch: true });
+    let effects = step(&mut worker, Instant(4_000), Input::Start);
+    answer_all(&mut worker, Instant(4_000), conn, effects);
+    let event = WatchEvent { path: path.clone(), change: WatchChange::NodeDataChanged };
     let frame = ServerFrame::Notification { event, zxid: Zxid(5) };
     let effects =
-        step(&mut worker, Instant(4_000), Input::Received { conn, message: Message::FromServer(frame) });
-    assert_eq!(requests(&effects), [Op::GetData { path: "/work/key-1".into(), watch: true }]);
+        step(&mut worker, Instant(5_000), Input::Received { conn, message: Message::FromServer(frame) });
+    assert_eq!(requests(&effects), [Op::GetData { path, watch: true }]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     core::{Address, ConnId, Instant, Output, Port},
+    defect::Defect,
     event::EventKind,
     name::{HostId, SessionId, Zxid},
     zookeeper::wire::{ClientFrame, Op, Password, ServerFrame, ZkError},
@@ -102,6 +103,9 @@ impl Client {
     fn prime<M: From<ClientFrame>>(&mut self, now: Instant, out: &mut Output<M>) {
         for (scheme, credential) in self.identities.clone().into_iter().rev() {
             self.send_identity(now, None, Op::Auth { scheme, credential }, out);
+        }
+        if self.config.defects.has(Defect::WatchesNotSetAgain) {
+            return;
         }
         let chroot = self.chroot.clone();
         let rearm = self.watches.rearm(self.last_zxid, |path| chroot.to_server(path));

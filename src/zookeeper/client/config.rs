@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::name::HostId;
+use crate::{defect::Defects, name::HostId};
 
 /// Settings of a [`Client`](super::Client).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct ClientConfig {
     pub read_only: bool,
     /// Who may find that the session is over.
     pub expiry: Expiry,
+    /// Historic bugs that are switched on.
+    pub defects: Defects,
 }
 
 /// Who finds that a session is over.
@@ -36,6 +38,13 @@ impl ClientConfig {
     /// A client of these servers that asks for this session timeout, with the Java client's defaults for the
     /// rest.
     pub fn new(servers: Vec<HostId>, session_timeout: Duration) -> Self {
-        Self { servers, session_timeout, chroot: None, read_only: false, expiry: Expiry::ByServer }
+        Self {
+            servers,
+            session_timeout,
+            chroot: None,
+            read_only: false,
+            expiry: Expiry::ByServer,
+            defects: Defects::default(),
+        }
     }
 }

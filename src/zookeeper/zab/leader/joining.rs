@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     core::{ConnId, Output},
+    defect::Defect,
     name::{Epoch, HostId, HostKind, Zxid},
     zookeeper::{
         log::write_snapshot,
@@ -103,6 +104,7 @@ impl Leader {
         let committed = replica.applied();
         let (first, after) = match sync::plan(&replica.storage, committed, log) {
             Plan::Diff { after } => (LeaderFrame::Diff, after),
+            Plan::Trunc { to } if replica.defects.has(Defect::ZabTruncLeftOut) => (LeaderFrame::Diff, to),
             Plan::Trunc { to } => (LeaderFrame::Trunc { zxid: to }, to),
             Plan::Snap => {
                 let bytes = write_snapshot(&replica.tree);

@@ -21,6 +21,7 @@ use self::{
 use super::{GiveUp, Turn};
 use crate::{
     core::{ConnId, Instant, Output},
+    defect::Defect,
     event::EventKind,
     name::{Epoch, HostId, SessionId, Zxid},
     zookeeper::{
@@ -38,6 +39,8 @@ const HISTORY_LEN: usize = 500;
 /// How far a leader has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Stage {
+    /// Until a snapshot of what it begins with is on disk; nobody can connect.
+    Loading,
     /// Until a quorum has said which epochs it accepted.
     Discovery,
     /// Until a quorum has accepted the new epoch.
@@ -76,13 +79,13 @@ pub struct Leader {
 }
 
 impl Leader {
-    /// Starts to lead: waits for followers.
+    /// Starts to lead: takes a snapshot, then waits for followers.
     pub fn lead(turn: &mut Turn<'_>) -> Self {
         let replica = &*turn.replica;
         let now = turn.now.mono;
         let own_promise = (replica.me, replica.storage.accepted_epoch());
         let mut leader = Self {
-            stage: Stage::Discovery,
+            stage: Stage::Loading,
             deadline: now + replica.init_limit(),
             epoch: Epoch(0),
             own: (replica.storage.current_epoch(), replica.storage.last_zxid()),
@@ -98,8 +101,20 @@ impl Leader {
             half_tick_at: now + replica.tick() / 2,
             half_ticks: 0,
         };
-        leader.advance(turn);
+        if !turn.replica.storage.take_interim_snapshot(&turn.replica.tree, turn.out) {
+            leader.listen(turn);
+        }
         leader
+    }
+
+    /// Whether learners can connect. One that comes before is refused, and dials again.
+    pub fn listens(&self) -> bool {
+        self.stage != Stage::Loading
+    }
+
+    fn listen(&mut self, turn: &mut Turn<'_>) {
+        self.begin(Stage::Discovery, turn);
+        self.advance(turn);
     }
 
     /// Whether clients may be served.
@@ -172,6 +187,7 @@ impl Leader {
                 turn.out.note(EventKind::TxnAcked { zxid });
                 self.proposals.ack(zxid, me);
             }
+            Told::Snapshot(_) if self.stage == Stage::Loading => return self.listen(turn),
             Told::Accepted(epoch) if self.stage == Stage::EpochProposed && epoch == self.epoch => {
                 self.acked.insert(me);
             }
@@ -198,10 +214,14 @@ impl Leader {
         &self.sessions
     }
 
-    /// How many learners have come, how many of them are synced, and how many syncs wait.
-    pub fn learners(&self) -> (usize, usize, usize) {
-        let synced = self.followers.values().filter(|follower| follower.is_synced()).count();
-        (self.followers.len(), synced, self.syncs.len())
+    /// The learners that have come, in that order: who, if it has said so, and whether it is synced.
+    pub fn learners(&self) -> impl Iterator<Item = (Option<HostId>, bool)> {
+        self.followers.values().map(|follower| (follower.host, follower.is_synced()))
+    }
+
+    /// How many syncs of clients wait for a commit.
+    pub fn pending_syncs(&self) -> usize {
+        self.syncs.len()
     }
 
     /// Carries out what is due.
@@ -263,7 +283,8 @@ impl Leader {
         }
         let views = &turn.replica.views;
         let acked = |voter: HostId| self.acked.contains(&voter);
-        if self.stage == Stage::Synchronization && acked(me) && views.quorums().agree(acked) {
+        let alone = turn.replica.defects.has(Defect::ZabNoQuorumOfNewLeader);
+        if self.stage == Stage::Synchronization && acked(me) && (alone || views.quorums().agree(acked)) {
             self.establish(turn);
         }
     }
@@ -272,7 +293,11 @@ impl Leader {
     fn choose_epoch(&mut self, turn: &mut Turn<'_>) {
         let newest = self.promised.values().max().expect("it has promised itself");
         self.epoch = newest.next();
-        turn.replica.storage.accept_epoch(self.epoch, turn.out);
+        if turn.replica.defects.has(Defect::ZabEpochNotWritten) {
+            turn.replica.storage.accept_epoch_in_memory(self.epoch);
+        } else {
+            turn.replica.storage.accept_epoch(self.epoch, turn.out);
+        }
         turn.replica.storage.tell_when_accepted(turn.out);
         self.begin(Stage::EpochProposed, turn);
         for conn in self.conns(|follower| follower.stage == FollowerStage::Met) {
