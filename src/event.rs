@@ -816,6 +816,103 @@ event_kinds! {
         searchable: Vec<String>,
     },
 
+    // ---- recipes: what clients that follow them say of themselves ----
+    /// A member of a group began to stand for election, in a new session.
+    LeadershipSought {
+        /// The group: the path of its znodes.
+        group: String,
+    },
+    /// A member of a group was elected, and drew its epoch.
+    LeadershipTaken {
+        /// The group.
+        group: String,
+        /// The epoch drawn from the group's counter.
+        epoch: Epoch,
+        /// The transaction of the draw.
+        zxid: Zxid,
+    },
+    /// A member leads its group no more, and knows it.
+    LeadershipLost {
+        /// The group.
+        group: String,
+        /// The epoch it led in.
+        epoch: Epoch,
+    },
+    /// What a leader wrote behind its fence took effect.
+    LeaderWrote {
+        /// The group.
+        group: String,
+        /// The epoch it leads in.
+        epoch: Epoch,
+        /// The transaction.
+        zxid: Zxid,
+    },
+    /// A member's registration exists and is owned by this session.
+    MemberJoined {
+        /// The group.
+        group: String,
+        /// The owner.
+        session: SessionId,
+    },
+    /// A member read the list of the others, itself among them.
+    MembersListed {
+        /// The group.
+        group: String,
+        /// Names of members, sorted; a member's name is its host's.
+        members: Vec<String>,
+    },
+    /// A change of a configuration took effect, as its author knows.
+    ConfigWritten {
+        /// The configuration's znode.
+        path: String,
+        /// The znode's version by that.
+        version: i32,
+        /// The transaction.
+        zxid: Zxid,
+        /// The value, hashed.
+        value: Digest,
+    },
+    /// A value of a configuration holds on this host now.
+    ConfigApplied {
+        /// The configuration's znode.
+        path: String,
+        /// The znode's version.
+        version: i32,
+        /// The transaction that wrote the value.
+        zxid: Zxid,
+        /// The value, hashed.
+        value: Digest,
+    },
+    /// A notice has its place in a topic's order, as its publisher knows.
+    NoticePublished {
+        /// The topic's znode.
+        topic: String,
+        /// The notice's number among those of this life of its publisher.
+        number: u64,
+        /// Its place.
+        position: i64,
+    },
+    /// A subscriber received the next notice.
+    NoticeReceived {
+        /// The topic's znode.
+        topic: String,
+        /// Who published it.
+        publisher: String,
+        /// Its number among the publisher's own.
+        number: u64,
+        /// Its place.
+        position: i64,
+    },
+    /// A subscriber was told that notices are gone which it has not received.
+    NoticesMissed {
+        /// The topic's znode.
+        topic: String,
+        /// The place from which they are gone.
+        from: i64,
+        /// The place from which they are there.
+        first: i64,
+    },
+
     // ---- workload: what clients asked and were told ----
     /// A client sent a document request.
     DocInvoked {

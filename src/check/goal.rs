@@ -44,6 +44,8 @@ goals! {
     PARTIAL_SEARCH "partial-search" "A search is answered by some of its shards only."
     NODE_REJOINED "node-rejoined" "A search node that was lost registers again."
     PRIMARY_HANDED_OFF "primary-handed-off" "A primary hands over to the target of its relocation."
+    LEADERSHIP_PASSED "leadership-passed" "A group that elects its leader gets another one."
+    NOTICES_MISSED "notices-missed" "A subscriber is told that notices are gone which it has not received."
 }
 
 /// The goal of this name.
@@ -69,6 +71,7 @@ struct Watch {
     recoveries: BTreeMap<AllocationId, Goal>,
     moves: BTreeMap<AllocationId, Vec<AllocationId>>,
     registered: BTreeMap<HostId, SessionId>,
+    leaders: BTreeMap<String, HostId>,
     writes: BTreeSet<u64>,
 }
 
@@ -124,6 +127,11 @@ impl Watch {
                 self.meet(NODE_REJOINED, old.is_some_and(|old| old != *session));
             }
             (EventKind::StatePublished { routing, .. }, _) => self.relocations(routing),
+            (EventKind::LeadershipTaken { group, .. }, Some(host)) => {
+                let old = self.leaders.insert(group.clone(), host);
+                self.meet(LEADERSHIP_PASSED, old.is_some_and(|old| old != host));
+            }
+            (EventKind::NoticesMissed { .. }, _) => self.meet(NOTICES_MISSED, true),
             _ => {}
         }
     }
@@ -271,6 +279,16 @@ mod tests {
         let partial =
             E::SearchCompleted { request: 1, outcome, shards_successful, shards_total, total, hits: vec![] };
         assert_eq!(met_by(&[(client(), partial)]), ["partial-search"]);
+    }
+
+    #[test]
+    fn another_leader_of_a_group_and_missed_notices_count() {
+        let zxid = crate::check::record::txn(1, 1).zxid;
+        let taken = |epoch| E::LeadershipTaken { group: "/g".into(), epoch: crate::name::Epoch(epoch), zxid };
+        assert!(met_by(&[(client(), taken(1)), (client(), taken(2))]).is_empty());
+        assert_eq!(met_by(&[(client(), taken(1)), (search(1), taken(2))]), ["leadership-passed"]);
+        let missed = E::NoticesMissed { topic: "/t".into(), from: 1, first: 9 };
+        assert_eq!(met_by(&[(client(), missed)]), ["notices-missed"]);
     }
 
     #[test]

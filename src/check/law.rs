@@ -10,7 +10,7 @@
 use crate::{
     check::{
         agreement, clients, control, copies, documents, durability, ephemerals, epochs, membership, order,
-        placement, primaries, primary, promises, replicas, search, session, settle,
+        placement, primaries, primary, promises, recipes, replicas, search, session, settle,
         verdict::{Judged, Judgement, Verdict},
         watches,
     },
@@ -42,7 +42,7 @@ pub(super) trait Monitor {
 }
 
 /// Every law, in the order of reports: from the ensemble up to what clients see.
-pub static LAWS: [Law; 38] = [
+pub static LAWS: [Law; 46] = [
     agreement::ONE_LEADER,
     agreement::AGREEMENT,
     order::ORDER,
@@ -79,6 +79,14 @@ pub static LAWS: [Law; 38] = [
     documents::DURABLE,
     documents::REALTIME,
     search::COMPLETE,
+    recipes::EPOCH_ONCE,
+    recipes::FENCED,
+    recipes::LED,
+    recipes::MEMBERS,
+    recipes::FORWARD,
+    recipes::CONFIGURED,
+    recipes::NOTICE_ORDER,
+    recipes::NOTICES_WHOLE,
     settle::ENSEMBLE_SETTLES,
     settle::CLUSTER_SETTLES,
 ];

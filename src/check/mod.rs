@@ -26,6 +26,7 @@ mod placement;
 mod primaries;
 mod primary;
 mod promises;
+mod recipes;
 #[cfg(test)]
 mod record;
 mod replicas;

@@ -51,6 +51,10 @@ builtin![
     "zk-reconfig-partition",
     "zk-observers",
     "zk-read-only",
+    "recipe-election",
+    "recipe-membership",
+    "recipe-configuration",
+    "recipe-notification",
 ];
 
 /// The scenario to run when none is named.

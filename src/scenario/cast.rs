@@ -20,6 +20,11 @@ pub enum Part {
         /// Number of the table, from 0.
         table: usize,
     },
+    /// Follows a recipe.
+    Recipe {
+        /// Number of the table, from 0.
+        table: usize,
+    },
     /// Ends sessions and changes the ensemble when a fault says so; the last host, if there is such a fault.
     Administrator,
 }
@@ -27,7 +32,7 @@ pub enum Part {
 impl Part {
     /// Whether it is played by a core, which can be inspected.
     pub fn is_core(self) -> bool {
-        matches!(self, Self::ZooKeeper { .. } | Self::Administrator)
+        matches!(self, Self::ZooKeeper { .. } | Self::Recipe { .. } | Self::Administrator)
     }
 }
 
@@ -39,15 +44,20 @@ impl Plan {
     }
 
     /// Every host of a client, with its part: the operator, one for each workload, each client of
-    /// ZooKeeper alone, the administrator.
+    /// ZooKeeper alone, each one that follows a recipe, the administrator.
     pub fn clients(&self) -> Vec<(HostId, Part)> {
         let documents = (0..self.workloads.len()).map(|workload| Part::Documents { workload });
         let tables = self.zookeeper_clients.iter().enumerate();
         let alone = tables.flat_map(|(table, clients)| {
             std::iter::repeat_n(Part::ZooKeeper { table }, usize::from(clients.count))
         });
+        let recipes = self.recipe_clients.iter().enumerate();
+        let members = recipes.flat_map(|(table, clients)| {
+            std::iter::repeat_n(Part::Recipe { table }, usize::from(clients.count))
+        });
         let administrator = self.has_administrator().then_some(Part::Administrator);
-        let parts = std::iter::once(Part::Operator).chain(documents).chain(alone).chain(administrator);
+        let parts = std::iter::once(Part::Operator).chain(documents).chain(alone);
+        let parts = parts.chain(members).chain(administrator);
         (1..=u16::MAX).map(HostId::client).zip(parts).collect()
     }
 

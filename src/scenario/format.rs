@@ -15,6 +15,7 @@ use crate::{
         duration,
         ensemble::{ZooKeeperClients, ZooKeeperSettings},
         plan::{CutMode, Delay, Direction, Reconfiguration, Selector},
+        recipes::RecipeClients,
     },
 };
 
@@ -56,6 +57,9 @@ pub struct Scenario {
     /// Simulated clients of ZooKeeper alone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub zookeeper_clients: Vec<ZooKeeperClients>,
+    /// Simulated clients that follow a recipe of ZooKeeper's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub recipe_clients: Vec<RecipeClients>,
     /// What breaks, and when.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
@@ -79,7 +83,7 @@ pub struct Cluster {
     /// ZooKeeper's snapCount, in transactions. Default 200, so that a run sees snapshots.
     pub snap_count: u32,
     /// Search nodes that start with the run, before those of `[[nodes]]`. Default 3, or none if there are
-    /// `[[nodes]]` or `[[zookeeper_clients]]`.
+    /// `[[nodes]]`, `[[zookeeper_clients]]` or `[[recipe_clients]]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search: Option<u16>,
     /// Zones, given to search nodes in turn. Default one, `a`.

@@ -39,6 +39,7 @@ impl Scenario {
             indices: self.indices.iter().map(index).collect(),
             workloads: self.workloads.iter().map(workload).collect(),
             zookeeper_clients: self.zookeeper_clients.clone(),
+            recipe_clients: self.recipe_clients.clone(),
             faults: self.faults.iter().filter_map(fault).collect(),
             expect: Expectations { laws: self.expect.laws.clone(), goals: self.expect.goals.clone() },
             duration: self.duration,
@@ -98,7 +99,7 @@ pub(super) fn nodes(scenario: &Scenario) -> Vec<NodePlan> {
 
 /// Whether nodes are meant to be there although none are written down.
 fn is_search(scenario: &Scenario) -> bool {
-    scenario.nodes.is_empty() && scenario.zookeeper_clients.is_empty()
+    scenario.nodes.is_empty() && scenario.zookeeper_clients.is_empty() && scenario.recipe_clients.is_empty()
 }
 
 fn search(cluster: &Cluster) -> SearchConfig {

@@ -11,6 +11,7 @@ pub mod nearest;
 pub mod plan;
 pub mod problem;
 pub mod read;
+pub mod recipes;
 pub mod select;
 pub mod settle;
 pub mod unplan;

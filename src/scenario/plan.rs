@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     defect::Defects,
     name::{HostId, IndexName, ShardId},
-    scenario::ensemble::ZooKeeperClients,
+    scenario::{ensemble::ZooKeeperClients, recipes::RecipeClients},
     zookeeper::wire::EnsembleConfig,
 };
 
@@ -43,6 +43,9 @@ pub struct Plan {
     /// Simulated clients of ZooKeeper alone.
     #[serde(default)]
     pub zookeeper_clients: Vec<ZooKeeperClients>,
+    /// Simulated clients that follow a recipe of ZooKeeper's.
+    #[serde(default)]
+    pub recipe_clients: Vec<RecipeClients>,
     /// Faults, in order of the scenario file.
     pub faults: Vec<FaultStep>,
     /// What must hold.

@@ -86,7 +86,8 @@ pub fn granted_session(plan: &Plan) -> Duration {
     let most = Duration::from_millis(plan.zookeeper.session_timeout_max_ms());
     let nodes = (!plan.nodes.is_empty()).then_some(plan.search.session_timeout);
     let clients = plan.zookeeper_clients.iter().map(|clients| clients.session_timeout);
-    nodes.into_iter().chain(clients).max().unwrap_or_default().clamp(least, most)
+    let members = plan.recipe_clients.iter().map(|clients| clients.session_timeout);
+    nodes.into_iter().chain(clients).chain(members).max().unwrap_or_default().clamp(least, most)
 }
 
 /// Waves of recoveries until every copy has recovered once.

@@ -30,6 +30,7 @@ impl From<&Plan> for Scenario {
             indices: plan.indices.iter().map(index).collect(),
             workloads: plan.workloads.iter().map(workload).collect(),
             zookeeper_clients: plan.zookeeper_clients.clone(),
+            recipe_clients: plan.recipe_clients.clone(),
             faults: plan.faults.iter().map(fault).collect(),
             expect: Expect { laws: plan.expect.laws.clone(), goals: plan.expect.goals.clone() },
         }

@@ -6,9 +6,16 @@ use crate::{
     sim::world::World,
     workload::{
         administrator::Administrator,
+        recipes::{self, MemberPlan},
         zookeeper::{Worker, WorkerPlan},
     },
-    zookeeper::server::Server,
+    zookeeper::{
+        client::{
+            ClientConfig,
+            app::{App, Process},
+        },
+        server::Server,
+    },
 };
 
 /// A ZooKeeper server, as its disk left it.
@@ -52,6 +59,20 @@ pub fn zookeeper_client(world: &World, host: HostId, table: usize) -> Worker {
         defects: plan.defects.clone(),
         dice: world.dice(),
     })
+}
+
+/// A client that follows the recipe of this table.
+pub fn recipe_client(world: &World, host: HostId, table: usize) -> Process<Box<dyn App + Send>> {
+    let plan = world.plan();
+    let clock = world.clock(host);
+    let table = plan.recipe_clients[table].clone();
+    let servers = plan.zookeeper.servers.iter().chain(&plan.zookeeper.observers).copied().collect();
+    let config = ClientConfig::new(servers, table.session_timeout);
+    let starts_at = clock.now(SimTime::from(table.starts_at)).mono;
+    let ends_at = clock.now(SimTime::from(plan.duration)).mono;
+    let (life, dice) = (world.incarnation(host), world.dice());
+    let member = recipes::boot(MemberPlan { me: host, life, table, starts_at, ends_at, dice });
+    Process::new(member, config, world.entropy(host), starts_at)
 }
 
 /// The administrator.

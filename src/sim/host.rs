@@ -25,7 +25,8 @@ where
 {
     let out = Output::new(u64::from(incarnation) << 32);
     let clock = world.clock(host);
-    let mut driver = Driver { world, host, clock, core, out, inputs: VecDeque::from([Input::Start]), wakes: 0 };
+    let mut driver =
+        Driver { world, host, clock, core, out, inputs: VecDeque::from([Input::Start]), wakes: 0 };
     while driver.world.is_up(host) {
         let Some(input) = driver.inputs.pop_front() else {
             driver.wait().await;

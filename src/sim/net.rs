@@ -263,7 +263,7 @@ impl Net {
     fn transmit(&mut self, id: u64, side: usize, packet: Packet) {
         let Some(pair) = self.pairs.get_mut(&id) else { return };
         let (from, to) = (pair.hosts[side], pair.hosts[1 - side]);
-        let cut = self.link(from, to).cut();
+        let cut = self.links[&(from, to)].cut();
         match (self.hosts[&to].power, cut) {
             (_, Some(CutMode::Reset)) => self.refuse(id, side, packet),
             (Power::Off, _) | (Power::ProcessDown, Some(_)) => pair.stalled[side].push_back(packet),

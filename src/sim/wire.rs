@@ -9,7 +9,11 @@ use crate::{
         administrator::{Administrator, Order},
         zookeeper::{Message, Worker},
     },
-    zookeeper::{self, server::Server},
+    zookeeper::{
+        self,
+        client::app::{App, Process},
+        server::Server,
+    },
 };
 
 /// A message on the simulated network.
@@ -98,3 +102,16 @@ macro_rules! speaks_to_zookeeper {
 }
 
 speaks_to_zookeeper!(Worker, Administrator);
+
+impl<A: App> Speaks for Process<A> {
+    fn hear(wire: Wire) -> Option<zookeeper::peer::Message> {
+        match wire {
+            Wire::ZooKeeper(message) => Some(message),
+            Wire::Search(_) | Wire::Order(_) => None,
+        }
+    }
+
+    fn say(message: zookeeper::peer::Message) -> Wire {
+        Wire::ZooKeeper(message)
+    }
+}

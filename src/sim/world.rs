@@ -402,6 +402,10 @@ async fn live_as(world: Arc<World>, host: HostId) {
                 let core = crate::sim::boot::zookeeper_client(&world, host, table);
                 host::drive(world, host, incarnation, core).await;
             }
+            Part::Recipe { table } => {
+                let core = crate::sim::boot::recipe_client(&world, host, table);
+                host::drive(world, host, incarnation, core).await;
+            }
             Part::Administrator => {
                 let core = crate::sim::boot::administrator(&world, host);
                 host::drive(world, host, incarnation, core).await;

@@ -4,6 +4,7 @@
 pub mod administrator;
 pub mod documents;
 pub mod operator;
+pub mod recipes;
 pub mod zookeeper;
 
 use std::sync::Arc;
@@ -21,7 +22,7 @@ pub async fn live(world: Arc<World>, host: HostId) {
     match plan.part(host) {
         Part::Operator => operator::create_indices(&client, &plan).await,
         Part::Documents { workload } => documents::run(&client, &plan, workload).await,
-        Part::ZooKeeper { .. } | Part::Administrator => {}
+        Part::ZooKeeper { .. } | Part::Recipe { .. } | Part::Administrator => {}
     }
     std::future::pending::<()>().await;
 }

@@ -15,12 +15,14 @@
 //! | `traffic` | how requests, answers, events and pings travel |
 //! | `watches` | for whom an event is, and what is set again |
 //! | `chroot`, `validate` | what paths mean, and which are refused here |
+//! | [`app`] | how a whole process is made of a client and what uses it |
 //!
 //! What is different from the Java client, on purpose: one watcher takes all events, the client's owner;
 //! requests are never timed out one by one (`zookeeper.request.timeout`, off in Java too); a request made
 //! while a connection is sought waits for it, as in Java, and the event `Closed` follows no other end of a
 //! session; setWatches has the xid −8 that the protocol names, where Java's sockets draw an ordinary one.
 
+pub mod app;
 mod attach;
 mod chroot;
 mod config;

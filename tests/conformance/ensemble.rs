@@ -32,8 +32,17 @@ use crate::player::Stop;
 
 /// Where a script's clients live. The plan's own clients have nothing to do.
 const CLIENTS: HostId = HostId::client(99);
-/// About what loopback and a fast disk take.
-const FAST: Delay = Delay { min: Duration::from_micros(30), mean: Duration::from_micros(50) };
+/// Loopback: what is sent back to back arrives before the first of it is answered.
+const LOOPBACK: Delay = Delay { min: Duration::from_micros(10), mean: Duration::from_micros(12) };
+/// A sync of a fast disk and what else a write takes on a real server.
+const SYNC: Delay = Delay { min: Duration::from_micros(300), mean: Duration::from_micros(400) };
+/// A server closes a connection that has been without a session for so long
+/// (`zookeeper.nio.sessionlessCnxnTimeout`).
+const SESSIONLESS_MAX: Duration = Duration::from_secs(10);
+/// Words that any running server answers alike, and how; it closes the connection then. What others tell of
+/// a server is put to the server on real sockets.
+const WORDS: &[(&[u8; 4], &str)] =
+    &[(b"ruok", "imok"), (b"crst", "Connection stats reset.\n"), (b"srst", "Server stats reset.\n")];
 /// Longer than any script.
 const LONG: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Within this time after the election of a leader all servers have joined it.
@@ -66,6 +75,10 @@ struct End {
     codec: ServerCodec,
     is_open: bool,
     is_over: bool,
+    /// Whether the server has answered a connect request.
+    is_greeted: bool,
+    /// When it was dialled.
+    since: SimTime,
     /// What came and is not read yet.
     bytes: VecDeque<u8>,
 }
@@ -102,10 +115,10 @@ fn plan(config: EnsembleConfig) -> Plan {
     plan.indices.clear();
     plan.workloads.clear();
     plan.faults.clear();
-    plan.links.within_zone = FAST;
-    plan.links.between_zones = FAST;
+    plan.links.within_zone = LOOPBACK;
+    plan.links.between_zones = LOOPBACK;
     plan.links.pairs.clear();
-    plan.disks.sync = FAST;
+    plan.disks.sync = SYNC;
     plan.duration = LONG;
     plan
 }
@@ -115,7 +128,7 @@ impl Ensemble {
     async fn start(plan: &Plan, through: Through) -> Self {
         let time = TimeHandle::current();
         let world = World::new(plan, time.clone());
-        world.net().add_host(CLIENTS, |_, _| FAST);
+        world.net().add_host(CLIENTS, |_, _| LOOPBACK);
         world.net().process_started(CLIENTS);
         spawn_local(world.clone().live());
         let leader = loop {
@@ -154,7 +167,9 @@ impl Ensemble {
         self.next_conn += 2;
         let to = Address { host: self.servers[server % self.servers.len()], port: Port::ZkClient };
         let codec = ServerCodec::new(&self.world.plan().zookeeper);
-        self.ends.insert(conn, End { codec, is_open: false, is_over: false, bytes: VecDeque::new() });
+        let (since, bytes) = (self.now(), VecDeque::new());
+        self.ends
+            .insert(conn, End { codec, is_open: false, is_over: false, is_greeted: false, since, bytes });
         self.world.net().dial(CLIENTS, conn, to);
         self.wait(conn, Duration::from_secs(10), |end| end.is_open || end.is_over).await?;
         if self.ends[&conn].is_open { Ok(conn) } else { Err(Stop::Closed) }
@@ -162,23 +177,36 @@ impl Ensemble {
 
     /// Sends bytes. The server's codec reads them; where it would close the connection, that is what happens.
     pub(crate) fn send(&mut self, conn: ConnId, bytes: &[u8]) {
-        self.with(conn, |end| end.codec.feed(bytes));
-        self.transmit(conn);
+        let is_greeted = self.ends.get(&conn).is_some_and(|end| end.is_greeted);
+        let word = WORDS.iter().find(|(word, _)| !is_greeted && bytes.starts_with(*word));
+        match word {
+            Some((_, answer)) => {
+                self.with(conn, |end| end.bytes.extend(answer.bytes()));
+                self.server_closes(conn);
+            }
+            None => {
+                self.with(conn, |end| end.codec.feed(bytes));
+                self.transmit(conn);
+            }
+        }
+    }
+
+    /// The server's end, which is here as far as bytes are concerned, closes.
+    fn server_closes(&mut self, conn: ConnId) {
+        self.world.net().close(CLIENTS, conn);
+        self.with(conn, |end| end.is_over = true);
     }
 
     /// Sends the frames whose turn it is.
     fn transmit(&mut self, conn: ConnId) {
         let Some(end) = self.ends.get_mut(&conn).filter(|end| !end.is_over) else { return };
-        let mut net = self.world.net();
         loop {
             match end.codec.next_frame() {
-                Ok(Some(frame)) => net.send(CLIENTS, conn, Wire::ZooKeeper(Message::ToServer(frame))),
-                Ok(None) => return,
-                Err(_violation) => {
-                    net.close(CLIENTS, conn);
-                    end.is_over = true;
-                    return;
+                Ok(Some(frame)) => {
+                    self.world.net().send(CLIENTS, conn, Wire::ZooKeeper(Message::ToServer(frame)));
                 }
+                Ok(None) => return,
+                Err(_violation) => return self.server_closes(conn),
             }
         }
     }
@@ -231,13 +259,21 @@ impl Ensemble {
     ) -> Result<(), Stop> {
         let deadline = SimTime(self.now().0 + patience.as_nanos() as u64);
         while !self.ends.get(&conn).is_some_and(&done) {
+            let until = self.sessionless_until(conn).map_or(deadline, |end| end.min(deadline));
             let world = self.world.clone();
-            match poll_fn(|cx| world.net().poll(CLIENTS, Some(deadline), cx)).await {
+            match poll_fn(|cx| world.net().poll(CLIENTS, Some(until), cx)).await {
                 Some(arrival) => self.arrive(arrival),
+                None if until < deadline => self.server_closes(conn),
                 None => return Err(Stop::Silence),
             }
         }
         Ok(())
+    }
+
+    /// Until when a server bears a connection without a session.
+    fn sessionless_until(&self, conn: ConnId) -> Option<SimTime> {
+        let end = self.ends.get(&conn).filter(|end| !end.is_greeted)?;
+        Some(SimTime(end.since.0 + SESSIONLESS_MAX.as_nanos() as u64))
     }
 
     fn arrive(&mut self, arrival: Arrival) {
@@ -261,6 +297,7 @@ impl Ensemble {
 
 impl End {
     fn hear(&mut self, frame: &ServerFrame) {
+        self.is_greeted = true;
         let mut bytes = Vec::new();
         self.codec.encode(frame, &mut bytes);
         self.bytes.extend(bytes);

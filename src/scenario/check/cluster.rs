@@ -99,7 +99,9 @@ fn nodes(scenario: &Scenario, flaws: &mut Flaws) {
         zone_name(format!("cluster.zones.{at}"), zone, flaws);
     }
     match node_count(scenario) {
-        0 if !scenario.zookeeper_clients.is_empty() => needless(scenario, flaws),
+        0 if !(scenario.zookeeper_clients.is_empty() && scenario.recipe_clients.is_empty()) => {
+            needless(scenario, flaws);
+        }
         0 => flaws.add("cluster.search", "there is nobody but servers", NOBODY),
         count if count > NODES_MAX => {
             let message = format!("{count} search nodes");

@@ -6,6 +6,7 @@
 mod clients;
 mod cluster;
 mod faults;
+mod recipes;
 mod work;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -55,6 +56,7 @@ pub fn check(scenario: &Scenario, vocabulary: &Vocabulary) -> Vec<Flaw> {
     cluster::check(scenario, &mut flaws);
     work::check(scenario, &mut flaws);
     clients::check(scenario, &mut flaws);
+    recipes::check(scenario, &mut flaws);
     faults::check(scenario, &mut flaws);
     expectations(scenario, vocabulary, &mut flaws);
     flaws.0
@@ -118,10 +120,10 @@ fn expectations(scenario: &Scenario, vocabulary: &Vocabulary, flaws: &mut Flaws)
 const SERVERS: &[&str] = &["cluster.zookeeper", "zookeeper.observers", "zookeeper.spares"];
 
 /// What the number of clients relies on.
-const CLIENTS: &[&str] = &["workloads", "zookeeper_clients.*.count"];
+const CLIENTS: &[&str] = &["workloads", "zookeeper_clients.*.count", "recipe_clients.*.count"];
 
 /// What the number of search nodes relies on.
-const NODES: &[&str] = &["cluster.search", "nodes", "zookeeper_clients"];
+const NODES: &[&str] = &["cluster.search", "nodes", "zookeeper_clients", "recipe_clients"];
 
 /// What the zones of search nodes rely on.
 const ZONES: &[&str] = &["cluster.search", "cluster.zones", "nodes"];
@@ -143,7 +145,8 @@ fn server_count(scenario: &Scenario) -> usize {
 /// How many clients there will be, the operator among them; the administrator cannot be hit.
 fn client_count(scenario: &Scenario) -> usize {
     let alone: usize = scenario.zookeeper_clients.iter().map(|clients| usize::from(clients.count)).sum();
-    1 + scenario.workloads.len() + alone
+    let members: usize = scenario.recipe_clients.iter().map(|clients| usize::from(clients.count)).sum();
+    1 + scenario.workloads.len() + alone + members
 }
 
 /// The zones that have a search node, sorted.

@@ -54,7 +54,7 @@ impl<'a> Input<'a> {
 
     /// A text; what is not UTF-8 in it becomes U+FFFD, as in Java.
     pub(super) fn string(&mut self) -> Read<Option<String>> {
-        Ok(self.buffer()?.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+        Ok(self.buffer()?.map(lossy))
     }
 
     /// A text that a server cannot do without.
@@ -69,6 +69,24 @@ impl<'a> Input<'a> {
             count => (0..count).map(|_| item(self)).collect::<Read<Vec<T>>>().map(Some),
         }
     }
+}
+
+/// What Java makes of UTF-8: what Rust does, but a surrogate is one replacement and not three.
+fn lossy(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Err(error) = std::str::from_utf8(rest) {
+        let (valid, invalid) = rest.split_at(error.valid_up_to());
+        text.push_str(&String::from_utf8_lossy(valid));
+        text.push(char::REPLACEMENT_CHARACTER);
+        let skipped = match invalid {
+            [0xED, 0xA0..=0xBF, 0x80..=0xBF, ..] => 3,
+            [0xED, 0xA0..=0xBF, ..] => 2,
+            _ => error.error_len().unwrap_or(invalid.len()),
+        };
+        rest = &invalid[skipped..];
+    }
+    text + &String::from_utf8_lossy(rest)
 }
 
 #[cfg(test)]
@@ -102,5 +120,12 @@ mod tests {
     fn bytes_that_are_not_utf8_become_replacements() {
         let mut input = Input::new(b"\0\0\0\x03/\xff\xfe");
         assert_eq!(input.text().as_deref(), Ok("/\u{fffd}\u{fffd}"));
+    }
+
+    /// As a real 3.8.0 server echoes it.
+    #[test]
+    fn surrogate_becomes_one_replacement_and_a_cut_character_another() {
+        assert_eq!(lossy(b"/\xed\xa0\x80x"), "/\u{fffd}x");
+        assert_eq!(lossy(b"a\xf0\x9f\x98"), "a\u{fffd}");
     }
 }

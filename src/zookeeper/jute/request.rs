@@ -151,9 +151,9 @@ fn multi(body: &mut Input<'_>, compat: Compat) -> Read<(Vec<Op>, Vec<i32>)> {
     let ops = until_end(body, |code, body| match code {
         CREATE | CREATE_2 | CREATE_CONTAINER | CREATE_TTL => create_in_multi(code, body, compat),
         DELETE | SET_DATA | CHECK => {
-            let op = change(code, body)?;
-            let is_null = op.path().is_empty();
-            if is_null { Err(ZkError::MarshallingError) } else { Ok((op, code)) }
+            // Inside a multi a null path is what none can be read with.
+            let is_null = Input::string(&mut body.clone())?.is_none();
+            if is_null { Err(ZkError::MarshallingError) } else { Ok((change(code, body)?, code)) }
         }
         _ => Err(ZkError::MarshallingError),
     })?;

@@ -5,7 +5,7 @@ use super::{Meaning, Turn};
 use crate::{
     name::SessionId,
     zookeeper::{
-        client::{Client, ClientNews, ClientState},
+        client::{Client, ClientNews},
         wire::{CreateMode, Op, Reply, ZkError},
     },
 };
@@ -71,7 +71,7 @@ impl Candidacy {
             Meaning::Nothing => {}
         }
         match news {
-            ClientNews::State(ClientState::Expired | ClientState::Closed) => self.led_until_now(),
+            ClientNews::State(state) if state.is_over() => self.led_until_now(),
             _ => None,
         }
     }

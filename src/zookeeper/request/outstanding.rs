@@ -55,7 +55,8 @@ impl From<&Znode> for NodeView {
 pub(super) struct Outstanding {
     /// Every change, in the order made.
     order: VecDeque<(Zxid, Arc<str>)>,
-    /// The changes of each path, oldest first; none: deleted. No empty lists.
+    /// The changes of each path, oldest first; none: deleted. No empty lists. The root has two names here, as
+    /// in ZooKeeper, which does not see that they are of one node: as a parent it is the empty one.
     by_path: BTreeMap<Arc<str>, VecDeque<Option<NodeView>>>,
 }
 

@@ -80,10 +80,15 @@ impl Preparation<'_> {
         Ok(Txn::Create { path, data: data.clone(), acl, lifetime, parent_cversion })
     }
 
-    /// Ephemeral nodes need a session that the whole ensemble knows.
+    /// Ephemeral nodes need a session that the whole ensemble knows. Of one that is local to itself a leader
+    /// knows better why not.
     fn check_creator(&mut self, lifetime: Lifetime) -> Result<(), ZkError> {
+        let owner = self.asker.owner;
         match lifetime {
-            Lifetime::Ephemeral(session) => self.desk.sessions.check_global(session, self.asker.owner),
+            Lifetime::Ephemeral(session) if self.desk.sessions.is_local_to_leader(session, owner) => {
+                Err(ZkError::EphemeralOnLocalSession)
+            }
+            Lifetime::Ephemeral(session) => self.desk.sessions.check_global(session, owner),
             Lifetime::Persistent | Lifetime::Container | Lifetime::Ttl { .. } => self.check_session(),
         }
     }
@@ -155,7 +160,9 @@ impl Preparation<'_> {
         access::permit(&node.acl, perms::ADMIN, self.asker.ids)?;
         check_version(node.aversion, version)?;
         let version = node.aversion.wrapping_add(1);
-        self.change(path, Some(NodeView { acl: acl.clone(), aversion: version, ..node }));
+        // What comes behind it in the queue is still judged by the old list (`PrepRequestProcessor.java`: the
+        // change record is given the new aversion and no new list; seen on a real 3.8.0 server).
+        self.change(path, Some(NodeView { aversion: version, ..node }));
         Ok(Txn::SetAcl { path: path.to_owned(), acl, version })
     }
 

@@ -166,20 +166,20 @@ impl Clients {
         self.by_session.insert(session, conn);
     }
 
-    /// Forgets a connection; false if it was no client's.
-    pub(super) fn remove(&mut self, conn: ConnId) -> bool {
-        let Some(client) = self.conns.remove(&conn) else { return false };
+    /// Forgets a connection, and returns its client if there was one.
+    pub(super) fn remove(&mut self, conn: ConnId) -> Option<Client> {
+        let client = self.conns.remove(&conn)?;
         if self.by_session.get(&client.session) == Some(&conn) {
             self.by_session.remove(&client.session);
         }
-        let origin = (client.host, client.address);
+        let origin = (client.host, client.address.clone());
         if let Some(count) = self.by_origin.get_mut(&origin) {
             *count -= 1;
             if *count == 0 {
                 self.by_origin.remove(&origin);
             }
         }
-        true
+        Some(client)
     }
 
     /// Forgets what went over every connection.
@@ -216,7 +216,9 @@ mod tests {
         assert!(!accept(&mut clients, 3, 1, 2));
         assert!(accept(&mut clients, 4, 2, 2), "another machine");
         assert!(accept(&mut clients, 5, 1, 0), "no limit");
-        assert!(clients.remove(ConnId(1)) && clients.remove(ConnId(2)) && clients.remove(ConnId(5)));
+        for conn in [1, 2, 5] {
+            assert!(clients.remove(ConnId(conn)).is_some());
+        }
         assert!(accept(&mut clients, 6, 1, 1));
     }
 

@@ -414,9 +414,12 @@ impl Server {
         out.close(conn);
     }
 
+    /// A local session whose close was under way ends with its connection.
     pub(super) fn forget_client(&mut self, conn: ConnId) {
-        if self.clients.remove(conn) {
-            self.watches.drop_connection(conn);
+        let Some(client) = self.clients.remove(conn) else { return };
+        self.watches.drop_connection(conn);
+        if client.stage == Stage::Closing {
+            self.local.remove(client.session);
         }
     }
 }

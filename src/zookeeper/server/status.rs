@@ -14,6 +14,7 @@ use crate::{
     core::{ConnId, Instant},
     event::Ephemeral,
     name::{Epoch, HostId, SessionId, Zxid},
+    zookeeper::membership,
 };
 
 /// What a serving server is, as srvr and stat name it.
@@ -57,8 +58,10 @@ pub struct Connection {
 pub struct Learners {
     /// Connected.
     pub connected: usize,
-    /// Synced.
+    /// Synced, with a vote.
     pub synced: usize,
+    /// Synced, without a vote.
+    pub synced_observers: usize,
     /// Syncs of clients that wait for a commit.
     pub pending_syncs: usize,
 }
@@ -144,7 +147,10 @@ impl Server {
             Role::Leading(leader) if leader.serves() => {
                 Some(if self.replica.config.servers.len() == 1 { Mode::Standalone } else { Mode::Leader })
             }
-            Role::Following(learner) if learner.serves() => Some(Mode::Follower),
+            Role::Following(learner) if learner.serves() => Some(match self.replica.role() {
+                membership::Role::Participant => Mode::Follower,
+                membership::Role::Observer => Mode::Observer,
+            }),
             Role::Looking if self.read_only.serves() => Some(Mode::ReadOnly),
             _ => None,
         }
@@ -182,7 +188,16 @@ impl Server {
 
     fn learners(&self) -> Option<Learners> {
         let Role::Leading(leader) = &self.role else { return None };
-        let (connected, synced, pending_syncs) = leader.learners();
-        Some(Learners { connected, synced, pending_syncs })
+        let configuration = self.replica.views.committed();
+        let observes = |host: Option<HostId>| host.is_some_and(|host| configuration.is_observer(host));
+        let synced = |without_vote| {
+            leader.learners().filter(|(host, synced)| *synced && observes(*host) == without_vote).count()
+        };
+        Some(Learners {
+            connected: leader.learners().count(),
+            synced: synced(false),
+            synced_observers: synced(true),
+            pending_syncs: leader.pending_syncs(),
+        })
     }
 }

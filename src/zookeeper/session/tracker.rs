@@ -120,6 +120,11 @@ impl SessionTracker {
         if *tracked.owner.get_or_insert(owner) == owner { Ok(()) } else { Err(ZkError::SessionMoved) }
     }
 
+    /// Whether this is a session of the leader's own client that the ensemble does not know.
+    pub fn is_local_to_leader(&self, session: SessionId, owner: HostId) -> bool {
+        self.local_to == Some(owner) && !self.sessions.contains_key(&session)
+    }
+
     /// From here on the session's writes are refused, so that none of its ephemeral nodes can follow its
     /// closeSession (ZOOKEEPER-1208).
     pub fn mark_closing(&mut self, session: SessionId) {

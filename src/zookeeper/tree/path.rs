@@ -30,14 +30,15 @@ fn is_allowed(character: char) -> bool {
     !matches!(character, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..)
 }
 
-/// The parent as far as it can be told before the name is checked: everything before the last `/`.
+/// The parent as far as it can be told before the name is checked: everything before the last `/`, which for
+/// the root is nothing.
 ///
 /// # Errors
 ///
 /// BadArguments if there is no `/`, or a NUL anywhere.
 pub fn parent_of_unchecked(path: &str) -> Result<&str, ZkError> {
     let (parent, _) = path.rsplit_once('/').ok_or(ZkError::BadArguments)?;
-    if path.contains('\0') { Err(ZkError::BadArguments) } else { Ok(canonical(parent)) }
+    if path.contains('\0') { Err(ZkError::BadArguments) } else { Ok(parent) }
 }
 
 /// The root has two names, `/` and the empty one; everything else has one.
@@ -79,8 +80,8 @@ mod tests {
 
     #[test]
     fn parent_is_all_before_the_last_slash() {
-        assert_eq!(parent_of_unchecked("/"), Ok("/"));
-        assert_eq!(parent_of_unchecked("/a"), Ok("/"));
+        assert_eq!(parent_of_unchecked("/"), Ok(""));
+        assert_eq!(parent_of_unchecked("/a"), Ok(""));
         assert_eq!(parent_of_unchecked("/a//b"), Ok("/a/"));
         assert_eq!(parent_of_unchecked("a"), Err(ZkError::BadArguments));
         assert_eq!(parent_of_unchecked("/a/\0"), Err(ZkError::BadArguments));

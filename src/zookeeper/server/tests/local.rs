@@ -89,3 +89,21 @@ fn silent_local_session_expires() {
     assert!(lone.is_closed(client.conn) && lone.server.status().local_sessions.is_empty());
     assert_eq!(zxid(&lone), before);
 }
+
+#[test]
+fn close_under_way_ends_a_local_session_whose_connection_is_lost() {
+    let mut lone = with(LocalSessions::On);
+    let client = lone.connect();
+    let conn = client.conn;
+    for (xid, op) in [(1, create("/n")), (2, Op::CloseSession)] {
+        let message = Message::ToServer(ClientFrame::Request { xid, op });
+        lone.server.step(
+            Now { mono: lone.now, wall_ms: 0 },
+            Input::Received { conn, message },
+            &mut lone.out,
+        );
+    }
+    assert_eq!(lone.server.status().local_sessions, [client.session], "the create comes first");
+    lone.step(Input::Closed { conn, reason: crate::core::CloseReason::Reset });
+    assert!(lone.server.status().local_sessions.is_empty());
+}

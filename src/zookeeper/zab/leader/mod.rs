@@ -199,10 +199,14 @@ impl Leader {
         &self.sessions
     }
 
-    /// How many learners have come, how many of them are synced, and how many syncs wait.
-    pub fn learners(&self) -> (usize, usize, usize) {
-        let synced = self.followers.values().filter(|follower| follower.is_synced()).count();
-        (self.followers.len(), synced, self.syncs.len())
+    /// The learners that have come, in that order: who, if it has said so, and whether it is synced.
+    pub fn learners(&self) -> impl Iterator<Item = (Option<HostId>, bool)> {
+        self.followers.values().map(|follower| (follower.host, follower.is_synced()))
+    }
+
+    /// How many syncs of clients wait for a commit.
+    pub fn pending_syncs(&self) -> usize {
+        self.syncs.len()
     }
 
     /// Carries out what is due.
