@@ -57,6 +57,7 @@ pub mod name;
 pub mod report;
 pub mod scenario;
 pub mod search;
+pub mod serve;
 pub mod sim;
 pub mod sweep;
 pub mod trial;

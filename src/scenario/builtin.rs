@@ -40,6 +40,10 @@ builtin![
     "deposed-primary",
     "deposed-controller",
     "rebuild",
+    "recipe-election",
+    "recipe-membership",
+    "recipe-configuration",
+    "recipe-notification",
     "zk-leader-crash-phases",
     "zk-quorum-loss",
     "zk-follower-lag",
@@ -51,10 +55,6 @@ builtin![
     "zk-reconfig-partition",
     "zk-observers",
     "zk-read-only",
-    "recipe-election",
-    "recipe-membership",
-    "recipe-configuration",
-    "recipe-notification",
 ];
 
 /// The scenario to run when none is named.

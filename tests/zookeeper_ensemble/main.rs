@@ -6,6 +6,7 @@ mod nonsense;
 mod observers;
 mod order;
 mod read_only;
+mod reconfiguration;
 mod service;
 mod sessions;
 mod storm;

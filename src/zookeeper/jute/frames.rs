@@ -50,6 +50,11 @@ impl Frames {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Whether anything has come and was not read.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.read < self.bytes.len()
+    }
+
     /// The next frame without its length, once it is whole.
     pub(super) fn next(&mut self) -> Result<Option<&[u8]>, Violation> {
         let Some((head, rest)) = self.bytes[self.read..].split_first_chunk::<LENGTH_BYTES>() else {

@@ -69,6 +69,11 @@ impl ServerCodec {
         self.asked.len() + self.auths.len()
     }
 
+    /// Whether bytes came that were not taken out as frames.
+    pub fn has_waiting(&self) -> bool {
+        self.frames.has_waiting()
+    }
+
     /// The next frame, once it is whole and its turn has come.
     ///
     /// # Errors

@@ -98,15 +98,19 @@ pub(super) struct LogContent {
     pub(super) records: Vec<(Arc<Record>, u64)>,
     /// The length of the readable part.
     pub(super) valid: u64,
+    /// A record that stands whole behind the readable part: what is between was damaged after it was
+    /// durable, since a crash leaves nothing behind what it tears.
+    pub(super) beyond: Option<Zxid>,
 }
 
 /// Reads a log file up to the first record that is short, has a wrong checksum or does not go forward: a
 /// torn tail ends the log silently (ZooKeeper's `FileTxnIterator`).
 pub(super) fn read_log(bytes: &[u8]) -> LogContent {
     let Some(after) = log_after(bytes) else {
-        return LogContent { after: None, records: Vec::new(), valid: 0 };
+        return LogContent { after: None, records: Vec::new(), valid: 0, beyond: first_record_in(bytes) };
     };
-    let mut content = LogContent { after: Some(after), records: Vec::new(), valid: LOG_HEAD as u64 };
+    let (records, valid) = (Vec::new(), LOG_HEAD as u64);
+    let mut content = LogContent { after: Some(after), records, valid, beyond: None };
     let mut last = after;
     while let Some(record) = read_record(&bytes[content.valid as usize..]) {
         if record.zxid() <= last {
@@ -116,7 +120,13 @@ pub(super) fn read_log(bytes: &[u8]) -> LogContent {
         content.valid += record.frame.len() as u64;
         content.records.push((Arc::new(record), content.valid));
     }
+    content.beyond = first_record_in(&bytes[content.valid as usize..]).filter(|beyond| *beyond > last);
     content
+}
+
+/// The first whole record at whatever offset.
+fn first_record_in(bytes: &[u8]) -> Option<Zxid> {
+    (0..bytes.len()).find_map(|offset| read_record(&bytes[offset..])).map(|record| record.zxid())
 }
 
 fn log_after(bytes: &[u8]) -> Option<Zxid> {
@@ -215,6 +225,21 @@ mod tests {
             let hit = usize::from(position >= LOG_HEAD + records[0].frame().len());
             assert_eq!(read.len(), hit, "byte {position}");
         }
+    }
+
+    #[test]
+    fn record_behind_damage_is_seen_and_a_torn_tail_has_none() {
+        let records: Vec<_> = (1..=3).map(|counter| record(1, counter)).collect();
+        let bytes = log_of(&records);
+        let second = LOG_HEAD + records[0].frame().len();
+        for position in second..second + records[1].frame().len() {
+            let mut damaged = bytes.clone();
+            damaged[position] ^= 0x10;
+            assert_eq!(read_log(&damaged).beyond, Some(records[2].zxid()), "byte {position}");
+            assert_eq!(read_log(&bytes[..position]).beyond, None);
+        }
+        let zeros = [bytes, vec![0; 4096]].concat();
+        assert_eq!(read_log(&zeros).beyond, None);
     }
 
     #[test]

@@ -247,7 +247,7 @@ impl Server {
     fn accepted(&mut self, conn: ConnId, from: HostId, port: Port, now: Now, out: &mut Out) {
         match (port, &mut self.role) {
             (Port::ZkElection, _) => self.links.accepted(conn, from),
-            (Port::ZkQuorum, Role::Leading(leader)) => leader.accepted(conn, now.mono),
+            (Port::ZkQuorum, Role::Leading(leader)) if leader.listens() => leader.accepted(conn, now.mono),
             (Port::ZkClient, _) => self.accept_client(conn, from, now, out),
             _ => out.close(conn),
         }
@@ -309,6 +309,7 @@ impl Server {
             return false;
         }
         let before = self.replica.activate_configuration(heard, out);
+        self.election.reconfigure(self.replica.views.quorums().clone());
         before.is_some_and(|before| !before.lists_the_same(self.replica.views.committed()))
     }
 

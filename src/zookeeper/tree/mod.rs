@@ -131,11 +131,11 @@ impl Database {
         (self.tree.nodes.len() as u64, paths.chain(data).sum())
     }
 
-    /// A hash over path, data and Stat of every znode in order of path, and how many there are.
+    /// A hash over path, data, list, kind and Stat of every znode in order of path, and how many there are.
     pub fn inspect(&self) -> (Digest, u64) {
         let mut hash = xxhash_rust::xxh3::Xxh3::new();
         for (path, node) in &self.tree.nodes {
-            std::hash::Hash::hash(&(path, &node.data, node.stat()), &mut hash);
+            std::hash::Hash::hash(&(path, &node.data, &node.acl, node.lifetime, node.stat()), &mut hash);
         }
         (Digest(hash.digest()), self.tree.nodes.len() as u64)
     }
@@ -156,6 +156,10 @@ mod tests {
 
     fn create(path: &str, owner: u64) -> Txn {
         let lifetime = if owner == 0 { Lifetime::Persistent } else { Lifetime::Ephemeral(SessionId(owner)) };
+        create_as(path, lifetime)
+    }
+
+    fn create_as(path: &str, lifetime: Lifetime) -> Txn {
         Txn::Create { path: path.into(), data: None, acl: Acl::open(), lifetime, parent_cversion: 1 }
     }
 
@@ -174,13 +178,14 @@ mod tests {
     }
 
     #[test]
-    fn inspection_sees_path_data_and_stat() {
+    fn inspection_sees_path_data_list_kind_and_stat() {
         let with = |txns: &[Txn]| {
             let mut db = Database::default();
             txns.iter().zip(1..).for_each(|(txn, zxid)| apply(&mut db, zxid, txn.clone()));
             db.inspect()
         };
         let set = |data| Txn::SetData { path: "/a".into(), data, version: 1 };
+        let listed = |acl| Txn::SetAcl { path: "/a".into(), acl, version: 1 };
         let empty = Some([].as_slice().into());
         let seen = [
             with(&[]),
@@ -189,6 +194,11 @@ mod tests {
             with(&[create("/a", 1)]),
             with(&[create("/a", 0), set(None)]),
             with(&[create("/a", 0), set(empty)]),
+            with(&[create_as("/a", Lifetime::Container)]),
+            with(&[create_as("/a", Lifetime::Ttl { ms: 1 })]),
+            with(&[create_as("/a", Lifetime::Ttl { ms: 2 })]),
+            with(&[create("/a", 0), listed(Acl::open())]),
+            with(&[create("/a", 0), listed(Acl::read_only())]),
         ];
         for (at, one) in seen.iter().enumerate() {
             assert!(!seen[..at].contains(one), "{at}");

@@ -39,6 +39,8 @@ const HISTORY_LEN: usize = 500;
 /// How far a leader has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Stage {
+    /// Until a snapshot of what it begins with is on disk; nobody can connect.
+    Loading,
     /// Until a quorum has said which epochs it accepted.
     Discovery,
     /// Until a quorum has accepted the new epoch.
@@ -77,13 +79,13 @@ pub struct Leader {
 }
 
 impl Leader {
-    /// Starts to lead: waits for followers.
+    /// Starts to lead: takes a snapshot, then waits for followers.
     pub fn lead(turn: &mut Turn<'_>) -> Self {
         let replica = &*turn.replica;
         let now = turn.now.mono;
         let own_promise = (replica.me, replica.storage.accepted_epoch());
         let mut leader = Self {
-            stage: Stage::Discovery,
+            stage: Stage::Loading,
             deadline: now + replica.init_limit(),
             epoch: Epoch(0),
             own: (replica.storage.current_epoch(), replica.storage.last_zxid()),
@@ -99,8 +101,20 @@ impl Leader {
             half_tick_at: now + replica.tick() / 2,
             half_ticks: 0,
         };
-        leader.advance(turn);
+        if !turn.replica.storage.take_interim_snapshot(&turn.replica.tree, turn.out) {
+            leader.listen(turn);
+        }
         leader
+    }
+
+    /// Whether learners can connect. One that comes before is refused, and dials again.
+    pub fn listens(&self) -> bool {
+        self.stage != Stage::Loading
+    }
+
+    fn listen(&mut self, turn: &mut Turn<'_>) {
+        self.begin(Stage::Discovery, turn);
+        self.advance(turn);
     }
 
     /// Whether clients may be served.
@@ -173,6 +187,7 @@ impl Leader {
                 turn.out.note(EventKind::TxnAcked { zxid });
                 self.proposals.ack(zxid, me);
             }
+            Told::Snapshot(_) if self.stage == Stage::Loading => return self.listen(turn),
             Told::Accepted(epoch) if self.stage == Stage::EpochProposed && epoch == self.epoch => {
                 self.acked.insert(me);
             }
