@@ -5,6 +5,7 @@ mod clients;
 mod greeting;
 mod read_only;
 mod serving;
+mod silence;
 mod size;
 pub mod status;
 mod tally;
@@ -366,6 +367,7 @@ impl Server {
         self.links.wake(now.mono, out);
         self.read_only.wake(now.mono);
         self.expire_local_sessions(now, out);
+        self.close_silent(now, out);
         if self.looks_at.take_if(|at| now.mono >= *at).is_some() {
             self.look(now, out);
         }
@@ -414,8 +416,9 @@ impl Core for Server {
             Role::Leading(leader) => Some(leader.next_wake()),
             Role::Dormant | Role::Looking => None,
         };
-        let own = [self.looks_at, self.read_only.next_wake(), self.local.next_expiry()];
+        let own = [self.looks_at, self.read_only.next_wake()];
+        let clients = [self.local.next_expiry(), self.clients.next_wake()];
         let others = [self.election.next_wake(), self.links.next_wake(), role];
-        own.into_iter().chain(others).flatten().min()
+        own.into_iter().chain(clients).chain(others).flatten().min()
     }
 }
