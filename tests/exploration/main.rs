@@ -13,7 +13,7 @@
 //!
 //! In every state: one leader an epoch, log agreement, committed survives (in each new leader's history, and on
 //! a quorum of disks), acked is durable, epochs grow, each disk can be started from, and the ensemble comes to
-//! rest. Of one way to each last state the record is judged by the laws of runs too.
+//! rest, where no log holds what is not committed. Of one way to each last state the record is judged by the laws of runs too.
 
 mod ghost;
 mod host;
@@ -80,7 +80,7 @@ fn assert_sound(title: &str, found: &Explored, states_min: usize) {
     assert!(found.states >= states_min, "{} states are fewer than {states_min}", found.states);
 }
 
-/// A deep one takes minutes, and a lot of memory.
+/// No bound: whatever can be reached is visited.
 const ALL: usize = usize::MAX;
 
 #[test]
@@ -137,5 +137,5 @@ fn leader_without_a_quorum_that_has_its_history_is_found() {
 
 #[test]
 fn tail_that_is_not_cut_is_found() {
-    assert_found(Defect::ZabTruncLeftOut, &[3], Return::WhenCalm, "replicas-equal");
+    assert_found(Defect::ZabTruncLeftOut, &[3], Return::WhenCalm, "log agreement");
 }

@@ -459,6 +459,14 @@ impl World {
         self.events.push((host, event));
     }
 
+    /// A transaction that a server has kept and that is not committed, when all is over.
+    pub(crate) fn leftover(&self) -> Option<String> {
+        self.hosts.iter().find_map(|(host, state)| {
+            let left = state.get().logged().iter().find(|zxid| !self.ghost.get().committed.contains(zxid))?;
+            Some(format!("log agreement: {host} follows with {left} in its log, which is not committed"))
+        })
+    }
+
     /// What is committed is on a quorum of disks, and each disk can be started from.
     fn check_disks(&mut self) {
         for (host, state) in &self.hosts {
