@@ -251,6 +251,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
             "scenario::cast",
             "scenario::ensemble",
             "scenario::plan",
+            "scenario::recipes",
             "search::api",
             "search::wire",
             "sim",
@@ -265,8 +266,13 @@ const MAY_SEE: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that only some files may name, test modules included.
-const ONLY_IN: &[(&str, &[&str])] =
-    &[("madsim", &["src/sim", "src/workload", "src/lib.rs"]), ("tantivy", &["src/search/engine"])];
+const ONLY_IN: &[(&str, &[&str])] = &[
+    ("madsim", &["src/sim", "src/workload", "src/lib.rs"]),
+    ("tantivy", &["src/search/engine"]),
+    ("mio", &["src/serve"]),
+    ("socket2", &["src/serve"]),
+    ("ctrlc", &["src/serve"]),
+];
 
 fn sees_too_much(source: &Source) -> Vec<Finding> {
     let Some((room, allowed)) = MAY_SEE.iter().find(|(room, _)| *room == source.room()) else {

@@ -40,10 +40,6 @@ builtin![
     "deposed-primary",
     "deposed-controller",
     "rebuild",
-    "recipe-election",
-    "recipe-membership",
-    "recipe-configuration",
-    "recipe-notification",
     "zk-leader-crash-phases",
     "zk-quorum-loss",
     "zk-follower-lag",
@@ -55,6 +51,10 @@ builtin![
     "zk-reconfig-partition",
     "zk-observers",
     "zk-read-only",
+    "recipe-election",
+    "recipe-membership",
+    "recipe-configuration",
+    "recipe-notification",
 ];
 
 /// The scenario to run when none is named.

@@ -1,12 +1,13 @@
 //! Clock — decides what the servers of this process read when they ask for the time. It never runs backward.
 
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "real clients live in real time")]
+
 use std::time::Duration;
 
 use crate::core::{Instant, Now};
 
 /// The machine's clocks.
 #[derive(Debug, Clone, Copy)]
-#[expect(clippy::disallowed_types, reason = "real time: this room lives in it")]
 pub(super) struct Clock {
     start: std::time::Instant,
     /// Nanoseconds from 1970 to the start: so that two runs of the program never show the same monotonic
@@ -16,11 +17,6 @@ pub(super) struct Clock {
 
 impl Clock {
     /// Starts now.
-    #[expect(
-        clippy::disallowed_types,
-        clippy::disallowed_methods,
-        reason = "real time: this room lives in it"
-    )]
     pub(super) fn start() -> Self {
         Self { start: std::time::Instant::now(), origin: since_1970().as_nanos() as u64 }
     }
@@ -32,7 +28,6 @@ impl Clock {
     }
 }
 
-#[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "real time: this room lives in it")]
 fn since_1970() -> Duration {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
 }

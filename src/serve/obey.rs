@@ -26,7 +26,8 @@ impl Ensemble {
             Order::Resume(host) => self.resume(host)?,
             Order::Cut(one, other) if one == other => return Err(format!("{one} has no link to itself")),
             Order::Cut(one, other) => {
-                (self.known(one)?, self.known(other)?);
+                self.known(one)?;
+                self.known(other)?;
                 self.links.cut(one, other);
             }
             Order::Isolate(host) => {

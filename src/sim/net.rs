@@ -261,10 +261,9 @@ impl Net {
 
     /// Puts a packet on the wire.
     fn transmit(&mut self, id: u64, side: usize, packet: Packet) {
-        let Some(&Pair { hosts, .. }) = self.pairs.get(&id) else { return };
-        let (from, to) = (hosts[side], hosts[1 - side]);
-        let cut = self.link(from, to).cut();
-        let pair = self.pairs.get_mut(&id).expect("it was there just now");
+        let Some(pair) = self.pairs.get_mut(&id) else { return };
+        let (from, to) = (pair.hosts[side], pair.hosts[1 - side]);
+        let cut = self.links[&(from, to)].cut();
         match (self.hosts[&to].power, cut) {
             (_, Some(CutMode::Reset)) => self.refuse(id, side, packet),
             (Power::Off, _) | (Power::ProcessDown, Some(_)) => pair.stalled[side].push_back(packet),

@@ -22,6 +22,8 @@ pub(crate) enum Stop {
     Fault(String),
 }
 
+/// What the recorder itself takes between two steps, at least.
+const THINKING: Duration = Duration::from_millis(1);
 /// A pause between two attempts to connect.
 const RETRY: Duration = Duration::from_millis(200);
 /// Sessions are kept alive so often while a script waits.
@@ -79,6 +81,7 @@ impl Player {
     }
 
     async fn step_and_collect(&mut self, op: &Op) -> Result<Map<String, Value>, Stop> {
+        self.stage.ensemble.sleep(THINKING).await;
         self.setup.drain(Drain::Ping, &mut self.stage).await?;
         let result = self.step(op).await?;
         if op.name() == "ctl" || op.flag("nodrain") { Ok(result) } else { self.collect(op, result).await }

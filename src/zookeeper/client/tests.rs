@@ -1,6 +1,8 @@
 //! Tests of the client — decides whether each rule of the Java client holds. It never needs a world: frames
 //! go in, frames come out.
 
+mod session;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{bench::Frame, *};

@@ -1,6 +1,8 @@
 //! Tests of the recipes — decides whether each keeps its promise on an ensemble that never fails, whatever
 //! becomes of connections and sessions. It never looks into a recipe.
 
+mod groups;
+
 use std::time::Duration;
 
 use super::*;

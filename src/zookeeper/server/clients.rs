@@ -4,9 +4,13 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
-use super::tally::{Aside, LastAnswer, Traffic};
+use super::{
+    silence::{SESSIONLESS, Silence},
+    tally::{Aside, LastAnswer, Traffic},
+};
 use crate::{
     core::{ConnId, Instant, Output},
     name::{HostId, SessionId},
@@ -107,6 +111,7 @@ pub(super) struct Clients {
     by_session: BTreeMap<SessionId, ConnId>,
     /// How many connections each machine and address has; no zeros.
     by_origin: BTreeMap<(HostId, Arc<str>), u32>,
+    silence: Silence,
 }
 
 impl Clients {
@@ -124,7 +129,27 @@ impl Clients {
         }
         *count += 1;
         self.conns.insert(conn, Client::new(host, address, now));
+        self.silence.broken(conn, SESSIONLESS, now);
         true
+    }
+
+    /// A packet has come from the client on this connection.
+    pub(super) fn heard(&mut self, conn: ConnId, now: Instant) -> Option<&mut Client> {
+        let client = self.conns.get_mut(&conn)?;
+        let has_session = client.session != SessionId::NONE;
+        let timeout = if has_session { Duration::from_millis(client.timeout_ms) } else { SESSIONLESS };
+        self.silence.broken(conn, timeout, now);
+        Some(client)
+    }
+
+    /// Connections that have been silent for too long.
+    pub(super) fn silent(&self, now: Instant) -> Vec<ConnId> {
+        self.silence.too_long(now)
+    }
+
+    /// When [`Self::silent`] next finds one.
+    pub(super) fn next_wake(&self) -> Option<Instant> {
+        self.silence.next_wake()
     }
 
     /// The client on this connection.
@@ -169,6 +194,7 @@ impl Clients {
     /// Forgets a connection, and returns its client if there was one.
     pub(super) fn remove(&mut self, conn: ConnId) -> Option<Client> {
         let client = self.conns.remove(&conn)?;
+        self.silence.forget(conn);
         if self.by_session.get(&client.session) == Some(&conn) {
             self.by_session.remove(&client.session);
         }
@@ -191,9 +217,7 @@ impl Clients {
 
     /// Closes all connections.
     pub(super) fn close_all(&mut self, out: &mut Output<Message>) {
-        self.by_session.clear();
-        self.by_origin.clear();
-        for conn in std::mem::take(&mut self.conns).into_keys() {
+        for conn in std::mem::take(self).conns.into_keys() {
             out.close(conn);
         }
     }

@@ -46,7 +46,7 @@ impl Server {
     }
 
     pub(super) fn client_says(&mut self, conn: ConnId, frame: ClientFrame, now: Now, out: &mut Out) {
-        let Some(client) = self.clients.get_mut(conn) else { return };
+        let Some(client) = self.clients.heard(conn, now.mono) else { return };
         client.traffic.0.received += 1;
         self.traffic.0.received += 1;
         match (frame, client.stage) {

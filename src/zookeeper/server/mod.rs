@@ -5,6 +5,7 @@ mod clients;
 mod greeting;
 mod read_only;
 mod serving;
+mod silence;
 mod size;
 pub mod status;
 mod tally;
@@ -53,8 +54,9 @@ enum Role {
     Leading(Box<Leader>),
 }
 
-/// One ZooKeeper server: a voter of its ensemble, an observer, or one that is not let in yet. It can be cloned, compared and hashed as a whole; large
-/// parts (records, snapshots, payloads) are shared between clones.
+/// One ZooKeeper server: a voter of its ensemble, an observer, or one that is not let in yet. It can be
+/// cloned, compared and hashed as a whole; large parts (records, snapshots, payloads) are shared between
+/// clones.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Server {
     replica: Replica,
@@ -366,6 +368,7 @@ impl Server {
         self.links.wake(now.mono, out);
         self.read_only.wake(now.mono);
         self.expire_local_sessions(now, out);
+        self.close_silent(now, out);
         if self.looks_at.take_if(|at| now.mono >= *at).is_some() {
             self.look(now, out);
         }
@@ -414,8 +417,9 @@ impl Core for Server {
             Role::Leading(leader) => Some(leader.next_wake()),
             Role::Dormant | Role::Looking => None,
         };
-        let own = [self.looks_at, self.read_only.next_wake(), self.local.next_expiry()];
+        let own = [self.looks_at, self.read_only.next_wake()];
+        let clients = [self.local.next_expiry(), self.clients.next_wake()];
         let others = [self.election.next_wake(), self.links.next_wake(), role];
-        own.into_iter().chain(others).flatten().min()
+        own.into_iter().chain(clients).chain(others).flatten().min()
     }
 }

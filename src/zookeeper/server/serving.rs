@@ -402,6 +402,13 @@ impl Server {
         }
     }
 
+    /// Closes connections that have been silent for too long. Their sessions may live on.
+    pub(super) fn close_silent(&mut self, now: Now, out: &mut Out) {
+        for conn in self.clients.silent(now.mono) {
+            self.drop_client(conn, out);
+        }
+    }
+
     /// Cuts all clients off, and forgets what only this role of the server knew.
     pub(super) fn cut_clients(&mut self, out: &mut Out) {
         self.clients.close_all(out);

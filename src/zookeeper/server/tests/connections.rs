@@ -148,3 +148,29 @@ fn status_tells_what_the_four_letter_words_need() {
     lone.server.reset_traffic();
     assert_eq!(lone.server.status().traffic, Default::default());
 }
+
+/// `zookeeper.nio.sessionlessCnxnTimeout`: "a thousand connections that say nothing" do not stay.
+#[test]
+fn connection_that_says_nothing_is_closed() {
+    let mut lone = Lone::new();
+    let (mute, client) = (lone.dial(), lone.connect());
+    for _ in 0..4 {
+        lone.pass(5_000);
+        lone.ask(client.conn, PING_XID, Op::Ping);
+    }
+    assert!(lone.is_closed(mute) && !lone.is_closed(client.conn));
+    let status = lone.server.status();
+    assert_eq!(
+        status.connections.iter().map(|connection| connection.conn).collect::<Vec<_>>(),
+        [client.conn]
+    );
+}
+
+#[test]
+fn connection_whose_session_has_gone_elsewhere_is_closed_when_it_is_silent() {
+    let mut lone = Lone::with(EnsembleConfig { local_sessions: LocalSessions::On, ..config() });
+    let client = lone.connect();
+    lone.server.local.remove(client.session);
+    lone.pass(2 * TIMEOUT_MS);
+    assert!(lone.is_closed(client.conn));
+}
