@@ -2,18 +2,20 @@
 //!
 //! Three servers serve. Two clients ask for a session each, which is a transaction each, one through the
 //! leader and one through a follower. At any step any machine may lose power with all that is not synced, and
-//! comes back; when all serve again, one more client asks. Every message, every sync of a file, every timer and the crash are interleaved in all orders;
-//! states that are equal in all that servers, disks, wires and the promises made so far hold are visited once.
+//! comes back; when all serve again, one more client asks. Every message, every sync of a file, every timer and
+//! the crash are interleaved in all orders; states that are equal in all that servers, disks, wires and the promises made so far hold are visited once.
 //!
 //! What is bounded: a step of a server is atomic, so that a crash falls between two, never into one (runs let
 //! it fall between any two effects). Timers fire only when nothing else can happen: no message is slower than a
 //! timeout, so that roles are lost by crashes alone. What a crashed machine had sent arrives in whole or not at
 //! all; what it had not synced is gone in whole (runs tear it). A dial and its answer are one step. Clients do
-//! not come back. Votes, pings and their answers, and what clients ask arrive before anything else, in one order. The beginning, until all serve, is one fixed way.
+//! not come back. Votes, pings and their answers, and what clients ask arrive before anything else, in one order.
+//! The beginning, until all serve, is one fixed way.
 //!
 //! In every state: one leader an epoch, log agreement, committed survives (in each new leader's history, and on
 //! a quorum of disks), acked is durable, epochs grow, each disk can be started from, and the ensemble comes to
-//! rest, where no log holds what is not committed. Of one way to each last state the record is judged by the laws of runs too.
+//! rest, where no log holds what is not committed. Of one way to each last state the record is judged by the
+//! laws of runs too.
 
 mod ghost;
 mod host;
