@@ -40,13 +40,13 @@ end() {
 }
 trap end EXIT INT TERM
 
-# run NAME HOSTS CONTROL [pytest options]
+# run NAME HOSTS ORDERS [pytest options]
 run() {
-    name=$1 hosts=$2 control=$3
+    name=$1 hosts=$2 orders=$3
     shift 3
     (
         cd "$home/kazoo-$version"
-        PYTHONPATH=$here:. SERVED_HOSTS=$hosts SERVED_CONTROL=$control SERVED_RESULT=$home/$name.json \
+        PYTHONPATH=$here:. SERVED_HOSTS=$hosts SERVED_CONTROL=$orders SERVED_RESULT=$home/$name.json \
             "$home/venv/bin/python" -m pytest -p served -o log_cli=false -q --no-header --tb=short \
             --timeout 120 -p no:cacheprovider "$@" kazoo/tests > "$home/$name.log" 2>&1
     ) || true
