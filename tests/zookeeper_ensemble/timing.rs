@@ -44,7 +44,8 @@ fn leader_lost(settings: (u64, u32, u32), phase: u64, lose: impl Fn(&mut World, 
     let mut world = serving_at(settings, phase);
     let leader = world.leader().unwrap();
     let survivors = followers(&world, 3);
-    let mut client = world.connect(survivors[0]);
+    let timeout_ms = 20 * settings.0;
+    let mut client = world.reconnect(survivors[0], &Client { timeout_ms, ..Client::default() });
     world.call(&mut client, create("/before"));
     let lost = world.now;
     lose(&mut world, leader);
