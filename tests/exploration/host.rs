@@ -144,6 +144,11 @@ impl Host {
         self.found.as_ref().err().map(String::as_str)
     }
 
+    /// The transactions that a process would find in the log.
+    pub(crate) fn logged(&self) -> &[Zxid] {
+        self.found.as_ref().map_or(&[], |(_, records)| records)
+    }
+
     /// Whether a process would find this transaction on this disk.
     pub(crate) fn has_durable(&self, zxid: Zxid) -> bool {
         self.found.as_ref().is_ok_and(|(floor, records)| *floor >= zxid || records.contains(&zxid))

@@ -71,7 +71,8 @@ pub(crate) fn explore(scope: &Scope, states_max: usize) -> Explored {
         let actions = world.actions(scope);
         if is_end(&world, &actions) {
             found.ends += 1;
-            found.broken = judge_way(scope, &world, &step).map(|why| (why, way(&step)));
+            let why = world.leftover().or_else(|| judge_way(scope, &world, &step));
+            found.broken = why.map(|why| (why, way(&step)));
         }
         for action in actions {
             let next = world.after(&action, scope);

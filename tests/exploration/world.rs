@@ -70,6 +70,8 @@ pub(crate) enum Action {
     Crash(HostId, Wire),
     /// Its process starts again.
     Restart(HostId),
+    /// When all is over, one more client asks for a session.
+    Ask,
 }
 
 /// What becomes of the packets that a crashed machine had sent.
@@ -82,7 +84,9 @@ pub(crate) enum Wire {
 /// When a crashed server may come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Return {
-    /// When nothing else can happen.
+    /// When the others serve again and nothing else can happen.
+    WhenCalm,
+    /// When nothing else can happen but that time goes on.
     WhenQuiet,
     /// At any time.
     AnyTime,
@@ -108,6 +112,8 @@ pub(crate) struct World {
     pairs: BTreeMap<PairId, Hashed<Pair>>,
     pub(crate) clock: u64,
     pub(crate) crashes_left: u8,
+    /// Whether the last client has asked.
+    asked: bool,
     pub(crate) ghost: Hashed<Ghost>,
     /// Events since the state before.
     pub(crate) events: Vec<(HostId, EventKind)>,
@@ -127,6 +133,7 @@ impl World {
             pairs: BTreeMap::new(),
             clock: 1_000_000_000,
             crashes_left: scope.crashes,
+            asked: false,
             ghost: Hashed::new(Ghost::default()),
             events: Vec::new(),
             broken: None,
@@ -139,7 +146,7 @@ impl World {
     pub(crate) fn fingerprint(&self) -> u128 {
         let hosts: Vec<_> = self.hosts.values().map(|host| host.hash()).collect();
         let pairs: Vec<_> = self.pairs.iter().map(|(id, pair)| (id, pair.hash())).collect();
-        fingerprint(&(hosts, pairs, self.clock, self.crashes_left, self.ghost.hash()))
+        fingerprint(&(hosts, pairs, self.clock, self.crashes_left, self.asked, self.ghost.hash()))
     }
 
     fn is_up(&self, host: HostId) -> bool {
@@ -206,11 +213,19 @@ impl World {
         let mut actions = self.moves();
         let is_quiet = actions.is_empty();
         let down = self.hosts.iter().filter(|(_, host)| host.get().server.is_none());
-        if is_quiet || scope.returns == Return::AnyTime {
+        let may_return = match scope.returns {
+            Return::WhenCalm => is_quiet && self.is_calm(),
+            Return::WhenQuiet => is_quiet,
+            Return::AnyTime => true,
+        };
+        if may_return {
             actions.extend(down.map(|(host, _)| Action::Restart(*host)));
         }
         if is_quiet && !self.is_calm() {
             actions.push(Action::Advance);
+        }
+        if is_quiet && self.is_settled() && self.crashes_left == 0 && !self.asked {
+            actions.push(Action::Ask);
         }
         if self.crashes_left > 0 {
             let wires = [Wire::Arrives, Wire::Lost];
@@ -233,6 +248,10 @@ impl World {
             Action::Advance => next.advance(),
             Action::Crash(host, wire) => next.crash(*host, *wire),
             Action::Restart(host) => next.restart(*host, scope),
+            Action::Ask => {
+                next.asked = true;
+                next.open_session(9, scope.config.servers[0]);
+            }
         }
         next.check_disks();
         next
@@ -438,6 +457,14 @@ impl World {
             self.broken.get_or_insert(why);
         }
         self.events.push((host, event));
+    }
+
+    /// A transaction that a server has kept and that is not committed, when all is over.
+    pub(crate) fn leftover(&self) -> Option<String> {
+        self.hosts.iter().find_map(|(host, state)| {
+            let left = state.get().logged().iter().find(|zxid| !self.ghost.get().committed.contains(zxid))?;
+            Some(format!("log agreement: {host} follows with {left} in its log, which is not committed"))
+        })
     }
 
     /// What is committed is on a quorum of disks, and each disk can be started from.
