@@ -20,6 +20,8 @@ mod answer;
 mod compare;
 #[path = "conformance/ensemble.rs"]
 mod ensemble;
+#[path = "conformance/itself.rs"]
+mod itself;
 #[path = "conformance/jute.rs"]
 mod jute;
 #[path = "conformance/player.rs"]
@@ -60,7 +62,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let folder = std::env::var_os("SHARDARIUM_RECORDINGS").map(PathBuf::from);
     let folder = folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings"));
-    libtest_mimic::run(&arguments, cases(&folder)).exit_code()
+    let all = itself::cases().into_iter().chain(cases(&folder)).collect();
+    libtest_mimic::run(&arguments, all).exit_code()
 }
 
 /// Every case of a folder.

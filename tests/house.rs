@@ -251,6 +251,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
             "scenario::cast",
             "scenario::ensemble",
             "scenario::plan",
+            "scenario::recipes",
             "search::api",
             "search::wire",
             "sim",

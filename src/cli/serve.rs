@@ -2,6 +2,7 @@
 //! It never serves.
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
 };
@@ -156,6 +157,7 @@ impl ServeArgs {
             super_digest: self.super_digest.clone(),
             max_buffer: self.max_buffer,
             max_client_connections: self.max_client_connections,
+            addresses: addresses(self.zookeeper, self.servers + self.observers),
             ..EnsembleConfig::default()
         };
         sound(&ensemble).map_err(Failure::usage)?;
@@ -167,6 +169,18 @@ impl ServeArgs {
             words: self.words.clone().unwrap_or_default(),
         })
     }
+}
+
+/// Where servers are, for clients that read `/zookeeper/config`: true of the client ports; nobody listens at
+/// the others. Ports that are yet to be found out are not told.
+fn addresses(first: SocketAddr, servers: u16) -> BTreeMap<HostId, String> {
+    let (IpAddr::V4(ip), 1..) = (first.ip(), first.port()) else { return BTreeMap::new() };
+    let line = |nth: u16| {
+        let port = first.port().checked_add(nth)?;
+        let text = format!("{ip}:{}:{};{ip}:{port}", 2_888 + nth, 3_888 + nth);
+        Some((HostId::zookeeper(nth + 1), text))
+    };
+    (0..servers).filter_map(line).collect()
 }
 
 /// What no argument says alone.

@@ -58,8 +58,9 @@ pub fn serve(settings: Settings, says: &mut dyn FnMut(&str)) -> Result<(), Faile
     let caller = Caller::new(calls, Waker::new(poll.registry(), WAKER).map_err(cannot)?);
     let _lock = settings.data.as_ref().map(|path| lock(path)).transpose()?;
     let mut ensemble = Ensemble::new(settings, poll, called)?;
-    ensemble.start(says)?;
+    // Whoever reads that servers serve can give orders.
     listen(&ensemble.settings, caller)?;
+    ensemble.start(says)?;
     ensemble.run(says)
 }
 

@@ -20,7 +20,9 @@
 //! What is different from the Java client, on purpose: one watcher takes all events, the client's owner;
 //! requests are never timed out one by one (`zookeeper.request.timeout`, off in Java too); a request made
 //! while a connection is sought waits for it, as in Java, and the event `Closed` follows no other end of a
-//! session; setWatches has the xid −8 that the protocol names, where Java's sockets draw an ordinary one.
+//! session; a client on a server without a quorum stays until that server hangs up, which it does when it
+//! finds a quorum, and asks no other server whether it has one (`isro`); setWatches has the xid −8 that the
+//! protocol names, where Java's sockets draw an ordinary one.
 
 pub mod app;
 mod attach;

@@ -136,7 +136,7 @@ impl Op {
 pub(crate) const SURROGATE_SHIFT: u32 = 0x10_0000;
 
 /// The text with its escapes of lone surrogates replaced, which JSON allows and Rust's strings do not.
-fn mend(text: &str) -> String {
+pub(crate) fn mend(text: &str) -> String {
     let mut mended = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('\\') {

@@ -11,6 +11,7 @@ mod service;
 mod sessions;
 mod storm;
 mod sync;
+mod timing;
 mod world;
 
 use std::collections::BTreeSet;

@@ -129,8 +129,14 @@ fn decimal(value: f64) -> String {
     format!("{:?}", (value * 10_000.0).round() / 10_000.0)
 }
 
+/// ZooKeeper has the root twice in its table, as `/` and as an empty path (`DataTree.java`).
+fn node_count(status: &Status) -> u64 {
+    status.znodes + 1
+}
+
 fn server(view: &View<'_>, mode: Mode) -> String {
-    let Status { traffic, zxid, outstanding, znodes, .. } = view.status;
+    let Status { traffic, zxid, outstanding, .. } = view.status;
+    let znodes = node_count(view.status);
     let latency = traffic.latency;
     format!(
         "Latency min/avg/max: {}/{}/{}\nReceived: {}\nSent: {}\nConnections: {}\nOutstanding: {outstanding}\n\
@@ -161,7 +167,7 @@ fn monitor(view: &View<'_>, mode: Mode) -> String {
     line("min_latency", &latency.min.as_millis());
     line("max_latency", &latency.max.as_millis());
     line("outstanding_requests", &status.outstanding);
-    line("znode_count", &status.znodes);
+    line("znode_count", &node_count(status));
     line("global_sessions", &status.sessions.len());
     line("local_sessions", &status.local_sessions.len());
     line("packets_sent", &status.traffic.sent);

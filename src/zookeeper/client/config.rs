@@ -14,8 +14,7 @@ pub struct ClientConfig {
     /// The node that the client takes for the root: every path it names, and is told, is below. None, or `/`:
     /// the real root.
     pub chroot: Option<String>,
-    /// Whether a server without a quorum, which only answers reads, will do until there is a better one
-    /// (`canBeReadOnly`).
+    /// Whether a server without a quorum, which only answers reads, will do (`canBeReadOnly`).
     pub read_only: bool,
     /// Who may find that the session is over.
     pub expiry: Expiry,

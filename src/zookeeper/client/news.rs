@@ -13,8 +13,8 @@ pub enum ClientState {
     Connecting,
     /// The session is alive on a server (`SyncConnected`).
     Connected,
-    /// A server without a quorum answers reads (`ConnectedReadOnly`); a better one is looked for. A session
-    /// that began there is provisional: it ends without a word when a better server is found.
+    /// A server without a quorum answers reads (`ConnectedReadOnly`). A session that began there is
+    /// provisional: it ends without a word when the client comes to a server with a quorum.
     ConnectedReadOnly,
     /// The server is lost; the session may live on, and the client looks for another server.
     Disconnected,

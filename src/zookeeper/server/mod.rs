@@ -54,8 +54,9 @@ enum Role {
     Leading(Box<Leader>),
 }
 
-/// One ZooKeeper server: a voter of its ensemble, an observer, or one that is not let in yet. It can be cloned, compared and hashed as a whole; large
-/// parts (records, snapshots, payloads) are shared between clones.
+/// One ZooKeeper server: a voter of its ensemble, an observer, or one that is not let in yet. It can be
+/// cloned, compared and hashed as a whole; large parts (records, snapshots, payloads) are shared between
+/// clones.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Server {
     replica: Replica,

@@ -20,7 +20,6 @@
 //! | a reconfiguration changes neither ports nor election connections | rebinds the client port, restarts the election |
 //! | damage in the middle of a log file is refused only where the newest snapshot does not cover it | always |
 //! | currentEpoch may be older than the last transaction at start (a crash during synchronisation) | refused (ZOOKEEPER-1653) |
-
 //!
 //! What is the same, and may surprise: servers that have seen a reconfiguration proposed which the others never
 //! saw stay out of the ensemble, looking, since they want a quorum of both configurations to follow its leader.
