@@ -46,7 +46,7 @@ impl Defect {
             Self::ZabAckBeforeSync => "zab-ack-before-sync",
             Self::ZabEpochNotWritten => "zab-epoch-not-written",
             Self::ZabTruncLeftOut => "zab-trunc-left-out",
-            Self::ZabNoQuorumOfNewLeader => "zab-no-quorum-of-newleader",
+            Self::ZabNoQuorumOfNewLeader => "zab-no-quorum-of-new-leader",
             Self::SessionLeavesEphemerals => "session-leaves-ephemerals",
             Self::WatchesNotSetAgain => "watches-not-set-again",
             Self::ReplicaIgnoresTerm => "replica-ignores-term",

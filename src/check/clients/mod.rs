@@ -1,4 +1,5 @@
-//! What clients are promised: the laws over what they asked, were answered and were told.
+//! Clients — decides which laws judge what clients asked, were answered and were told. It never looks into a
+//! server.
 
 mod connections;
 mod fifo;

@@ -1,5 +1,5 @@
 //! Index — decides which nodes are found by what they are: ephemerals, containers, TTL nodes, limits. It
-//! holds nothing that the nodes do not tell.
+//! never holds what the nodes do not tell.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
