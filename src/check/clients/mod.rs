@@ -1,4 +1,5 @@
-//! What clients are promised: the laws over what they asked, were answered and were told.
+//! Clients — decides what clients are promised: the laws over what they asked and were answered. It never
+//! judges what they watch.
 
 mod connections;
 mod fifo;
