@@ -17,7 +17,7 @@ pub enum Defect {
     ZabTruncLeftOut,
     /// A Zab leader serves without a quorum that has its history.
     ZabNoQuorumOfNewLeader,
-    /// A closed session leaves the ephemeral nodes that were on their way.
+    /// A session that is being closed goes on making ephemeral nodes.
     SessionLeavesEphemerals,
     /// A client does not set its watches again on another server.
     WatchesNotSetAgain,
@@ -74,8 +74,8 @@ impl Defect {
                  then not committed at all"
             }
             Self::SessionLeavesEphemerals => {
-                "ZOOKEEPER-1208: an ephemeral node whose create was under way when its session closed stayed \
-                 for good"
+                "ZOOKEEPER-1208: a session was not marked as closing, so that an ephemeral node made behind \
+                 its closeSession stayed for good"
             }
             Self::WatchesNotSetAgain => {
                 "ZOOKEEPER-23: a client that came to another server did not set its watches again, and never \

@@ -199,7 +199,11 @@ impl World {
             return;
         }
         *lock(&self.incarnations).entry(host).or_insert(0) += 1;
-        self.faults().last_change_is(self.now());
+        // A process that ends by itself and is started again disturbs nobody but itself, else a run of one
+        // that does so for ever would never end.
+        if self.incarnation(host) == 1 {
+            self.faults().last_change_is(self.now());
+        }
         self.net().process_started(host);
         self.record(Some(host), EventKind::HostStarted { incarnation: self.incarnation(host) });
         Handle::current().restart(self.machine(host));

@@ -58,6 +58,9 @@ fn list(txn: &Txn, changes: &mut Vec<Change>) {
             add(CONFIG, Act::DataSet { version: *version, data_length: members.len() as i32 });
         }
         Txn::CloseSession { paths } => paths.iter().for_each(|path| add(path, Act::Deleted)),
+        // All or nothing: of a multi that failed the operations before the failing one stay in the
+        // transaction, and do nothing.
+        Txn::Multi(txns) if txns.iter().any(|txn| matches!(txn, Txn::Error(_))) => {}
         Txn::Multi(txns) => txns.iter().for_each(|txn| list(txn, changes)),
         Txn::Check { .. } | Txn::CreateSession { .. } | Txn::Error(_) => {}
     }
@@ -106,6 +109,13 @@ mod tests {
             Change { path: "/b".into(), act: Act::Deleted },
         ];
         assert_eq!(told(multi), ("multi".to_owned(), expected));
+    }
+
+    #[test]
+    fn failed_multi_changes_nothing() {
+        let set = Txn::SetData { path: "/a".into(), data: None, version: 1 };
+        let failed = Txn::Multi(vec![set, Txn::Error(crate::zookeeper::wire::ZkError::NodeExists)]);
+        assert_eq!(told(failed), ("multi".to_owned(), vec![]));
     }
 
     #[test]

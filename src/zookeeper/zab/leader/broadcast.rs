@@ -39,7 +39,7 @@ impl Leader {
         let zxid = self.proposals.next_zxid().ok_or(GiveUp("the epoch has no zxid left"))?;
         let (session, xid) = (write.session, write.xid);
         let header = TxnHeader { session, xid, zxid, wall_ms: turn.now.wall_ms };
-        let mut logged = match write.ask {
+        let logged = match write.ask {
             Ask::Open { timeout_ms } => {
                 let now = turn.now.mono;
                 self.preparer.prepare_session(&mut self.sessions, owner, header, timeout_ms, now)
@@ -60,10 +60,10 @@ impl Leader {
             }
             Ask::Op(_) => return Ok(()),
         };
-        if turn.replica.defects.has(Defect::SessionLeavesEphemerals)
-            && let Txn::CloseSession { paths } = &mut logged.txn
-        {
-            paths.retain(|path| turn.replica.tree.ephemerals_of(session).any(|node| **node == **path));
+        let unmarked = turn.replica.defects.has(Defect::SessionLeavesEphemerals);
+        if unmarked && matches!(logged.txn, Txn::CloseSession { .. }) {
+            self.sessions.remove(session);
+            self.sessions.open(session, turn.replica.config.session_timeout_max_ms(), turn.now.mono);
         }
         self.propose(Arc::new(Record::new(logged)), turn);
         Ok(())
