@@ -29,6 +29,8 @@ const AUTH: i32 = -4;
 /// Allowed: what was asked on a connection that is lost may have taken effect or not, and may yet do so, but
 /// not after a later request of the session. A write that has no effect on any node (it failed, or its session
 /// has moved) may stand anywhere. auth is answered at once, whatever waits (`ZooKeeperServer.processPacket`).
+/// A closeSession may be asked by whoever knows the id and the password of a session, with a number of its own
+/// (programmer's guide, ZooKeeper sessions); what comes after it is for `client.over`.
 #[derive(Default)]
 struct Fifo {
     asked: BTreeMap<Client, VecDeque<(i32, String)>>,
@@ -55,8 +57,8 @@ impl Fifo {
     }
 
     fn take_effect(&mut self, event: &Event, proposal: &Proposal) -> Judged {
-        let Proposal { zxid, session, xid, changes, .. } = proposal;
-        if changes.is_empty() || *xid <= 0 {
+        let Proposal { zxid, session, xid, op, changes } = proposal;
+        if changes.is_empty() || *xid <= 0 || op == "closeSession" {
             return Ok(());
         }
         match self.effects.insert(*session, (*xid, *zxid)) {

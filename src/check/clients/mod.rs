@@ -1,5 +1,5 @@
-//! Clients — decides which laws judge what clients asked, were answered and were told. It never looks into a
-//! server.
+//! Clients — decides what clients are promised: the laws over what they asked and were answered. It never
+//! judges what they watch.
 
 mod connections;
 mod fifo;

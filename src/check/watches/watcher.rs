@@ -119,6 +119,8 @@ pub(super) struct Watcher {
     watches: [BTreeMap<String, Watch>; Kind::ALL.len()],
     /// Paths whose watches cannot be told apart.
     mixed: BTreeSet<String>,
+    /// Those of them whose recursive watch may be gone, so that nobody knows of what is below either.
+    murky: BTreeSet<String>,
     /// In order of transactions.
     due: VecDeque<Due>,
     /// What a reply has shown already.
@@ -154,6 +156,7 @@ impl Watcher {
         self.caught.clear();
         (self.rearming, self.in_parts) = (0, false);
         self.mixed.clear();
+        self.murky.clear();
         self.watches.iter_mut().flat_map(BTreeMap::values_mut).for_each(|watch| watch.used = false);
         let paths: Vec<_> = self.watches.iter().flat_map(BTreeMap::keys).cloned().collect();
         paths.iter().for_each(|path| self.look_for_mixture(path));
@@ -230,7 +233,7 @@ impl Watcher {
             match missed(past, (&path, kind), before, zxid) {
                 Some(change) => {
                     self.of_mut(kind).remove(&path);
-                    let optional = past.is_closed(&path) || self.mixed.contains(&path);
+                    let optional = past.is_closed(&path) || self.is_mixed(&path);
                     self.overdue.push(Due { zxid, path, change, optional, since: None });
                 }
                 None => self.arm(&path, kind, zxid, past),
@@ -284,14 +287,39 @@ impl Watcher {
         let modes = [one_shot, has(Kind::Persistent), has(Kind::Recursive)];
         if modes.iter().filter(|has| **has).count() > 1 {
             self.mixed.insert(path.to_owned());
+            if modes[2] {
+                self.murky.insert(path.to_owned());
+            }
+        }
+    }
+
+    /// Whether nobody can know what the client watches here.
+    fn is_mixed(&self, path: &str) -> bool {
+        let below = |path: &str| {
+            std::iter::successors(Some(path), |path| parent(path)).any(|path| self.murky.contains(path))
+        };
+        self.mixed.contains(path) || (!self.murky.is_empty() && below(path))
+    }
+
+    /// Forgets the oldest of what it was owed that is like this.
+    fn forgive(&mut self, path: &str, change: &str) {
+        let is_such = |due: &Due| due.path == path && due.change == change;
+        if let Some(late) = self.overdue.iter().position(is_such) {
+            self.overdue.remove(late);
+        } else if let Some(place) = self.due.iter().position(is_such) {
+            self.due.remove(place);
         }
     }
 
     /// Watches are taken away at the client's wish.
     pub(super) fn remove(&mut self, path: &str, which: &str) {
         let had = |kind| self.of(kind).contains_key(path);
-        if had(Kind::Persistent) || had(Kind::Recursive) {
+        let recursive = had(Kind::Recursive);
+        if had(Kind::Persistent) || recursive {
             self.mixed.insert(path.to_owned());
+        }
+        if recursive {
+            self.murky.insert(path.to_owned());
         }
         let kinds: &[Kind] = match which {
             "children" => &[Kind::Child],
@@ -340,7 +368,7 @@ impl Watcher {
         let is_known = |due: &Due| (due.zxid, due.path.as_str(), due.change) == (*zxid, path, *change);
         if is_told && !self.due.iter().any(is_known) {
             let place = self.due.partition_point(|due| due.zxid <= *zxid);
-            self.due.insert(place, Due::new(path, happening, !self.mixed.contains(path)));
+            self.due.insert(place, Due::new(path, happening, !self.is_mixed(path)));
         }
     }
 
@@ -353,7 +381,7 @@ impl Watcher {
         let is_such = |due: &Due| due.path == path && due.change == change;
         if !self.armed {
             let again = |known: &(String, String, _)| known.0 == path && known.1 == change;
-            let is_watched = !kinds.is_empty() || self.mixed.contains(path);
+            let is_watched = !kinds.is_empty() || self.is_mixed(path);
             if !is_watched && !(change == "NodeDeleted" && self.caught.iter().any(again)) {
                 return Found::Needless(format!(
                     "session {session} was told {change} of {path} when it came back, which it does not watch"
@@ -364,6 +392,10 @@ impl Watcher {
             }
             return Found::Nothing;
         }
+        if self.is_mixed(path) {
+            self.forgive(path, change);
+            return Found::Nothing;
+        }
         if let Some(late) = self.overdue.iter().position(is_such) {
             let Due { zxid, since, .. } = self.overdue.remove(late);
             let (at, shown) = since.map_or((String::new(), zxid), |(point, shown)| (clock(point.at), shown));
@@ -372,9 +404,6 @@ impl Watcher {
             ));
         }
         let Some(place) = self.due.iter().position(is_such) else {
-            if self.mixed.contains(path) {
-                return Found::Nothing;
-            }
             return Found::Needless(format!(
                 "session {session} is told {change} of {path}, but nothing that it watches has changed so since it \
                  was told last"

@@ -250,6 +250,7 @@ impl Op {
             | Self::AddWatch { path, .. }
             | Self::RemoveWatches { path, .. }
             | Self::CheckWatches { path, .. } => path,
+            Self::Reconfig { .. } => "/zookeeper/config",
             _ => "",
         }
     }
