@@ -31,7 +31,8 @@ pub(super) const DURABLE: Law = Law {
 
 /// Acknowledgements that an old leader reads late commit nothing that a quorum has not on disk, so a commit
 /// noted after the next leader's establishment is judged alike. A server that its leader is just bringing
-/// level counts for what it had before, see [`Durable`].
+/// level counts for what it had before, see [`Durable`]. So does one whose disk is lost after it acknowledged,
+/// until it starts again: its acknowledgement is on its way.
 #[derive(Default)]
 struct CommitQuorum {
     held: Held,
@@ -39,7 +40,9 @@ struct CommitQuorum {
 
 impl Monitor for CommitQuorum {
     fn observe(&mut self, event: &Event) -> Judged {
-        self.held.observe(event);
+        if event.kind != EventKind::DiskWiped {
+            self.held.observe(event);
+        }
         let EventKind::TxnCommitted { zxid, .. } = &event.kind else { return Ok(()) };
         let Some(holders) = self.held.too_few(*zxid) else { return Ok(()) };
         broken(

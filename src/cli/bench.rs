@@ -83,7 +83,7 @@ fn measure(name: &'static str, plan: &Plan, runs: usize, machine: Machine) -> Re
         let plan = Plan { seed, ..plan.clone() };
         let run = (machine.run)(&plan)
             .map_err(|error| Failure::Internal(format!("internal error: {name}, seed {seed}: {error}")))?;
-        writes =
+        writes +=
             run.events.iter().filter(|event| matches!(event.kind, EventKind::TxnCommitted { .. })).count();
         figures.push(run.figures);
     }

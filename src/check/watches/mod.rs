@@ -9,7 +9,8 @@
 //! nothing that happened meanwhile; a path watched for data and for children and gone meanwhile is told twice.
 //! Events of nodes that not everybody may read may be withheld (ZOOKEEPER-4799). Where a client mixes watches
 //! of different modes on one path, 3.8 keeps the last one only (ZOOKEEPER-4466): such a path is not judged
-//! until the client's next connection. A connection in read-only mode is not judged. Among clients there is
+//! until the client's next connection. A connection in read-only mode is not
+//! judged, nor a session that takes over its watches (`ClientCnxn`, seenRwServerBefore). Among clients there is
 //! no order.
 
 mod account;

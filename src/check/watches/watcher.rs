@@ -130,7 +130,9 @@ pub(super) struct Watcher {
     shown: Zxid,
     /// Whether its watches stand on the server it is on.
     armed: bool,
+    /// Whether its connection is not judged: in read-only mode, or with watches from one that was.
     read_only: bool,
+    inherited: bool,
     connected: bool,
     /// setWatches that are not answered, and whether there were several.
     rearming: u32,
@@ -150,7 +152,7 @@ impl Watcher {
 
     /// A connection is established.
     pub(super) fn connect(&mut self, read_only: bool) {
-        self.read_only = read_only;
+        self.read_only = read_only || self.inherited;
         self.connected = true;
         self.armed = self.watches.iter().all(BTreeMap::is_empty);
         self.caught.clear();
@@ -179,6 +181,9 @@ impl Watcher {
     /// A request is sent.
     pub(super) fn asked(&mut self, xid: i32, op: &str, path: &str, watch: &str) {
         if op == "setWatches" {
+            let brings_others = self.watches.iter().all(BTreeMap::is_empty);
+            self.inherited |= brings_others;
+            self.read_only |= brings_others;
             self.in_parts |= self.rearming > 0;
             self.rearming += 1;
         } else if !watch.is_empty() {
@@ -290,7 +295,15 @@ impl Watcher {
             if modes[2] {
                 self.murky.insert(path.to_owned());
             }
+            self.doubt_dues();
         }
+    }
+
+    /// What it was to be told may not come any more where watches are mixed.
+    fn doubt_dues(&mut self) {
+        let mut due = std::mem::take(&mut self.due);
+        due.iter_mut().for_each(|due| due.optional |= self.is_mixed(&due.path));
+        self.due = due;
     }
 
     /// Whether nobody can know what the client watches here.
