@@ -52,13 +52,16 @@ impl Monitor for InPlace {
     }
 }
 
+/// Where a write stands in the order, and which node it made, if it made one.
+type Place = (Zxid, Option<(String, i32)>);
+
 /// Allowed: a write whose answer is lost may be anywhere, or nowhere. A write that failed is not judged; nor
 /// is closeSession, which the client need not have asked for.
 #[derive(Default)]
 struct Linearizable {
     committed: Committed,
     /// By session and request: where it stands, and which node it made, if it made one.
-    places: BTreeMap<(SessionId, i32), (Zxid, Option<(String, i32)>)>,
+    places: BTreeMap<(SessionId, i32), Place>,
     /// The newest write acknowledged when each request was asked, and the path asked for.
     asked: BTreeMap<(Client, i32), (Zxid, String)>,
     acknowledged: Zxid,

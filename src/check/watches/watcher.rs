@@ -395,7 +395,8 @@ impl Watcher {
         if !self.armed {
             let again = |known: &(String, String, _)| known.0 == path && known.1 == change;
             let is_watched = !kinds.is_empty() || self.is_mixed(path);
-            if !is_watched && !(change == "NodeDeleted" && self.caught.iter().any(again)) {
+            let is_twice = change == "NodeDeleted" && self.caught.iter().any(again);
+            if !is_watched && !is_twice {
                 return Found::Needless(format!(
                     "session {session} was told {change} of {path} when it came back, which it does not watch"
                 ));
