@@ -32,7 +32,7 @@ impl Add<Duration> for Instant {
 }
 
 /// What a host's clocks show when a core steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Now {
     /// The monotonic clock.
     pub mono: Instant,
@@ -83,7 +83,7 @@ pub enum CloseReason {
 }
 
 /// What happens to a core.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Input<M> {
     /// The first input after boot.
     Start,
@@ -135,7 +135,7 @@ pub type Files = BTreeMap<FileName, Arc<[u8]>>;
 /// A change to a host's disk. Visible at once to the host; durable only after a sync of that file.
 ///
 /// The fault contract (which damage a crash may do to what is not synced) stands in `sim::disk`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum DiskOp {
     /// Adds to the end of a file, which is created if missing.
     Append {
@@ -179,7 +179,7 @@ impl DiskOp {
 }
 
 /// What may be held back until a file is durable.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Deferred<M> {
     /// Send this message.
     Send {
@@ -198,7 +198,7 @@ pub enum Deferred<M> {
 }
 
 /// What a core wants done; carried out in order.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Effect<M> {
     /// Record an event. A fault may be triggered by it: then nothing after it is carried out.
     Note(EventKind),
@@ -334,7 +334,7 @@ pub trait Core {
 
 /// Unpredictable-looking numbers that a core draws from a seed its host gave it at boot (session ids,
 /// shuffled server lists): a SplitMix64 sequence.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Entropy(u64);
 
 impl Entropy {

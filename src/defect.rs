@@ -11,6 +11,16 @@ use serde::{Deserialize, Serialize};
 pub enum Defect {
     /// Zab servers acknowledge proposals before the log is synced.
     ZabAckBeforeSync,
+    /// A new Zab leader keeps its promise of an epoch in memory only.
+    ZabEpochNotWritten,
+    /// A Zab leader sends a DIFF to a learner that has to cut its log first.
+    ZabTruncLeftOut,
+    /// A Zab leader serves without a quorum that has its history.
+    ZabNoQuorumOfNewLeader,
+    /// A session that is being closed goes on making ephemeral nodes.
+    SessionLeavesEphemerals,
+    /// A client does not set its watches again on another server.
+    WatchesNotSetAgain,
     /// A replica takes operations of a primary whose term is over.
     ReplicaIgnoresTerm,
     /// The controller writes the cluster state without checking its epoch.
@@ -19,12 +29,26 @@ pub enum Defect {
 
 impl Defect {
     /// Every defect, in the order of the list command.
-    pub const ALL: [Self; 3] = [Self::ZabAckBeforeSync, Self::ReplicaIgnoresTerm, Self::ControllerUnfenced];
+    pub const ALL: [Self; 8] = [
+        Self::ZabAckBeforeSync,
+        Self::ZabEpochNotWritten,
+        Self::ZabTruncLeftOut,
+        Self::ZabNoQuorumOfNewLeader,
+        Self::SessionLeavesEphemerals,
+        Self::WatchesNotSetAgain,
+        Self::ReplicaIgnoresTerm,
+        Self::ControllerUnfenced,
+    ];
 
     /// The name that the command line and scenario files use.
     pub fn name(self) -> &'static str {
         match self {
             Self::ZabAckBeforeSync => "zab-ack-before-sync",
+            Self::ZabEpochNotWritten => "zab-epoch-not-written",
+            Self::ZabTruncLeftOut => "zab-trunc-left-out",
+            Self::ZabNoQuorumOfNewLeader => "zab-no-quorum-of-new-leader",
+            Self::SessionLeavesEphemerals => "session-leaves-ephemerals",
+            Self::WatchesNotSetAgain => "watches-not-set-again",
             Self::ReplicaIgnoresTerm => "replica-ignores-term",
             Self::ControllerUnfenced => "controller-unfenced",
         }
@@ -36,6 +60,26 @@ impl Defect {
             Self::ZabAckBeforeSync => {
                 "ZOOKEEPER-3911, ZOOKEEPER-4646: acknowledged before the log was synced, so a quorum's \
                  crash took committed transactions with it"
+            }
+            Self::ZabEpochNotWritten => {
+                "ZOOKEEPER-1291, ZOOKEEPER-335: a new leader promised its epoch in memory only, so that the \
+                 same epoch could be given out again"
+            }
+            Self::ZabTruncLeftOut => {
+                "ZOOKEEPER-1154, ZOOKEEPER-1156: a learner with uncommitted transactions got a DIFF, not a \
+                 TRUNC first, and kept what was never committed"
+            }
+            Self::ZabNoQuorumOfNewLeader => {
+                "ZOOKEEPER-3911, ZOOKEEPER-790: a leader served before a quorum had its history, which was \
+                 then not committed at all"
+            }
+            Self::SessionLeavesEphemerals => {
+                "ZOOKEEPER-1208: a session was not marked as closing, so that an ephemeral node made behind \
+                 its closeSession stayed for good"
+            }
+            Self::WatchesNotSetAgain => {
+                "ZOOKEEPER-23: a client that came to another server did not set its watches again, and never \
+                 heard of the change"
             }
             Self::ReplicaIgnoresTerm => {
                 "Elasticsearch #7572, #19269: a deposed primary's operations were taken, so two primaries \
@@ -54,7 +98,7 @@ impl Defect {
 }
 
 /// The defects that are switched on in a run; usually none.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Defects(pub BTreeSet<Defect>);
 

@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     core::CloseReason,
     name::{AllocationId, Epoch, HostId, SeqNo, SessionId, ShardId, SimTime, Term, Zxid},
+    zookeeper::wire::Stat,
 };
 
 /// The version of this vocabulary; stored traces carry it, and a trace of another version is refused.
-pub const EVENT_VERSION: u32 = 1;
+pub const EVENT_VERSION: u32 = 2;
 
 /// A 64-bit hash of some content (a transaction, a document source), enough to tell two apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -53,6 +54,51 @@ pub struct TxnRef {
     pub zxid: Zxid,
     /// What it does, hashed.
     pub digest: Digest,
+}
+
+/// What a transaction does to one znode if it is committed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Change {
+    /// Where.
+    pub path: String,
+    /// What.
+    #[serde(flatten)]
+    pub act: Act,
+}
+
+/// The ways to change a znode. Numbers are those after it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "act", rename_all = "snake_case")]
+pub enum Act {
+    /// It is made.
+    Created {
+        /// The session it lives as long as; none unless it is an ephemeral.
+        owner: SessionId,
+        /// How long it stays: `persistent`, `ephemeral`, `container`, `ttl`.
+        lifetime: Word,
+        /// How often a child of its parent has been created.
+        parent_creates: i32,
+        /// Bytes of data; null counts 0.
+        data_length: i32,
+        /// Whether everybody may read it.
+        open: bool,
+    },
+    /// It is removed.
+    Deleted,
+    /// Its data is replaced.
+    DataSet {
+        /// Its version.
+        version: i32,
+        /// Bytes of data; null counts 0.
+        data_length: i32,
+    },
+    /// Its access control list is replaced.
+    AclSet {
+        /// Its aversion.
+        version: i32,
+        /// Whether everybody may read it.
+        open: bool,
+    },
 }
 
 /// An ephemeral znode and the session that owns it.
@@ -243,6 +289,8 @@ event_kinds! {
         /// Whether the last surviving write survived only in part.
         torn: bool,
     },
+    /// Everything on this host's disk is gone: it was replaced by an empty one.
+    DiskWiped,
     /// A file was synced.
     FileSynced {
         /// The file.
@@ -354,12 +402,21 @@ event_kinds! {
         /// Why.
         why: Word,
     },
-    /// The leader proposed a transaction.
+    /// The leader proposed a transaction. Whatever is committed later was told so once; what it does, it
+    /// does only if it is committed.
     TxnProposed {
         /// Its id.
         zxid: Zxid,
         /// What it does, hashed.
         digest: Digest,
+        /// The session that asked for it, or that it opens or closes.
+        session: SessionId,
+        /// The client's number for the request; 0 if a server asked.
+        xid: i32,
+        /// What kind it is: the operation, `createSession`, or `error` if it failed.
+        op: Word,
+        /// What it does to znodes, in order.
+        changes: Vec<Change>,
     },
     /// The transaction is in this server's log, synced. One that the server had logged and not synced
     /// before a role was lost may be told late, or never, if it was cut off or the server crashed.
@@ -368,6 +425,11 @@ event_kinds! {
         zxid: Zxid,
         /// What it does, hashed.
         digest: Digest,
+    },
+    /// The server acknowledges the proposal to its leader (to itself, if it leads).
+    TxnAcked {
+        /// Which.
+        zxid: Zxid,
     },
     /// A quorum has the transaction: the leader commits it.
     TxnCommitted {
@@ -417,6 +479,16 @@ event_kinds! {
         znodes: u64,
     },
 
+    /// A new ensemble is in force: this server has applied a committed reconfiguration.
+    EnsembleChanged {
+        /// The reconfiguration.
+        zxid: Zxid,
+        /// Those who vote from here on, sorted.
+        voters: Vec<HostId>,
+        /// Those who follow without a vote, sorted.
+        observers: Vec<HostId>,
+    },
+
     // ---- zookeeper: sessions, ephemerals, as applied on one server ----
     /// A createSession transaction was applied.
     SessionOpened {
@@ -427,7 +499,8 @@ event_kinds! {
         /// Negotiated timeout, in milliseconds.
         timeout_ms: u64,
     },
-    /// The leader found that nobody has heard of the session for its timeout.
+    /// The leader found that nobody has heard of the session for its timeout; of a local session, its server
+    /// did, and closed it by that.
     SessionExpired {
         /// Which.
         session: SessionId,
@@ -458,6 +531,14 @@ event_kinds! {
         zxid: Zxid,
     },
 
+    /// A server turned a client away when it said who it is.
+    ClientRefused {
+        /// The session it wants to go on with; none if it wants a new one.
+        session: SessionId,
+        /// Why: `ahead` (it has seen more than this server), `password`, `expired`, `read-only`.
+        why: Word,
+    },
+
     // ---- zookeeper: the client's half ----
     /// A client's session is established on a server.
     ClientConnected {
@@ -467,6 +548,9 @@ event_kinds! {
         server: HostId,
         /// Whether the session existed before.
         resumed: bool,
+        /// Whether the server has no quorum and only answers reads.
+        #[serde(default)]
+        read_only: bool,
     },
     /// A client lost its server; the session may live on.
     ClientDisconnected {
@@ -477,6 +561,22 @@ event_kinds! {
     ClientExpired {
         /// The session.
         session: SessionId,
+    },
+    /// A client sent a request (pings aside).
+    ClientAsked {
+        /// The session.
+        session: SessionId,
+        /// The request's xid; rises within a session, −8 (setWatches) aside.
+        xid: i32,
+        /// The operation.
+        op: Word,
+        /// The path it names; empty if it names none or several.
+        path: String,
+        /// The watch it leaves if it succeeds (`exist`: also if there is no node): `data`, `exist`, `child`,
+        /// `persistent`, `recursive`, or empty. Watches belong to the session's client, which sets them
+        /// again on each server it comes to. Of removeWatches: which it takes away, `children`, `data`,
+        /// `any`, `persistent` or `recursive`.
+        watch: Word,
     },
     /// A reply reached the client.
     ClientReplied {
@@ -490,6 +590,11 @@ event_kinds! {
         op: Word,
         /// ZooKeeper's error code; 0 is success.
         error: i32,
+        /// The path concerned: of a create the real one; empty if none or several.
+        path: String,
+        /// The node's Stat as the reply shows it, if it does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stat: Option<Stat>,
     },
     /// A watch event reached the client.
     ClientNotified {
@@ -711,6 +816,103 @@ event_kinds! {
         searchable: Vec<String>,
     },
 
+    // ---- recipes: what clients that follow them say of themselves ----
+    /// A member of a group began to stand for election, in a new session.
+    LeadershipSought {
+        /// The group: the path of its znodes.
+        group: String,
+    },
+    /// A member of a group was elected, and drew its epoch.
+    LeadershipTaken {
+        /// The group.
+        group: String,
+        /// The epoch drawn from the group's counter.
+        epoch: Epoch,
+        /// The transaction of the draw.
+        zxid: Zxid,
+    },
+    /// A member leads its group no more, and knows it.
+    LeadershipLost {
+        /// The group.
+        group: String,
+        /// The epoch it led in.
+        epoch: Epoch,
+    },
+    /// What a leader wrote behind its fence took effect.
+    LeaderWrote {
+        /// The group.
+        group: String,
+        /// The epoch it leads in.
+        epoch: Epoch,
+        /// The transaction.
+        zxid: Zxid,
+    },
+    /// A member's registration exists and is owned by this session.
+    MemberJoined {
+        /// The group.
+        group: String,
+        /// The owner.
+        session: SessionId,
+    },
+    /// A member read the list of the others, itself among them.
+    MembersListed {
+        /// The group.
+        group: String,
+        /// Names of members, sorted; a member's name is its host's.
+        members: Vec<String>,
+    },
+    /// A change of a configuration took effect, as its author knows.
+    ConfigWritten {
+        /// The configuration's znode.
+        path: String,
+        /// The znode's version by that.
+        version: i32,
+        /// The transaction.
+        zxid: Zxid,
+        /// The value, hashed.
+        value: Digest,
+    },
+    /// A value of a configuration holds on this host now.
+    ConfigApplied {
+        /// The configuration's znode.
+        path: String,
+        /// The znode's version.
+        version: i32,
+        /// The transaction that wrote the value.
+        zxid: Zxid,
+        /// The value, hashed.
+        value: Digest,
+    },
+    /// A notice has its place in a topic's order, as its publisher knows.
+    NoticePublished {
+        /// The topic's znode.
+        topic: String,
+        /// The notice's number among those of this life of its publisher.
+        number: u64,
+        /// Its place.
+        position: i64,
+    },
+    /// A subscriber received the next notice.
+    NoticeReceived {
+        /// The topic's znode.
+        topic: String,
+        /// Who published it.
+        publisher: String,
+        /// Its number among the publisher's own.
+        number: u64,
+        /// Its place.
+        position: i64,
+    },
+    /// A subscriber was told that notices are gone which it has not received.
+    NoticesMissed {
+        /// The topic's znode.
+        topic: String,
+        /// The place from which they are gone.
+        from: i64,
+        /// The place from which they are there.
+        first: i64,
+    },
+
     // ---- workload: what clients asked and were told ----
     /// A client sent a document request.
     DocInvoked {
@@ -796,11 +998,48 @@ impl EventKind {
 ///
 /// Equal plans on one build give equal fingerprints; so do a run and its stored trace.
 #[derive(Clone)]
-pub struct Fingerprint(Box<xxhash_rust::xxh3::Xxh3>);
+pub struct Fingerprint(Box<Gathered>);
+
+/// XXH3 over what is written, which is gathered first: an event is a dozen small pieces.
+#[derive(Clone)]
+struct Gathered {
+    hash: xxhash_rust::xxh3::Xxh3,
+    pieces: [u8; 1024],
+    len: usize,
+}
+
+impl Gathered {
+    fn flush(&mut self) {
+        self.hash.update(&self.pieces[..self.len]);
+        self.len = 0;
+    }
+}
+
+impl std::hash::Hasher for Gathered {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        if self.len + bytes.len() > self.pieces.len() {
+            self.flush();
+        }
+        match self.pieces.get_mut(self.len..self.len + bytes.len()) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.len += bytes.len();
+            }
+            None => self.hash.update(bytes),
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        let mut all = self.clone();
+        all.flush();
+        all.hash.digest()
+    }
+}
 
 impl Default for Fingerprint {
     fn default() -> Self {
-        Self(Box::new(xxhash_rust::xxh3::Xxh3::new()))
+        Self(Box::new(Gathered { hash: xxhash_rust::xxh3::Xxh3::new(), pieces: [0; 1024], len: 0 }))
     }
 }
 
@@ -812,7 +1051,9 @@ impl Fingerprint {
 
     /// The hash of all events added so far; written as 32 hexadecimal digits.
     pub fn value(&self) -> u128 {
-        self.0.digest128()
+        let mut all = self.0.clone();
+        all.flush();
+        all.hash.digest128()
     }
 }
 

@@ -1,5 +1,5 @@
 //! Shardarium — decides what breaks in a search cluster that coordinates through ZooKeeper, and says which
-//! promise broke, where, when and why. It never touches a real network, disk or clock.
+//! promise broke, where, when and why. A simulation never touches a real network, disk or clock.
 //!
 //! In one process, on simulated time, it runs a *modeled ZooKeeper ensemble* and *search nodes* with real
 //! tantivy indices, takes them through the faults of a scenario file, and judges the record of what happened
@@ -22,6 +22,7 @@
 //! | [`workload`] | what simulated clients ask |
 //! | [`check`] | right or wrong: laws and goals, over events alone |
 //! | [`trial`], [`sweep`] | plan, run and verdict in one call; many of them side by side |
+//! | [`serve`] | the ensemble for real clients: the same cores on real sockets, clock and files |
 //! | [`report`], [`cli`] | showing |
 //!
 //! Absent on purpose: cores have no clock, disk, socket or randomness of their own; laws see no core; nothing
@@ -57,6 +58,7 @@ pub mod name;
 pub mod report;
 pub mod scenario;
 pub mod search;
+pub mod serve;
 pub mod sim;
 pub mod sweep;
 pub mod trial;

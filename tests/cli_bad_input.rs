@@ -127,5 +127,5 @@ fn lists_name_what_there_is() {
         assert!(out.contains(part), "{part}\n{out}");
     }
     let (_, out, _) = shardarium(&["list", "scenarios"]);
-    assert_eq!(out.lines().count(), 7, "{out}");
+    assert_eq!(out.lines().count(), shardarium::scenario::builtin::ALL.len(), "{out}");
 }

@@ -54,7 +54,7 @@ fn record() -> Vec<Event> {
     use CopyState::{Initializing, Started};
     let (zk, node) = (HostId::zookeeper, HostId::search);
     let session = SessionId(0x0100_0000_0000_0002);
-    let connected = EventKind::ClientConnected { session, server: zk(3), resumed: false };
+    let connected = EventKind::ClientConnected { session, server: zk(3), resumed: false, read_only: false };
     let both = |state| vec![placement(0, 2, true, Started), placement(0, 3, false, state)];
     let acknowledged = |term, seq_no| EventKind::WriteAcknowledged {
         shard: shard(0),

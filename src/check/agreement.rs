@@ -93,7 +93,7 @@ impl Agreement {
 impl Monitor for Agreement {
     fn observe(&mut self, event: &Event) -> Judged {
         match &event.kind {
-            EventKind::TxnProposed { zxid, digest } => self.see(event, *zxid, *digest, "proposed"),
+            EventKind::TxnProposed { zxid, digest, .. } => self.see(event, *zxid, *digest, "proposed"),
             EventKind::TxnLogged { zxid, digest } => self.see(event, *zxid, *digest, "logged"),
             EventKind::TxnCommitted { zxid, digest } => self.see(event, *zxid, *digest, "committed"),
             EventKind::TxnApplied { zxid, digest } => self.see(event, *zxid, *digest, "applied"),

@@ -31,7 +31,8 @@ pub(super) const DURABLE: Law = Law {
 
 /// Acknowledgements that an old leader reads late commit nothing that a quorum has not on disk, so a commit
 /// noted after the next leader's establishment is judged alike. A server that its leader is just bringing
-/// level counts for what it had before, see [`Durable`].
+/// level counts for what it had before, see [`Durable`]. So does one whose disk is lost after it acknowledged,
+/// until it starts again: its acknowledgement is on its way.
 #[derive(Default)]
 struct CommitQuorum {
     held: Held,
@@ -39,7 +40,9 @@ struct CommitQuorum {
 
 impl Monitor for CommitQuorum {
     fn observe(&mut self, event: &Event) -> Judged {
-        self.held.observe(event);
+        if event.kind != EventKind::DiskWiped {
+            self.held.observe(event);
+        }
         let EventKind::TxnCommitted { zxid, .. } = &event.kind else { return Ok(()) };
         let Some(holders) = self.held.too_few(*zxid) else { return Ok(()) };
         broken(
@@ -47,7 +50,7 @@ impl Monitor for CommitQuorum {
             format!(
                 "{zxid} is committed, but is synced only on {} of {} servers ({})",
                 holders.len(),
-                self.held.voters(),
+                self.held.voters().len(),
                 names(&holders)
             ),
         )
@@ -67,6 +70,9 @@ fn names(hosts: &[HostId]) -> String {
 /// again (`LearnerHandler.syncFollower`: TRUNC, then the outstanding proposals). It is a loss once the
 /// server is level, back in election or restarted without them, and fewer than a quorum of disks are left
 /// that hold them: then a leader without them can be elected.
+///
+/// A disk that is replaced is no server's doing: ZooKeeper promises that what it acknowledged survives
+/// crashes that leave a quorum of disks. It is a loss once a leader is established without it.
 ///
 /// The history of LeaderEstablished is a window (the last 500): what is older than its first transaction is
 /// not judged by it. A leader established late, after a newer epoch, is asked only for epochs before its
@@ -156,7 +162,7 @@ impl Durable {
                 shrunk.from,
                 shrunk.to,
                 holders.len(),
-                self.held.voters(),
+                self.held.voters().len(),
                 names(&holders)
             ),
         )
@@ -167,7 +173,7 @@ impl Monitor for Durable {
     fn observe(&mut self, event: &Event) -> Judged {
         let shrunk = self.held.observe(event);
         let Some(host) = event.host else { return Ok(()) };
-        if let Some(shrunk) = shrunk {
+        if let Some(shrunk) = shrunk.filter(|_| event.kind != EventKind::DiskWiped) {
             self.shrink(event, host, shrunk)?;
         }
         match &event.kind {

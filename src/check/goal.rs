@@ -1,8 +1,11 @@
 //! Goals — decides which rare things a run has reached, so that a sweep can show that it was not idle. It
 //! never judges: a goal that one run misses is no fault of that run.
 
+mod ensemble;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::ensemble::Ensemble;
 use crate::{
     event::{CopyState, DocOp, Event, EventKind, Outcome, Placement, SyncMode},
     name::{AllocationId, HostId, HostKind, SessionId, ShardId, Term},
@@ -32,7 +35,22 @@ goals! {
     SESSION_MOVED "session-moved" "A client goes on with its session on another server."
     LOG_TRUNCATED "log-truncated" "A ZooKeeper server cuts uncommitted transactions off its log."
     SNAPSHOT_SYNC "snapshot-sync" "A ZooKeeper server is brought level by a snapshot."
+    DIFF_SYNC "diff-sync" "A ZooKeeper server is brought level by the transactions it lacks."
+    WIPED_REJOINED "wiped-server-rejoined" "A ZooKeeper server that has lost its disk follows again."
+    ROUND_JOINED "election-round-joined" "A ZooKeeper election is decided in a later round than a server began it in."
+    PROPOSALS_LEFT "proposals-left" "A ZooKeeper leader is lost with proposals that are not committed."
+    RECONFIGURED "reconfigured" "The ZooKeeper ensemble is changed by a reconfiguration."
+    CLIENT_AHEAD "client-ahead-refused" "A ZooKeeper server turns a client away that has seen more than it has."
+    SESSION_UPGRADED "session-upgraded" "A session that only its server knew becomes global."
+    OBSERVER_SERVED "observer-served" "A client is answered by an observer."
+    READ_ONLY_SERVED "read-only-served" "A client is answered by a server without a quorum."
+    SYNC_DEPOSED "sync-by-deposed-leader" "A deposed leader answers a sync, and lacks what was committed before."
+    WATCH_CAUGHT_UP "watch-caught-up" "A client that comes back is told of a change it missed."
+    WATCH_BEFORE_REPLY "watch-before-reply" "A client is told of a change before its own request for it is answered."
+    CONTAINER_REAPED "container-reaped" "The ZooKeeper leader removes an empty container."
+    TTL_REAPED "ttl-reaped" "The ZooKeeper leader removes a node whose time to live is over."
     TORN_WRITE_SEEN "torn-write-seen" "A crash leaves a write on disk in part."
+    TORN_LOG_CUT "torn-log-cut" "A ZooKeeper server starts from a log whose end was torn."
     UNSYNCED_WRITE_LOST "unsynced-write-lost" "A crash loses bytes that were not synced."
     CONTROLLER_CHANGED "controller-changed" "Another node becomes controller."
     PRIMARY_PROMOTED "primary-promoted" "Another copy becomes primary, in a higher term."
@@ -44,6 +62,8 @@ goals! {
     PARTIAL_SEARCH "partial-search" "A search is answered by some of its shards only."
     NODE_REJOINED "node-rejoined" "A search node that was lost registers again."
     PRIMARY_HANDED_OFF "primary-handed-off" "A primary hands over to the target of its relocation."
+    LEADERSHIP_PASSED "leadership-passed" "A group that elects its leader gets another one."
+    NOTICES_MISSED "notices-missed" "A subscriber is told that notices are gone which it has not received."
 }
 
 /// The goal of this name.
@@ -62,6 +82,7 @@ pub fn goals_met(events: &[Event]) -> Vec<&'static str> {
 #[derive(Default)]
 struct Watch {
     met: BTreeSet<&'static str>,
+    zookeeper: Ensemble,
     leader: bool,
     controller: Option<HostId>,
     servers: BTreeMap<SessionId, HostId>,
@@ -69,6 +90,7 @@ struct Watch {
     recoveries: BTreeMap<AllocationId, Goal>,
     moves: BTreeMap<AllocationId, Vec<AllocationId>>,
     registered: BTreeMap<HostId, SessionId>,
+    leaders: BTreeMap<String, HostId>,
     writes: BTreeSet<u64>,
 }
 
@@ -80,6 +102,9 @@ impl Watch {
     }
 
     fn observe(&mut self, event: &Event) {
+        for goal in self.zookeeper.observe(event) {
+            self.meet(goal, true);
+        }
         match &event.kind {
             EventKind::Delivered { .. } | EventKind::FileSynced { .. } => {}
             EventKind::DiskDamaged { lost, torn, .. } => {
@@ -105,7 +130,7 @@ impl Watch {
             EventKind::LogTruncated { .. } => self.meet(LOG_TRUNCATED, true),
             EventKind::SnapshotInstalled { .. } => self.meet(SNAPSHOT_SYNC, true),
             EventKind::FollowerSynced { mode, .. } => self.meet(SNAPSHOT_SYNC, *mode == SyncMode::Snap),
-            EventKind::ClientConnected { session, server, resumed } => {
+            EventKind::ClientConnected { session, server, resumed, .. } => {
                 let old = self.servers.insert(*session, *server);
                 self.meet(SESSION_MOVED, *resumed && old.is_some_and(|old| old != *server));
             }
@@ -124,6 +149,11 @@ impl Watch {
                 self.meet(NODE_REJOINED, old.is_some_and(|old| old != *session));
             }
             (EventKind::StatePublished { routing, .. }, _) => self.relocations(routing),
+            (EventKind::LeadershipTaken { group, .. }, Some(host)) => {
+                let old = self.leaders.insert(group.clone(), host);
+                self.meet(LEADERSHIP_PASSED, old.is_some_and(|old| old != host));
+            }
+            (EventKind::NoticesMissed { .. }, _) => self.meet(NOTICES_MISSED, true),
             _ => {}
         }
     }
@@ -204,6 +234,8 @@ mod tests {
             "session-expired",
             "session-moved",
             "log-truncated",
+            "diff-sync",
+            "proposals-left",
             "unsynced-write-lost",
             "controller-changed",
             "primary-promoted",
@@ -271,6 +303,16 @@ mod tests {
         let partial =
             E::SearchCompleted { request: 1, outcome, shards_successful, shards_total, total, hits: vec![] };
         assert_eq!(met_by(&[(client(), partial)]), ["partial-search"]);
+    }
+
+    #[test]
+    fn another_leader_of_a_group_and_missed_notices_count() {
+        let zxid = crate::check::record::txn(1, 1).zxid;
+        let taken = |epoch| E::LeadershipTaken { group: "/g".into(), epoch: crate::name::Epoch(epoch), zxid };
+        assert!(met_by(&[(client(), taken(1)), (client(), taken(2))]).is_empty());
+        assert_eq!(met_by(&[(client(), taken(1)), (search(1), taken(2))]), ["leadership-passed"]);
+        let missed = E::NoticesMissed { topic: "/t".into(), from: 1, first: 9 };
+        assert_eq!(met_by(&[(client(), missed)]), ["notices-missed"]);
     }
 
     #[test]

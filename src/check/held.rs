@@ -5,7 +5,7 @@
 //! transaction on disk has every one before it of the same line. Where a server's log has left the line
 //! (its tail is uncommitted and will be cut), the committed part of the line is still a prefix.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     check::hosts::is_new_life,
@@ -16,7 +16,9 @@ use crate::{
 /// What every server's disk holds.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    voters: usize,
+    voters: BTreeSet<HostId>,
+    /// The reconfiguration that made them voters.
+    ensemble: Zxid,
     disks: BTreeMap<HostId, Disk>,
 }
 
@@ -55,6 +57,7 @@ impl Disk {
             }
             EventKind::FollowerSynced { zxid, .. } => self.before_sync = self.before_sync.min(*zxid),
             EventKind::ServerRestored { zxid, .. } => self.restore(*zxid),
+            EventKind::DiskWiped => *self = Self::default(),
             kind if is_new_life(kind) => self.is_read = false,
             _ => {}
         }
@@ -73,8 +76,13 @@ pub(super) struct Shrunk {
 impl Held {
     /// Reads the next event. What the server's disk lost by it, if anything.
     pub(super) fn observe(&mut self, event: &Event) -> Option<Shrunk> {
-        if let EventKind::RunStarted { servers, .. } = &event.kind {
-            self.voters = servers.len();
+        match &event.kind {
+            EventKind::RunStarted { servers, .. } => self.voters = servers.iter().copied().collect(),
+            EventKind::EnsembleChanged { zxid, voters, .. } if *zxid > self.ensemble => {
+                self.ensemble = *zxid;
+                self.voters = voters.iter().copied().collect();
+            }
+            _ => {}
         }
         let host = event.host.filter(|host| host.kind == HostKind::ZooKeeper)?;
         let disk = self.disks.entry(host).or_default();
@@ -89,20 +97,27 @@ impl Held {
         self.disks.get(&host).copied().unwrap_or_default().last
     }
 
-    /// The servers whose disks hold this transaction, or will again as soon as the sync under way is done.
+    /// The voters whose disks hold this transaction, or will again as soon as the sync under way is done.
     pub(super) fn holders(&self, zxid: Zxid) -> Vec<HostId> {
-        self.disks.iter().filter(|(_, disk)| disk.reach() >= zxid).map(|(host, _)| *host).collect()
+        let disks =
+            self.disks.iter().filter(|(host, _)| self.voters.is_empty() || self.voters.contains(host));
+        disks.filter(|(_, disk)| disk.reach() >= zxid).map(|(host, _)| *host).collect()
     }
 
     /// The holders of this transaction, if they are no quorum.
     pub(super) fn too_few(&self, zxid: Zxid) -> Option<Vec<HostId>> {
         let holders = self.holders(zxid);
-        (self.voters > 0 && holders.len() < self.voters / 2 + 1).then_some(holders)
+        (!self.voters.is_empty() && !self.is_quorum(holders.len())).then_some(holders)
     }
 
-    /// How many servers vote; 0 if the record does not say.
-    pub(super) fn voters(&self) -> usize {
-        self.voters
+    /// Whether so many voters decide.
+    pub(super) fn is_quorum(&self, count: usize) -> bool {
+        count > self.voters.len() / 2
+    }
+
+    /// The servers that vote; none if the record does not say.
+    pub(super) fn voters(&self) -> &BTreeSet<HostId> {
+        &self.voters
     }
 }
 

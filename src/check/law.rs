@@ -9,9 +9,10 @@
 
 use crate::{
     check::{
-        agreement, control, copies, documents, durability, ephemerals, membership, order, placement,
-        primaries, replicas, search, session, settle,
+        agreement, clients, control, copies, documents, durability, ephemerals, epochs, membership, order,
+        placement, primaries, primary, promises, recipes, replicas, search, session, settle,
         verdict::{Judged, Judgement, Verdict},
+        watches,
     },
     event::{Event, EventKind},
 };
@@ -41,14 +42,30 @@ pub(super) trait Monitor {
 }
 
 /// Every law, in the order of reports: from the ensemble up to what clients see.
-pub static LAWS: [Law; 22] = [
+pub static LAWS: [Law; 46] = [
     agreement::ONE_LEADER,
     agreement::AGREEMENT,
     order::ORDER,
+    primary::LOCAL_ORDER,
+    primary::PRIMARY_INTEGRITY,
+    primary::INTEGRITY,
+    promises::ACKED,
     durability::COMMIT_QUORUM,
+    promises::NEW_LEADER,
     durability::DURABLE,
+    epochs::EPOCHS,
     replicas::REPLICAS_EQUAL,
+    clients::IN_PLACE,
+    clients::LINEARIZABLE,
+    clients::FIFO,
     session::MONOTONIC,
+    clients::PREFIX,
+    clients::STAT_FORWARD,
+    clients::SYNC,
+    clients::OVER,
+    watches::IN_ORDER,
+    watches::NONE_LOST,
+    watches::NO_MORE,
     ephemerals::EPHEMERALS,
     membership::CONVERGES,
     control::ONE_CONTROLLER,
@@ -62,6 +79,14 @@ pub static LAWS: [Law; 22] = [
     documents::DURABLE,
     documents::REALTIME,
     search::COMPLETE,
+    recipes::EPOCH_ONCE,
+    recipes::FENCED,
+    recipes::LED,
+    recipes::MEMBERS,
+    recipes::FORWARD,
+    recipes::CONFIGURED,
+    recipes::NOTICE_ORDER,
+    recipes::NOTICES_WHOLE,
     settle::ENSEMBLE_SETTLES,
     settle::CLUSTER_SETTLES,
 ];

@@ -5,21 +5,28 @@
 
 mod agreement;
 mod calm;
+mod clients;
+mod committed;
 mod control;
 mod copies;
 mod documents;
 mod durability;
 mod ephemerals;
+mod epochs;
 pub mod goal;
 mod held;
 mod history;
 mod hosts;
 mod inspected;
 pub mod law;
+mod line;
 mod membership;
 mod order;
 mod placement;
 mod primaries;
+mod primary;
+mod promises;
+mod recipes;
 #[cfg(test)]
 mod record;
 mod replicas;
@@ -27,3 +34,4 @@ mod search;
 mod session;
 mod settle;
 pub mod verdict;
+mod watches;

@@ -8,8 +8,8 @@ mod healthy;
 
 use crate::{
     check::{law::judge, verdict::Verdict},
-    event::{CopyState, Digest, DocOp, Event, EventKind, Outcome, Placement, TxnRef},
-    name::{AllocationId, Epoch, HostId, SeqNo, ShardId, SimTime, Term, Zxid},
+    event::{Change, CopyState, Digest, DocOp, Event, EventKind, Outcome, Placement, TxnRef},
+    name::{AllocationId, Epoch, HostId, SeqNo, SessionId, ShardId, SimTime, Term, Zxid},
 };
 
 /// The one shard of most tests.
@@ -39,6 +39,11 @@ pub(super) fn client() -> HostId {
 pub(super) fn txn(epoch: u32, counter: u32) -> TxnRef {
     let zxid = Zxid::new(Epoch(epoch), counter);
     TxnRef { zxid, digest: Digest(zxid.0 ^ 0x5555) }
+}
+
+/// The event that this transaction was proposed, by nobody in particular.
+pub(super) fn proposed(TxnRef { zxid, digest }: TxnRef, changes: Vec<Change>) -> EventKind {
+    EventKind::TxnProposed { zxid, digest, session: SessionId::NONE, xid: 0, op: "multi".into(), changes }
 }
 
 /// A record under construction. Each event comes a millisecond after the one before.

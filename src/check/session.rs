@@ -80,13 +80,17 @@ mod tests {
     };
 
     fn replied(zxid: Zxid) -> E {
-        E::ClientReplied { session: SessionId(9), xid: 1, zxid, op: "getData".into(), error: 0 }
+        {
+            let (session, op, path) = (SessionId(9), "getData".into(), "/n".into());
+            E::ClientReplied { session, xid: 1, zxid, op, error: 0, path, stat: None }
+        }
     }
 
     #[test]
     fn older_zxid_from_the_next_server_fails() {
         let mut record = Record::default();
-        let connected = |server| E::ClientConnected { session: SessionId(9), server, resumed: true };
+        let connected =
+            |server| E::ClientConnected { session: SessionId(9), server, resumed: true, read_only: false };
         record.on(search(1), connected(zk(1))).on(search(1), replied(txn(1, 8).zxid));
         record.on(search(1), connected(zk(2))).on(search(1), replied(txn(1, 7).zxid));
         record.assert_fails(

@@ -4,6 +4,7 @@ use std::{num::NonZeroUsize, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::serve::{ControlArgs, ServeArgs};
 use crate::{
     defect::Defect,
     scenario::nearest::suggestion,
@@ -38,6 +39,10 @@ pub(super) enum Command {
     },
     /// Speed and memory on the standard scenarios.
     Bench(BenchArgs),
+    /// A ZooKeeper ensemble for real clients: the simulated servers on real sockets, until ctrl-c.
+    Serve(Box<ServeArgs>),
+    /// An order to an ensemble that is served: `shardarium control 127.0.0.1:7000 stop 2`.
+    Control(ControlArgs),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

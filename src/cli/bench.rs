@@ -11,12 +11,36 @@ use super::{
     source::subject,
 };
 use crate::{
+    event::EventKind,
     report::words::grouped,
-    scenario::{builtin, plan::Plan},
+    scenario::{builtin, check::Vocabulary, plan::Plan, read::read},
     sim::Figures,
     sweep::store::peak_memory,
     trial::Machine,
 };
+
+/// Writes through an ensemble of three: what one costs, with everything recorded.
+const WRITE: &str = r#"
+title = "Writes"
+duration = "10s"
+[[zookeeper_clients]]
+count = 4
+operations_per_second = 400.0
+watch_share = 0.0
+mix = { create = 0, create_ephemeral = 0, create_sequential = 0, delete = 0, set = 1, set_version = 0, set_acl = 0, multi = 0, get = 0, exists = 0, children = 0, sync_read = 0, watch_persistent = 0, watch_recursive = 0, close = 0 }
+"#;
+
+/// An ensemble of three with a hundred sessions that ask nothing, on ZooKeeper's usual timeouts.
+const IDLE: &str = r#"
+title = "Idle"
+duration = "10m"
+[cluster]
+tick = "2s"
+[[zookeeper_clients]]
+count = 100
+operations_per_second = 0.0
+session_timeout = "10s"
+"#;
 
 /// The figures of one scenario: medians over its runs.
 #[derive(Debug, Clone, Serialize)]
@@ -27,13 +51,23 @@ struct Line {
     times_real_time: f64,
     events_per_second: f64,
     messages_per_second: f64,
+    /// Of a scenario of writes: microseconds of wall time for each committed transaction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    microseconds_per_write: Option<f64>,
     peak_memory_bytes: Option<u64>,
 }
 
 pub(super) fn bench(args: &BenchArgs, machine: Machine) -> Result<Exit, Failure> {
     let standard = builtin::ALL.iter().take(builtin::STANDARD);
-    let lines: Vec<Line> =
-        standard.map(|one| measure(one.name, args.runs.get(), machine)).collect::<Result<_, _>>()?;
+    let mut lines = Vec::new();
+    for one in standard {
+        lines.push(measure(one.name, &subject(Some(one.name), &[])?.plan, args.runs.get(), machine)?);
+    }
+    for (name, text) in [("zk-write", WRITE), ("zk-idle", IDLE)] {
+        let scenario = read(name, text, &Vocabulary::current());
+        let plan = scenario.map_err(|problems| Failure::Internal(problems.to_string()))?.plan(0);
+        lines.push(measure(name, &plan, args.runs.get(), machine)?);
+    }
     let text = match args.format {
         Format::Text => lines.iter().map(shown).collect::<String>(),
         Format::Json => serde_json::to_string_pretty(&lines).expect("names and numbers are JSON") + "\n",
@@ -42,17 +76,22 @@ pub(super) fn bench(args: &BenchArgs, machine: Machine) -> Result<Exit, Failure>
     Ok(Exit::Fine)
 }
 
-fn measure(name: &'static str, runs: usize, machine: Machine) -> Result<Line, Failure> {
-    let plan = subject(Some(name), &[])?.plan;
+fn measure(name: &'static str, plan: &Plan, runs: usize, machine: Machine) -> Result<Line, Failure> {
     reset_peak();
-    let mut figures = Vec::new();
+    let (mut figures, mut writes): (Vec<Figures>, usize) = (Vec::new(), 0);
     for seed in 0..runs as u64 {
         let plan = Plan { seed, ..plan.clone() };
         let run = (machine.run)(&plan)
             .map_err(|error| Failure::Internal(format!("internal error: {name}, seed {seed}: {error}")))?;
+        writes +=
+            run.events.iter().filter(|event| matches!(event.kind, EventKind::TxnCommitted { .. })).count();
         figures.push(run.figures);
     }
-    Ok(line(name, figures))
+    let wall: Duration = figures.iter().map(|figures| figures.wall).sum();
+    let cost = || wall.as_secs_f64() * 1e6 / writes.max(1) as f64;
+    let mut line = line(name, figures);
+    line.microseconds_per_write = (name == "zk-write").then(cost);
+    Ok(line)
 }
 
 fn line(scenario: &'static str, mut figures: Vec<Figures>) -> Line {
@@ -66,6 +105,7 @@ fn line(scenario: &'static str, mut figures: Vec<Figures>) -> Line {
         times_real_time: speed(&median),
         events_per_second: per_second(median.events as f64, median.wall),
         messages_per_second: per_second(median.messages as f64, median.wall),
+        microseconds_per_write: None,
         peak_memory_bytes: peak_memory(),
     }
 }
@@ -76,8 +116,9 @@ fn per_second(amount: f64, wall: Duration) -> f64 {
 
 fn shown(line: &Line) -> String {
     let memory = line.peak_memory_bytes.map_or("?".into(), |bytes| grouped(bytes / (1024 * 1024)));
+    let write = line.microseconds_per_write.map_or(String::new(), |cost| format!("  {cost:.1} us a write"));
     format!(
-        "{:<16} {:>6.1} s in {:>7.3} s  {:>6.0} times real time  {:>11} events/s  {:>11} messages/s  {memory} MB\n",
+        "{:<16} {:>6.1} s in {:>7.3} s  {:>6.0} times real time  {:>11} events/s  {:>11} messages/s  {memory} MB{write}\n",
         line.scenario,
         line.simulated_seconds,
         line.wall_seconds,

@@ -18,7 +18,7 @@ const ALL: [Topic; 6] =
     [Topic::Scenarios, Topic::Laws, Topic::Goals, Topic::Faults, Topic::Events, Topic::Defects];
 
 /// What a fault can do, as scenario files write it.
-const DEEDS: [(&str, &str); 3] = [
+const DEEDS: [(&str, &str); 7] = [
     (
         "crash = \"WHO\"",
         "the process dies and what was not synced meets the disk's fault contract; `power = true`: peers see silence, not resets; undone: restart",
@@ -27,6 +27,16 @@ const DEEDS: [(&str, &str); 3] = [
     (
         "cut = \"WHO\"",
         "messages do not get through to any other server or node, or `to = \"WHO\"`; `direction` both, outgoing, incoming; `mode` stall, reset; undone: heal",
+    ),
+    ("wipe = \"WHO\"", "the machine loses power, and its disk all it holds; undone: restart"),
+    (
+        "slow = \"WHO\"",
+        "messages take `delay = { min = \"…\", mean = \"…\" }`; `to` and `direction` as of a cut; undone: as before",
+    ),
+    ("expire = \"WHO\"", "somebody who has their passwords ends the ZooKeeper sessions of these hosts"),
+    (
+        "reconfig = { … }",
+        "the ensemble is changed: lists of WHO under `joining` (with a vote), `observing` (without), `leaving`",
     ),
 ];
 

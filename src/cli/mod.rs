@@ -8,6 +8,7 @@ mod exit;
 mod list;
 mod output;
 mod run;
+mod serve;
 mod source;
 mod summary;
 mod sweep;
@@ -51,5 +52,7 @@ fn perform(command: Option<Command>, arguments: &[OsString], machine: Machine) -
         Command::Sweep(args) => sweep::sweep(&args, arguments, machine),
         Command::List { topic } => say(&list::list(topic)).map(|()| Exit::Fine),
         Command::Bench(args) => bench::bench(&args, machine),
+        Command::Serve(args) => serve::serve(&args),
+        Command::Control(args) => serve::control(&args),
     }
 }

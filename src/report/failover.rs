@@ -207,7 +207,12 @@ mod tests {
     fn primary_passes_by_expiry_promotion_and_first_write() {
         let node = HostId::search(1);
         let session = SessionId(9);
-        let connected = EventKind::ClientConnected { session, server: HostId::zookeeper(1), resumed: false };
+        let connected = EventKind::ClientConnected {
+            session,
+            server: HostId::zookeeper(1),
+            resumed: false,
+            read_only: false,
+        };
         let found = failovers(&[
             event(0, Some(node), connected),
             activated(1, 1, 1),
@@ -250,6 +255,7 @@ mod tests {
                 session: SessionId(1),
                 server: HostId::zookeeper(1),
                 resumed: true,
+                read_only: false,
             };
             event(ms, Some(HostId::search(1)), kind)
         };

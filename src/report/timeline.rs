@@ -393,7 +393,12 @@ mod tests {
     fn alike_events_of_a_moment_share_a_line() {
         let expired = |session| EventKind::SessionExpired { session: SessionId(session) };
         let leader = HostId::zookeeper(2);
-        let connected = EventKind::ClientConnected { session: SessionId(1), server: leader, resumed: false };
+        let connected = EventKind::ClientConnected {
+            session: SessionId(1),
+            server: leader,
+            resumed: false,
+            read_only: false,
+        };
         let events = [
             event(1, HostId::search(4), connected),
             event(10, leader, expired(1)),

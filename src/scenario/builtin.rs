@@ -39,7 +39,22 @@ builtin![
     "power-loss",
     "deposed-primary",
     "deposed-controller",
-    "rebuild"
+    "rebuild",
+    "zk-leader-crash-phases",
+    "zk-quorum-loss",
+    "zk-follower-lag",
+    "zk-disk-loss",
+    "zk-uncommitted-tail",
+    "zk-torn-logs",
+    "zk-session-storm",
+    "zk-watch-storm",
+    "zk-reconfig-partition",
+    "zk-observers",
+    "zk-read-only",
+    "recipe-election",
+    "recipe-membership",
+    "recipe-configuration",
+    "recipe-notification",
 ];
 
 /// The scenario to run when none is named.

@@ -13,7 +13,9 @@ use crate::{
     name::HostId,
     scenario::{
         duration,
-        plan::{CutMode, Delay, Direction, Selector},
+        ensemble::{ZooKeeperClients, ZooKeeperSettings},
+        plan::{CutMode, Delay, Direction, Reconfiguration, Selector},
+        recipes::RecipeClients,
     },
 };
 
@@ -34,6 +36,9 @@ pub struct Scenario {
     pub defects: Vec<Defect>,
     /// The ensemble and the search cluster.
     pub cluster: Cluster,
+    /// More settings of the ensemble.
+    #[serde(skip_serializing_if = "ZooKeeperSettings::is_default")]
+    pub zookeeper: ZooKeeperSettings,
     /// More search nodes, each with a zone and a time to join.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<Node>,
@@ -49,6 +54,12 @@ pub struct Scenario {
     /// Simulated clients.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub workloads: Vec<Workload>,
+    /// Simulated clients of ZooKeeper alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub zookeeper_clients: Vec<ZooKeeperClients>,
+    /// Simulated clients that follow a recipe of ZooKeeper's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub recipe_clients: Vec<RecipeClients>,
     /// What breaks, and when.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
@@ -72,7 +83,7 @@ pub struct Cluster {
     /// ZooKeeper's snapCount, in transactions. Default 200, so that a run sees snapshots.
     pub snap_count: u32,
     /// Search nodes that start with the run, before those of `[[nodes]]`. Default 3, or none if there are
-    /// `[[nodes]]`.
+    /// `[[nodes]]`, `[[zookeeper_clients]]` or `[[recipe_clients]]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search: Option<u16>,
     /// Zones, given to search nodes in turn. Default one, `a`.
@@ -271,7 +282,8 @@ impl Default for Workload {
     }
 }
 
-/// A fault: one of `at` and `when`, one of `crash`, `pause` and `cut`, and for how long.
+/// A fault: one of `at` and `when`, one deed (`crash`, `wipe`, `pause`, `cut`, `slow`, `expire`, `reconfig`), and
+/// for how long.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fault {
@@ -294,10 +306,25 @@ pub struct Fault {
     /// Whose messages do not get through.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cut: Option<Selector>,
-    /// Of a cut: the other side. Default: every other server and node; clients have their own way in.
+    /// Whose machine loses power, and its disk all it holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wipe: Option<Selector>,
+    /// Whose messages are late.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow: Option<Selector>,
+    /// Of a slow link: how late messages are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay: Option<Spread>,
+    /// Whose ZooKeeper sessions are ended, by somebody who has their passwords.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expire: Option<Selector>,
+    /// How the ensemble is changed (`[zookeeper] reconfig = true`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reconfig: Option<Reconfiguration>,
+    /// Of a cut or slow link: the other side. Default: every other server and node; clients have their own way in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Selector>,
-    /// Of a cut: which way. Default `both`.
+    /// Of a cut or slow link: which way. Default `both`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub direction: Option<Direction>,
     /// Of a cut: whether connections `stall` or `reset`. Default `stall`.

@@ -14,6 +14,9 @@ use crate::{
     zookeeper::wire::EnsembleConfig,
 };
 
+/// The super user's digest, so that the administrator can change the ensemble (`super:administrator`).
+const SUPER_DIGEST: &str = "super:UMWQSZT9uE/x1uugstnHyJ4Iix4=";
+
 impl Scenario {
     /// The plan of this scenario for `seed`.
     ///
@@ -23,7 +26,8 @@ impl Scenario {
         Plan {
             title: self.title.clone(),
             seed,
-            zookeeper: ensemble(&self.cluster),
+            zookeeper: ensemble(self),
+            spares: spares(self),
             nodes: nodes(self),
             search: search(&self.cluster),
             links: links(&self.links),
@@ -34,6 +38,8 @@ impl Scenario {
             disks: DiskPlan { sync: self.disks.sync.into() },
             indices: self.indices.iter().map(index).collect(),
             workloads: self.workloads.iter().map(workload).collect(),
+            zookeeper_clients: self.zookeeper_clients.clone(),
+            recipe_clients: self.recipe_clients.clone(),
             faults: self.faults.iter().filter_map(fault).collect(),
             expect: Expectations { laws: self.expect.laws.clone(), goals: self.expect.goals.clone() },
             duration: self.duration,
@@ -42,21 +48,42 @@ impl Scenario {
     }
 }
 
-fn ensemble(cluster: &Cluster) -> EnsembleConfig {
+fn ensemble(scenario: &Scenario) -> EnsembleConfig {
+    let (cluster, settings) = (&scenario.cluster, &scenario.zookeeper);
     EnsembleConfig {
         servers: (1..=cluster.zookeeper).map(HostId::zookeeper).collect(),
+        observers: numbers(cluster.zookeeper, settings.observers),
         tick_ms: cluster.tick.as_millis() as u64,
         init_limit: cluster.init_limit,
         sync_limit: cluster.sync_limit,
         snap_count: cluster.snap_count,
+        compat: settings.compat,
+        extended_types: settings.extended_types,
+        container_check_ms: settings.container_interval.as_millis() as u64,
+        local_sessions: settings.local_sessions,
+        read_only: settings.read_only,
+        reconfig_enabled: settings.reconfig,
+        enforce_quota: settings.enforce_quota,
+        super_digest: settings.reconfig.then(|| SUPER_DIGEST.to_owned()),
+        ..EnsembleConfig::default()
     }
+}
+
+fn spares(scenario: &Scenario) -> Vec<HostId> {
+    let members = scenario.cluster.zookeeper.saturating_add(scenario.zookeeper.observers);
+    numbers(members, scenario.zookeeper.spares)
+}
+
+/// So many servers, numbered after the first `after`.
+fn numbers(after: u16, count: u16) -> Vec<HostId> {
+    (1..=count).filter_map(|nth| after.checked_add(nth)).map(HostId::zookeeper).collect()
 }
 
 /// Search nodes in order of their numbers: those of `cluster.search`, then those of `[[nodes]]`; zones go
 /// round in that order.
 pub(super) fn nodes(scenario: &Scenario) -> Vec<NodePlan> {
     let cluster = &scenario.cluster;
-    let at_start = cluster.search.unwrap_or(if scenario.nodes.is_empty() { 3 } else { 0 });
+    let at_start = cluster.search.unwrap_or(if is_search(scenario) { 3 } else { 0 });
     let initial = std::iter::repeat_n(Node::default(), usize::from(at_start));
     let all = initial.chain(scenario.nodes.iter().cloned()).take(usize::from(u16::MAX));
     let turns = cluster.zones.iter().map(String::as_str).cycle().map(Some).chain(std::iter::repeat(None));
@@ -68,6 +95,11 @@ pub(super) fn nodes(scenario: &Scenario) -> Vec<NodePlan> {
             joins_at: node.joins_at,
         })
         .collect()
+}
+
+/// Whether nodes are meant to be there although none are written down.
+fn is_search(scenario: &Scenario) -> bool {
+    scenario.nodes.is_empty() && scenario.zookeeper_clients.is_empty() && scenario.recipe_clients.is_empty()
 }
 
 fn search(cluster: &Cluster) -> SearchConfig {
@@ -121,16 +153,22 @@ fn fault(fault: &Fault) -> Option<FaultStep> {
 }
 
 fn action(fault: &Fault) -> Option<FaultAction> {
-    let crash = |target| FaultAction::Crash { target, power: fault.power.unwrap_or(false) };
-    let pause = |target| FaultAction::Pause { target };
-    let cut = |from| FaultAction::Cut {
-        from,
-        to: fault.to.clone(),
-        direction: fault.direction.unwrap_or(Direction::Both),
-        mode: fault.mode.unwrap_or(CutMode::Stall),
-    };
-    let crash = fault.crash.clone().map(crash);
-    crash.or_else(|| fault.pause.clone().map(pause)).or_else(|| fault.cut.clone().map(cut))
+    let direction = fault.direction.unwrap_or(Direction::Both);
+    if let Some(target) = fault.crash.clone() {
+        return Some(FaultAction::Crash { target, power: fault.power.unwrap_or(false) });
+    }
+    if let Some(from) = fault.cut.clone() {
+        let mode = fault.mode.unwrap_or(CutMode::Stall);
+        return Some(FaultAction::Cut { from, to: fault.to.clone(), direction, mode });
+    }
+    if let Some(from) = fault.slow.clone() {
+        return Some(FaultAction::Slow { from, to: fault.to.clone(), direction, delay: fault.delay?.into() });
+    }
+    let pause = fault.pause.clone().map(|target| FaultAction::Pause { target });
+    let wipe = fault.wipe.clone().map(|target| FaultAction::Wipe { target });
+    let expire = fault.expire.clone().map(|target| FaultAction::Expire { target });
+    let reconfigure = fault.reconfig.clone().map(|change| FaultAction::Reconfigure { change });
+    pause.or(wipe).or(expire).or(reconfigure)
 }
 
 #[cfg(test)]

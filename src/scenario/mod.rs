@@ -1,14 +1,17 @@
 //! Scenarios: data in, data out. TOML text to a [`Scenario`](format::Scenario), with a seed to a [`plan`].
 
 pub mod builtin;
+pub mod cast;
 pub mod check;
 pub mod duration;
+pub mod ensemble;
 pub mod format;
 pub mod make_plan;
 pub mod nearest;
 pub mod plan;
 pub mod problem;
 pub mod read;
+pub mod recipes;
 pub mod select;
 pub mod settle;
 pub mod unplan;

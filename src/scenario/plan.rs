@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     defect::Defects,
     name::{HostId, IndexName, ShardId},
+    scenario::{ensemble::ZooKeeperClients, recipes::RecipeClients},
     zookeeper::wire::EnsembleConfig,
 };
 
@@ -22,6 +23,9 @@ pub struct Plan {
     pub seed: u64,
     /// The modeled ensemble.
     pub zookeeper: EnsembleConfig,
+    /// Servers that run but are no members until they are added.
+    #[serde(default)]
+    pub spares: Vec<HostId>,
     /// Search nodes, in order of their numbers.
     pub nodes: Vec<NodePlan>,
     /// Settings of the search cluster.
@@ -36,6 +40,12 @@ pub struct Plan {
     pub indices: Vec<IndexPlan>,
     /// Simulated clients.
     pub workloads: Vec<WorkloadPlan>,
+    /// Simulated clients of ZooKeeper alone.
+    #[serde(default)]
+    pub zookeeper_clients: Vec<ZooKeeperClients>,
+    /// Simulated clients that follow a recipe of ZooKeeper's.
+    #[serde(default)]
+    pub recipe_clients: Vec<RecipeClients>,
     /// Faults, in order of the scenario file.
     pub faults: Vec<FaultStep>,
     /// What must hold.
@@ -197,6 +207,47 @@ pub enum FaultAction {
         /// What connections notice.
         mode: CutMode,
     },
+    /// The machine loses power and its disk is replaced by an empty one. Undone: restart.
+    Wipe {
+        /// Whom.
+        target: Selector,
+    },
+    /// Messages take this long from now on. Undone: as before.
+    Slow {
+        /// One side.
+        from: Selector,
+        /// The other side; none: everybody else.
+        to: Option<Selector>,
+        /// Which way messages are late.
+        direction: Direction,
+        /// How late.
+        delay: Delay,
+    },
+    /// The administrator ends the ZooKeeper sessions of these hosts, as somebody who has their passwords can.
+    Expire {
+        /// Whose.
+        target: Selector,
+    },
+    /// The administrator changes the ensemble. Servers that are not named keep their part.
+    Reconfigure {
+        /// How.
+        change: Reconfiguration,
+    },
+}
+
+/// A change of the ensemble.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Reconfiguration {
+    /// Servers that get a vote.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub joining: Vec<Selector>,
+    /// Servers that follow without a vote.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub observing: Vec<Selector>,
+    /// Servers that are members no longer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub leaving: Vec<Selector>,
 }
 
 /// Which way a cut works.
@@ -231,6 +282,10 @@ pub enum Selector {
     ZkLeader,
     /// `zk-follower`: the first live server that is not the leader.
     ZkFollower,
+    /// `zk-elected`: the server that has last decided to lead, established or not.
+    ZkElected,
+    /// `event-host`: the host of the event that the fault waits for.
+    EventHost,
     /// `controller`: the node that last published as controller.
     Controller,
     /// `primary(articles/0)`: the host of the acting primary.
@@ -253,6 +308,8 @@ impl fmt::Display for Selector {
             Self::Host(host) => write!(f, "{host}"),
             Self::ZkLeader => f.write_str("zk-leader"),
             Self::ZkFollower => f.write_str("zk-follower"),
+            Self::ZkElected => f.write_str("zk-elected"),
+            Self::EventHost => f.write_str("event-host"),
             Self::Controller => f.write_str("controller"),
             Self::Primary(shard) => write!(f, "primary({shard})"),
             Self::Replica(shard) => write!(f, "replica({shard})"),

@@ -6,10 +6,12 @@ use crate::{
 };
 
 /// The ways to write a selector, with what each means; in the order of the list command.
-pub const SELECTORS: [(&str, &str); 10] = [
+pub const SELECTORS: [(&str, &str); 12] = [
     ("zk-1, search-2", "this host"),
     ("zk-leader", "the established leader of the newest epoch"),
     ("zk-follower", "the first live server that is not the leader"),
+    ("zk-elected", "the server that has last decided to lead, established or not"),
+    ("event-host", "the host of the event that the fault waits for"),
     ("zookeeper", "every ZooKeeper server"),
     ("minority(zookeeper)", "fewer than half of the servers, the leader among them"),
     ("controller", "the node that last published as controller"),
@@ -19,9 +21,11 @@ pub const SELECTORS: [(&str, &str); 10] = [
     ("zone(name)", "every search node of the zone"),
 ];
 
-const PLAIN: [(&str, Selector); 5] = [
+const PLAIN: [(&str, Selector); 7] = [
     ("zk-leader", Selector::ZkLeader),
     ("zk-follower", Selector::ZkFollower),
+    ("zk-elected", Selector::ZkElected),
+    ("event-host", Selector::EventHost),
     ("controller", Selector::Controller),
     ("zookeeper", Selector::AllZooKeeper),
     ("search", Selector::AllSearch),
@@ -118,6 +122,8 @@ mod tests {
             host.prop_map(Selector::Host),
             Just(Selector::ZkLeader),
             Just(Selector::ZkFollower),
+            Just(Selector::ZkElected),
+            Just(Selector::EventHost),
             Just(Selector::Controller),
             shard.clone().prop_map(Selector::Primary),
             shard.prop_map(Selector::Replica),

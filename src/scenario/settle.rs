@@ -26,8 +26,11 @@ const ELECTIONS: u32 = 2;
 /// retries (`leaderConnectDelayDuringRetryMs`, five times 100 ms) rounded up.
 const ELECTION: Duration = Duration::from_secs(1);
 
-/// `ClientCnxn` waits up to a second before it tries another server.
-const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
+/// `ClientCnxn` takes 100 ms to clean up and waits up to a second before it tries another server.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(1_100);
+
+/// One second more when it has tried every server in turn (`HostProvider.next`).
+const ROUND_PAUSE: Duration = Duration::from_secs(1);
 
 /// Copies that recover side by side in the worst case: two, both into or out of one node
 /// (`node_concurrent_recoveries`).
@@ -42,11 +45,13 @@ pub fn settle_bound(plan: &Plan) -> Duration {
 ///
 /// With tick *t*, session timeout *T* (granted within 2 t and 20 t), limits *i* and *s*:
 ///
+/// What follows on the ensemble is waited for only if there are search nodes.
+///
 /// | waits for | at most |
 /// |---|---|
 /// | a server that is silent to be noticed | (s + 1) · t |
 /// | a leader and its synchronisation | 2 · (1 s + i · t) |
-/// | clients to find a server | T + 1 s |
+/// | clients to find a server, having tried each of *n* | T + n · 1.1 s + 1 s |
 /// | sessions of the dead to expire, afresh under a new leader, heard of through a follower | T + 2 · t |
 /// | a node that was told of its expiry, or a successor of the controller, to act | T + request timeout |
 /// | replicas whose node may return | delayed allocation |
@@ -56,24 +61,33 @@ pub fn settle_waits(plan: &Plan) -> Vec<Wait> {
     let tick = Duration::from_millis(plan.zookeeper.tick_ms);
     let session = granted_session(plan);
     let request = plan.search.request_timeout;
+    let servers = plan.zookeeper.servers.len() as u32;
     let wait = |what, span| Wait { what, span };
-    vec![
+    let ensemble = [
         wait("silent servers to be noticed", (plan.zookeeper.sync_limit + 1) * tick),
         wait("a ZooKeeper leader", ELECTIONS * (ELECTION + plan.zookeeper.init_limit * tick)),
-        wait("clients to find a server", session + RECONNECT_PAUSE),
+        wait("clients to find a server", session + servers * RECONNECT_PAUSE + ROUND_PAUSE),
         wait("sessions of the dead to expire", session + 2 * tick),
+    ];
+    let cluster = [
         wait("a controller to act", session + request),
         wait("nodes that may return", plan.search.delayed_allocation),
         wait("copies to recover", recovery_waves(plan) * (request + Duration::from_secs(1))),
         wait("requests that were lost", 2 * request),
-    ]
+    ];
+    let is_search = !plan.nodes.is_empty();
+    ensemble.into_iter().chain(cluster.into_iter().filter(|_| is_search)).collect()
 }
 
-/// The session timeout that the ensemble grants (`ZooKeeperServer.setupSession`: within 2 and 20 ticks).
+/// The longest session timeout that the ensemble grants to anyone of the plan
+/// (`ZooKeeperServer.setupSession`: within 2 and 20 ticks).
 pub fn granted_session(plan: &Plan) -> Duration {
     let least = Duration::from_millis(plan.zookeeper.session_timeout_min_ms());
     let most = Duration::from_millis(plan.zookeeper.session_timeout_max_ms());
-    plan.search.session_timeout.clamp(least, most)
+    let nodes = (!plan.nodes.is_empty()).then_some(plan.search.session_timeout);
+    let clients = plan.zookeeper_clients.iter().map(|clients| clients.session_timeout);
+    let members = plan.recipe_clients.iter().map(|clients| clients.session_timeout);
+    nodes.into_iter().chain(clients).chain(members).max().unwrap_or_default().clamp(least, most)
 }
 
 /// Waves of recoveries until every copy has recovered once.

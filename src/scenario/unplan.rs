@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::scenario::{
     check::Vocabulary,
+    ensemble::ZooKeeperSettings,
     format::{
         Clocks, Cluster, Disks, Expect, Fault, Index, Links, Node, Pair, Scenario, Spread, When, Workload,
     },
@@ -21,12 +22,15 @@ impl From<&Plan> for Scenario {
             duration: plan.duration,
             defects: plan.defects.0.iter().copied().collect(),
             cluster: cluster(plan),
+            zookeeper: settings(plan),
             nodes: plan.nodes.iter().map(node).collect(),
             links: links(&plan.links),
             clocks: Clocks { offset_max: plan.clocks.offset_max, drift_max_ppm: plan.clocks.drift_max_ppm },
             disks: Disks { sync: spread(plan.disks.sync) },
             indices: plan.indices.iter().map(index).collect(),
             workloads: plan.workloads.iter().map(workload).collect(),
+            zookeeper_clients: plan.zookeeper_clients.clone(),
+            recipe_clients: plan.recipe_clients.clone(),
             faults: plan.faults.iter().map(fault).collect(),
             expect: Expect { laws: plan.expect.laws.clone(), goals: plan.expect.goals.clone() },
         }
@@ -63,6 +67,21 @@ fn cluster(plan: &Plan) -> Cluster {
         request_timeout: plan.search.request_timeout,
         flush_operations: plan.search.flush_operations,
         ..Cluster::default()
+    }
+}
+
+fn settings(plan: &Plan) -> ZooKeeperSettings {
+    let ensemble = &plan.zookeeper;
+    ZooKeeperSettings {
+        observers: ensemble.observers.len().try_into().unwrap_or(u16::MAX),
+        spares: plan.spares.len().try_into().unwrap_or(u16::MAX),
+        compat: ensemble.compat,
+        extended_types: ensemble.extended_types,
+        container_interval: Duration::from_millis(ensemble.container_check_ms),
+        local_sessions: ensemble.local_sessions,
+        read_only: ensemble.read_only,
+        reconfig: ensemble.reconfig_enabled,
+        enforce_quota: ensemble.enforce_quota,
     }
 }
 
@@ -119,6 +138,13 @@ fn fault(step: &FaultStep) -> Fault {
             (fault.cut, fault.to) = (Some(from.clone()), to.clone());
             (fault.direction, fault.mode) = (Some(*direction), Some(*mode));
         }
+        FaultAction::Wipe { target } => fault.wipe = Some(target.clone()),
+        FaultAction::Slow { from, to, direction, delay } => {
+            (fault.slow, fault.to) = (Some(from.clone()), to.clone());
+            (fault.direction, fault.delay) = (Some(*direction), Some(spread(*delay)));
+        }
+        FaultAction::Expire { target } => fault.expire = Some(target.clone()),
+        FaultAction::Reconfigure { change } => fault.reconfig = Some(change.clone()),
     }
     fault
 }

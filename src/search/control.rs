@@ -157,7 +157,7 @@ impl Control {
             delayed_allocation: config.search.delayed_allocation,
             fence: if unfenced { Fence::None } else { Fence::Epoch },
         };
-        let client = ClientConfig { servers: config.servers, session_timeout: config.search.session_timeout };
+        let client = ClientConfig::new(config.servers, config.search.session_timeout);
         Self {
             client: Client::new(client, entropy),
             session: None,

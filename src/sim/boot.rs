@@ -1,10 +1,21 @@
 //! Boot — decides how a core comes to life from a plan and what its disk holds. It never drives it.
 
 use crate::{
-    name::HostId,
+    name::{HostId, SimTime},
     search::node::{Node, NodeConfig},
     sim::world::World,
-    zookeeper::server::Server,
+    workload::{
+        administrator::Administrator,
+        recipes::{self, MemberPlan},
+        zookeeper::{Worker, WorkerPlan},
+    },
+    zookeeper::{
+        client::{
+            ClientConfig,
+            app::{App, Process},
+        },
+        server::Server,
+    },
 };
 
 /// A ZooKeeper server, as its disk left it.
@@ -31,4 +42,40 @@ pub fn node(world: &World, host: HostId) -> Node {
         defects: plan.defects.clone(),
     };
     Node::boot(config, world.entropy(host), &world.files(host))
+}
+
+/// A client of ZooKeeper alone, of this table.
+pub fn zookeeper_client(world: &World, host: HostId, table: usize) -> Worker {
+    let plan = world.plan();
+    let clock = world.clock(host);
+    let starts_at = SimTime::from(plan.zookeeper_clients[table].starts_at);
+    Worker::boot(WorkerPlan {
+        me: host,
+        life: world.incarnation(host),
+        table: plan.zookeeper_clients[table].clone(),
+        servers: plan.zookeeper.servers.iter().chain(&plan.zookeeper.observers).copied().collect(),
+        starts_at: clock.now(starts_at).mono,
+        ends_at: clock.now(SimTime::from(plan.duration)).mono,
+        defects: plan.defects.clone(),
+        dice: world.dice(),
+    })
+}
+
+/// A client that follows the recipe of this table.
+pub fn recipe_client(world: &World, host: HostId, table: usize) -> Process<Box<dyn App + Send>> {
+    let plan = world.plan();
+    let clock = world.clock(host);
+    let table = plan.recipe_clients[table].clone();
+    let servers = plan.zookeeper.servers.iter().chain(&plan.zookeeper.observers).copied().collect();
+    let config = ClientConfig::new(servers, table.session_timeout);
+    let starts_at = clock.now(SimTime::from(table.starts_at)).mono;
+    let ends_at = clock.now(SimTime::from(plan.duration)).mono;
+    let (life, dice) = (world.incarnation(host), world.dice());
+    let member = recipes::boot(MemberPlan { me: host, life, table, starts_at, ends_at, dice });
+    Process::new(member, config, world.entropy(host), starts_at)
+}
+
+/// The administrator.
+pub fn administrator(world: &World, host: HostId) -> Administrator {
+    Administrator::boot(world.plan().zookeeper.clone(), world.entropy(host))
 }

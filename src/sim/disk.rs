@@ -183,6 +183,11 @@ impl<M> Disk<M> {
         damages
     }
 
+    /// Another, empty disk is put in while the machine is off.
+    pub fn wiped(&mut self) {
+        *self = Self { made: self.made, crashes: self.crashes, ..Self::default() };
+    }
+
     /// What a booting process finds.
     pub fn files(&self) -> Files {
         let mut files = self.durable.clone();

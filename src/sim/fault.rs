@@ -4,11 +4,16 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    core::ConnId,
     event::EventKind,
     name::{HostId, SimTime},
     scenario::plan::{CutMode, Direction, FaultAction, Selector},
-    sim::world::World,
+    sim::{net::Arrival, wire::Wire, world::World},
+    workload::administrator::Order,
 };
+
+/// What an administrator is told comes by no connection.
+const ORDERS: ConnId = ConnId(u64::MAX);
 
 /// Something for the world to do at its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +43,7 @@ enum Switch {
     Stopped(HostId),
     Paused(HostId, u32),
     Cut(HostId, HostId),
+    Slow(HostId, HostId),
 }
 
 impl Faults {
@@ -59,11 +65,11 @@ impl Faults {
 }
 
 impl World {
-    /// A planned fault strikes.
-    pub fn strike(&self, step: u32) {
+    /// A planned fault strikes; `at` is the host of the event that it waited for.
+    pub fn strike(&self, step: u32, at: Option<HostId>) {
         let fault = self.plan().faults[step as usize].clone();
         let now = self.now();
-        let hosts = self.targets(&fault.action);
+        let hosts = self.targets(&fault.action, at);
         if hosts.is_empty() {
             let what = format!("{}: nobody to hit", describe(&fault.action));
             self.record(None, EventKind::FaultMissed { step, what });
@@ -79,27 +85,50 @@ impl World {
         }
         let what = describe(&fault.action);
         self.record(None, EventKind::FaultBegan { step, what, hosts: hosts.clone() });
-        self.turn(step, &fault.action, &hosts);
+        self.turn(step, &fault.action, &hosts, at);
     }
 
     /// Whom a fault would hit now.
-    fn targets(&self, action: &FaultAction) -> Vec<HostId> {
-        let roles = self.roles();
+    fn targets(&self, action: &FaultAction, at: Option<HostId>) -> Vec<HostId> {
         match action {
             FaultAction::Crash { target, .. } | FaultAction::Pause { target } => {
                 let up = |host: &HostId| self.is_up(*host);
-                roles.resolve(target).into_iter().filter(up).collect()
+                self.meant(target, at).into_iter().filter(up).collect()
             }
-            FaultAction::Cut { from, .. } => roles.resolve(from),
+            FaultAction::Cut { from, .. } | FaultAction::Slow { from, .. } => self.meant(from, at),
+            FaultAction::Wipe { target } => self.meant(target, at),
+            FaultAction::Expire { target } => {
+                let roles = self.roles();
+                let has_session = |host: &HostId| roles.session(*host).is_some();
+                self.meant(target, at).into_iter().filter(has_session).collect()
+            }
+            FaultAction::Reconfigure { change } => {
+                let all = change.joining.iter().chain(&change.observing).chain(&change.leaving);
+                all.flat_map(|selector| self.meant(selector, at)).collect()
+            }
         }
     }
 
-    fn turn(&self, step: u32, action: &FaultAction, hosts: &[HostId]) {
+    /// The hosts that a selector means now.
+    fn meant(&self, selector: &Selector, at: Option<HostId>) -> Vec<HostId> {
+        match selector {
+            Selector::EventHost => at.into_iter().collect(),
+            selector => self.roles().resolve(selector),
+        }
+    }
+
+    fn turn(&self, step: u32, action: &FaultAction, hosts: &[HostId], at: Option<HostId>) {
         match action {
             FaultAction::Crash { power, .. } => {
                 for host in hosts {
                     self.turned(step, Switch::Stopped(*host));
                     self.crash(*host, *power);
+                }
+            }
+            FaultAction::Wipe { .. } => {
+                for host in hosts {
+                    self.turned(step, Switch::Stopped(*host));
+                    self.wipe(*host);
                 }
             }
             FaultAction::Pause { .. } => {
@@ -109,26 +138,62 @@ impl World {
                 }
             }
             FaultAction::Cut { to, direction, mode, .. } => {
-                for (from, to) in self.cut_pairs(hosts, to.as_ref(), *direction) {
+                for (from, to) in self.pairs(hosts, to.as_ref(), *direction, at) {
                     self.turned(step, Switch::Cut(from, to));
                     self.cut(step, from, to, *mode);
                 }
             }
+            FaultAction::Slow { to, direction, delay, .. } => {
+                for (from, to) in self.pairs(hosts, to.as_ref(), *direction, at) {
+                    self.turned(step, Switch::Slow(from, to));
+                    self.net().slow(from, to, step, *delay);
+                }
+            }
+            FaultAction::Expire { .. } => {
+                let roles = self.roles();
+                for session in hosts.iter().filter_map(|host| roles.session(*host)) {
+                    self.order(Order::Expire { session });
+                }
+                self.done_at_once(step, action);
+            }
+            FaultAction::Reconfigure { change } => {
+                let named = |list: &[Selector]| -> Vec<HostId> {
+                    list.iter().flat_map(|selector| self.meant(selector, at)).collect()
+                };
+                self.order(Order::Reconfigure {
+                    joining: named(&change.joining),
+                    observing: named(&change.observing),
+                    leaving: named(&change.leaving),
+                });
+                self.done_at_once(step, action);
+            }
         }
+    }
+
+    /// The administrator is told what to do.
+    fn order(&self, order: Order) {
+        let Some(host) = self.plan().administrator().filter(|host| self.is_up(*host)) else { return };
+        let arrival = Arrival::Message { conn: ORDERS, from: host, message: Wire::Order(order) };
+        self.net().push_local(host, self.now(), arrival);
+    }
+
+    fn done_at_once(&self, step: u32, action: &FaultAction) {
+        self.record(None, EventKind::FaultEnded { step, what: describe(action) });
     }
 
     fn turned(&self, step: u32, switch: Switch) {
         self.faults().under_way.entry(step).or_default().push(switch);
     }
 
-    fn cut_pairs(
+    fn pairs(
         &self,
         from: &[HostId],
         to: Option<&Selector>,
         direction: Direction,
+        at: Option<HostId>,
     ) -> Vec<(HostId, HostId)> {
         let others = match to {
-            Some(to) => self.roles().resolve(to),
+            Some(to) => self.meant(to, at),
             None => self.servers_and_nodes(),
         };
         let mut pairs = Vec::new();
@@ -149,7 +214,7 @@ impl World {
     /// Everybody but clients: a cut is of the cluster's network; clients have their own way in.
     fn servers_and_nodes(&self) -> Vec<HostId> {
         let nodes = self.plan().nodes.iter().map(|node| node.host);
-        self.plan().zookeeper.servers.iter().copied().chain(nodes).collect()
+        self.plan().servers().chain(nodes).collect()
     }
 
     fn cut(&self, step: u32, from: HostId, to: HostId, mode: CutMode) {
@@ -169,6 +234,7 @@ impl World {
                         self.resume(host);
                     }
                 }
+                Switch::Slow(from, to) => self.net().hasten(from, to, step),
                 Switch::Cut(from, to) => {
                     if self.net().heal(from, to, step) {
                         self.record(None, EventKind::LinkHealed { from, to });
@@ -187,15 +253,37 @@ pub fn describe(action: &FaultAction) -> String {
         FaultAction::Crash { target, power: true } => format!("power loss of {target}"),
         FaultAction::Crash { target, power: false } => format!("crash of {target}"),
         FaultAction::Pause { target } => format!("pause of {target}"),
+        FaultAction::Wipe { target } => format!("loss of the disk of {target}"),
         FaultAction::Cut { from, to, direction, mode } => {
-            let way = match direction {
-                Direction::Both => "between",
-                Direction::Outgoing => "out of",
-                Direction::Incoming => "into",
-            };
-            let to = to.as_ref().map_or("all others".to_owned(), ToString::to_string);
             let kind = if *mode == CutMode::Reset { "resetting cut" } else { "cut" };
-            format!("{kind} {way} {from} and {to}")
+            format!("{kind} {}", between(from, to.as_ref(), *direction))
+        }
+        FaultAction::Slow { from, to, direction, .. } => {
+            format!("slow links {}", between(from, to.as_ref(), *direction))
+        }
+        FaultAction::Expire { target } => format!("end of the session of {target}"),
+        FaultAction::Reconfigure { change } => {
+            let parts = [
+                ("joining", &change.joining),
+                ("observing", &change.observing),
+                ("leaving", &change.leaving),
+            ];
+            let part = |(what, list): &(&str, &Vec<Selector>)| {
+                let names: Vec<_> = list.iter().map(ToString::to_string).collect();
+                (!names.is_empty()).then(|| format!("{what} {}", names.join(" ")))
+            };
+            let parts: Vec<_> = parts.iter().filter_map(part).collect();
+            format!("reconfiguration: {}", parts.join(", "))
         }
     }
+}
+
+fn between(from: &Selector, to: Option<&Selector>, direction: Direction) -> String {
+    let way = match direction {
+        Direction::Both => "between",
+        Direction::Outgoing => "out of",
+        Direction::Incoming => "into",
+    };
+    let to = to.map_or("all others".to_owned(), ToString::to_string);
+    format!("{way} {from} and {to}")
 }

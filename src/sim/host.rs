@@ -8,6 +8,7 @@ use crate::{
     event::EventKind,
     name::{HostId, SimTime},
     sim::{
+        clock::Clock,
         net::Arrival,
         wire::{Speaks, Wire},
         world::World,
@@ -23,7 +24,9 @@ where
     C: Speaks,
 {
     let out = Output::new(u64::from(incarnation) << 32);
-    let mut driver = Driver { world, host, core, out, inputs: VecDeque::from([Input::Start]), wakes: 0 };
+    let clock = world.clock(host);
+    let mut driver =
+        Driver { world, host, clock, core, out, inputs: VecDeque::from([Input::Start]), wakes: 0 };
     while driver.world.is_up(host) {
         let Some(input) = driver.inputs.pop_front() else {
             driver.wait().await;
@@ -37,6 +40,7 @@ where
 struct Driver<C: Core> {
     world: Arc<World>,
     host: HostId,
+    clock: Clock,
     core: C,
     out: Output<C::Message>,
     /// Inputs that are due now.
@@ -50,7 +54,7 @@ where
 {
     /// Waits for the next input.
     async fn wait(&mut self) {
-        let wake = self.core.next_wake().map(|at| self.world.clock(self.host).when(at));
+        let wake = self.core.next_wake().map(|at| self.clock.when(at));
         let (world, host) = (&self.world, self.host);
         match poll_fn(|cx| world.net().poll(host, wake, cx)).await {
             None => self.woken(wake),
@@ -98,12 +102,14 @@ where
     }
 
     fn step(&mut self, input: Input<C::Message>) {
-        let before = self.world.clock(self.host).now(self.world.now());
+        let before = self.clock.now(self.world.now());
         self.core.step(before, input, &mut self.out);
         let effects: Vec<_> = self.out.drain().collect();
         for effect in effects {
+            // A fault can strike only at an event; anything else leaves the process alive.
+            let may_die = matches!(effect, Effect::Note(_) | Effect::Halt { .. } | Effect::AfterSync { .. });
             self.carry_out(effect);
-            if !self.world.is_up(self.host) {
+            if may_die && !self.world.is_up(self.host) {
                 return;
             }
         }

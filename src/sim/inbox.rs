@@ -95,8 +95,12 @@ impl<T> Inbox<T> {
             (_, Some(wake)) if wake <= now => return Poll::Ready(None),
             _ => {}
         }
-        self.waker = Some(cx.waker().clone());
-        self.armed = self.armed.split_off(&(now + 1));
+        if self.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
+        }
+        while self.armed.first().is_some_and(|due| *due <= now) {
+            self.armed.pop_first();
+        }
         if let Some(due) = [item_due, wake_due].into_iter().flatten().min()
             && self.armed.first().is_none_or(|first| due < *first)
         {

@@ -134,10 +134,33 @@ pub struct Net {
     hosts: BTreeMap<HostId, Machine>,
     pairs: BTreeMap<u64, Pair>,
     next_pair: u64,
-    delays: BTreeMap<(HostId, HostId), Delay>,
-    cuts: BTreeMap<(HostId, HostId), Vec<(u32, CutMode)>>,
-    sent: BTreeMap<(HostId, HostId), u64>,
+    links: BTreeMap<(HostId, HostId), Link>,
 }
+
+/// One direction between two hosts.
+#[derive(Debug)]
+struct Link {
+    delay: Delay,
+    /// Packets sent so far: the key of their delays.
+    sent: u64,
+    /// Faults that cut it, the newest last.
+    cuts: Vec<(u32, CutMode)>,
+    /// Faults that slow it down, the newest last.
+    slow: Vec<(u32, Delay)>,
+}
+
+impl Link {
+    fn new(delay: Delay) -> Self {
+        Self { delay, sent: 0, cuts: Vec::new(), slow: Vec::new() }
+    }
+
+    fn cut(&self) -> Option<CutMode> {
+        self.cuts.last().map(|(_, mode)| *mode)
+    }
+}
+
+/// The delay of a host to itself.
+const LOOPBACK: Delay = Delay { min: Duration::ZERO, mean: Duration::from_micros(20) };
 
 /// The least time before a packet that met a cut is sent again once the link is healed.
 const RETRANSMISSION: Delay = Delay { min: Duration::from_millis(10), mean: Duration::from_millis(120) };
@@ -151,18 +174,17 @@ impl Net {
             hosts: BTreeMap::new(),
             pairs: BTreeMap::new(),
             next_pair: 0,
-            delays: BTreeMap::new(),
-            cuts: BTreeMap::new(),
-            sent: BTreeMap::new(),
+            links: BTreeMap::new(),
         }
     }
 
     /// Adds a machine whose process does not run yet, with the delays to each host added before, and back.
     pub fn add_host(&mut self, host: HostId, delay: impl Fn(HostId, HostId) -> Delay) {
         for other in self.hosts.keys() {
-            self.delays.insert((host, *other), delay(host, *other));
-            self.delays.insert((*other, host), delay(*other, host));
+            self.links.insert((host, *other), Link::new(delay(host, *other)));
+            self.links.insert((*other, host), Link::new(delay(*other, host)));
         }
+        self.links.insert((host, host), Link::new(LOOPBACK));
         let port = Machine {
             inbox: Inbox::default(),
             power: Power::ProcessDown,
@@ -241,9 +263,9 @@ impl Net {
     fn transmit(&mut self, id: u64, side: usize, packet: Packet) {
         let Some(pair) = self.pairs.get_mut(&id) else { return };
         let (from, to) = (pair.hosts[side], pair.hosts[1 - side]);
-        let cut = self.cuts.get(&(from, to)).and_then(|cuts| cuts.last());
+        let cut = self.links[&(from, to)].cut();
         match (self.hosts[&to].power, cut) {
-            (_, Some((_, CutMode::Reset))) => self.refuse(id, side, packet),
+            (_, Some(CutMode::Reset)) => self.refuse(id, side, packet),
             (Power::Off, _) | (Power::ProcessDown, Some(_)) => pair.stalled[side].push_back(packet),
             (Power::ProcessDown, None) => self.refuse(id, side, packet),
             (Power::Up, _) => {
@@ -267,11 +289,10 @@ impl Net {
     }
 
     fn draw_delay(&mut self, from: HostId, to: HostId) -> Duration {
-        let nth = self.sent.entry((from, to)).or_insert(0);
-        *nth += 1;
-        let delay = self.delays.get(&(from, to)).copied();
-        let delay = delay.unwrap_or(Delay { min: Duration::ZERO, mean: Duration::from_micros(20) });
-        self.dice.at("net.delay", (from, to, *nth)).delay(delay)
+        let link = self.link(from, to);
+        link.sent += 1;
+        let (nth, delay) = (link.sent, link.slow.last().map_or(link.delay, |(_, delay)| *delay));
+        self.dice.at("net.delay", (from, to, nth)).delay(delay)
     }
 
     fn transmit_after(&mut self, id: u64, side: usize, packet: Packet, delay: Duration) {
@@ -290,7 +311,7 @@ impl Net {
     fn arrive(&mut self, id: u64, side: usize, packet: Packet) -> Option<Arrival> {
         let pair = self.pairs.get_mut(&id)?;
         let (from, to) = (pair.hosts[side], pair.hosts[1 - side]);
-        let cut = self.cuts.contains_key(&(from, to));
+        let cut = self.links[&(from, to)].cut().is_some();
         if !matches!(packet, Packet::Broken { .. }) && (cut || !pair.stalled[side].is_empty()) {
             pair.stalled[side].push_back(packet);
             return None;
@@ -423,7 +444,7 @@ impl Net {
 
     /// From now on packets of this direction do not get through, until the same fault is healed.
     pub fn cut(&mut self, from: HostId, to: HostId, fault: u32, mode: CutMode) {
-        self.cuts.entry((from, to)).or_default().push((fault, mode));
+        self.link(from, to).cuts.push((fault, mode));
         if mode == CutMode::Reset {
             self.break_connections(from, to);
         }
@@ -442,19 +463,29 @@ impl Net {
 
     /// Ends what this fault did to this direction. True if packets get through again.
     pub fn heal(&mut self, from: HostId, to: HostId, fault: u32) -> bool {
-        let Some(cuts) = self.cuts.get_mut(&(from, to)) else { return false };
+        let cuts = &mut self.link(from, to).cuts;
+        let was_cut = !cuts.is_empty();
         cuts.retain(|(by, _)| *by != fault);
-        if !cuts.is_empty() {
+        if !was_cut || !cuts.is_empty() {
             return false;
         }
-        self.cuts.remove(&(from, to));
         self.retransmit(from, to);
         true
     }
 
+    /// From now on packets of this direction take this long, until the same fault is undone.
+    pub fn slow(&mut self, from: HostId, to: HostId, fault: u32, delay: Delay) {
+        self.link(from, to).slow.push((fault, delay));
+    }
+
+    /// Ends what this fault did to this direction's delays.
+    pub fn hasten(&mut self, from: HostId, to: HostId, fault: u32) {
+        self.link(from, to).slow.retain(|(by, _)| *by != fault);
+    }
+
     /// What waited for this direction goes out again, in order, if it may.
     fn retransmit(&mut self, from: HostId, to: HostId) {
-        if self.cuts.contains_key(&(from, to)) || !self.is_up(to) {
+        if self.links[&(from, to)].cut().is_some() || !self.is_up(to) {
             return;
         }
         let ids: Vec<_> = self.pairs.keys().copied().collect();
@@ -471,6 +502,10 @@ impl Net {
                 self.transmit_after(id, side, packet, delay);
             }
         }
+    }
+
+    fn link(&mut self, from: HostId, to: HostId) -> &mut Link {
+        self.links.get_mut(&(from, to)).expect("every two hosts are linked")
     }
 
     fn host(&mut self, host: HostId) -> &mut Machine {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     event::{CopyState, Event, EventKind, Placement},
-    name::{Epoch, HostId, ShardId},
+    name::{Epoch, HostId, SessionId, ShardId},
     scenario::plan::{Plan, Selector},
 };
 
@@ -15,6 +15,8 @@ pub struct Roles {
     zones: BTreeMap<HostId, String>,
     down: BTreeSet<HostId>,
     leader: Option<(Epoch, HostId)>,
+    elected: Option<HostId>,
+    sessions: BTreeMap<HostId, SessionId>,
     controller: Option<HostId>,
     routing: Vec<Placement>,
 }
@@ -23,7 +25,7 @@ impl Roles {
     /// The roles of a plan before anything happened: nobody runs.
     pub fn new(plan: &Plan) -> Self {
         let zones: BTreeMap<_, _> = plan.nodes.iter().map(|node| (node.host, node.zone.clone())).collect();
-        let servers = plan.zookeeper.servers.clone();
+        let servers: Vec<_> = plan.servers().collect();
         let down = servers.iter().chain(zones.keys()).copied().collect();
         Self { servers, zones, down, ..Self::default() }
     }
@@ -39,8 +41,13 @@ impl Roles {
                 self.down.insert(host);
             }
             EventKind::LeaderEstablished { epoch, .. } => self.leader = Some((*epoch, host)),
-            EventKind::RoleLost { .. } if self.leader.is_some_and(|(_, leader)| leader == host) => {
-                self.leader = None;
+            EventKind::ElectionDecided { leader, .. } if *leader == host => self.elected = Some(host),
+            EventKind::RoleLost { .. } => {
+                self.leader = self.leader.filter(|(_, leader)| *leader != host);
+                self.elected = self.elected.filter(|elected| *elected != host);
+            }
+            EventKind::ClientConnected { session, .. } => {
+                self.sessions.insert(host, *session);
             }
             EventKind::ControllerElected { .. } => self.controller = Some(host),
             EventKind::StatePublished { routing, .. } => {
@@ -62,6 +69,11 @@ impl Roles {
                 let follower = |host: &&HostId| Some(**host) != leader && !self.down.contains(host);
                 self.servers.iter().find(follower).into_iter().copied().collect()
             }
+            Selector::ZkElected => {
+                self.elected.filter(|host| !self.down.contains(host)).into_iter().collect()
+            }
+            // The world puts the host of the event in its place before it asks.
+            Selector::EventHost => Vec::new(),
             Selector::Controller => self.controller.into_iter().collect(),
             Selector::Primary(shard) => self.copies(shard, true),
             Selector::Replica(shard) => self.copies(shard, false).into_iter().take(1).collect(),
@@ -72,6 +84,11 @@ impl Roles {
             Selector::AllSearch => self.zones.keys().copied().collect(),
             Selector::ZkMinority => self.minority(live_leader()),
         }
+    }
+
+    /// The session that a host has last been connected with, living or not.
+    pub fn session(&self, host: HostId) -> Option<SessionId> {
+        self.sessions.get(&host).copied()
     }
 
     fn copies(&self, shard: &ShardId, primary: bool) -> Vec<HostId> {

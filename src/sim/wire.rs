@@ -5,7 +5,15 @@ use crate::{
     core::Core,
     event::Word,
     search::{self, node::Node},
-    zookeeper::{self, server::Server},
+    workload::{
+        administrator::{Administrator, Order},
+        zookeeper::{Message, Worker},
+    },
+    zookeeper::{
+        self,
+        client::app::{App, Process},
+        server::Server,
+    },
 };
 
 /// A message on the simulated network.
@@ -15,6 +23,8 @@ pub enum Wire {
     ZooKeeper(zookeeper::peer::Message),
     /// From a search node or a client of one.
     Search(search::wire::Message),
+    /// To the administrator, from whoever plans the run.
+    Order(Order),
 }
 
 impl Wire {
@@ -23,6 +33,7 @@ impl Wire {
         match self {
             Self::ZooKeeper(message) => message.label(),
             Self::Search(message) => message.label(),
+            Self::Order(_) => "order".into(),
         }
     }
 }
@@ -43,7 +54,7 @@ impl Speaks for Server {
             Wire::Search(search::wire::Message::ToZooKeeper(frame)) => {
                 Some(zookeeper::peer::Message::ToServer(frame))
             }
-            Wire::Search(_) => None,
+            Wire::Search(_) | Wire::Order(_) => None,
         }
     }
 
@@ -59,11 +70,48 @@ impl Speaks for Node {
             Wire::ZooKeeper(zookeeper::peer::Message::ToClient(frame)) => {
                 Some(search::wire::Message::FromZooKeeper(frame))
             }
-            Wire::ZooKeeper(_) => None,
+            Wire::ZooKeeper(_) | Wire::Order(_) => None,
         }
     }
 
     fn say(message: search::wire::Message) -> Wire {
         Wire::Search(message)
+    }
+}
+
+macro_rules! speaks_to_zookeeper {
+    ($($core:ty),*) => {$(
+        impl Speaks for $core {
+            fn hear(wire: Wire) -> Option<Message> {
+                match wire {
+                    Wire::ZooKeeper(zookeeper::peer::Message::ToClient(frame)) => Some(Message::FromServer(frame)),
+                    Wire::Order(order) => Some(Message::Order(order)),
+                    Wire::ZooKeeper(_) | Wire::Search(_) => None,
+                }
+            }
+
+            fn say(message: Message) -> Wire {
+                match message {
+                    Message::ToServer(frame) => Wire::ZooKeeper(zookeeper::peer::Message::ToServer(frame)),
+                    Message::FromServer(frame) => Wire::ZooKeeper(zookeeper::peer::Message::ToClient(frame)),
+                    Message::Order(order) => Wire::Order(order),
+                }
+            }
+        }
+    )*};
+}
+
+speaks_to_zookeeper!(Worker, Administrator);
+
+impl<A: App> Speaks for Process<A> {
+    fn hear(wire: Wire) -> Option<zookeeper::peer::Message> {
+        match wire {
+            Wire::ZooKeeper(message) => Some(message),
+            Wire::Search(_) | Wire::Order(_) => None,
+        }
+    }
+
+    fn say(message: zookeeper::peer::Message) -> Wire {
+        Wire::ZooKeeper(message)
     }
 }

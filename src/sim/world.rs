@@ -16,7 +16,10 @@ use crate::{
     core::{Deferred, DiskOp, Entropy, FileName, Files},
     event::EventKind,
     name::{HostId, HostKind, SimTime},
-    scenario::plan::{Delay, Plan, Trigger},
+    scenario::{
+        cast::Part,
+        plan::{Delay, Plan, Trigger},
+    },
     sim::{
         clock::Clock,
         dice::Dice,
@@ -166,7 +169,8 @@ impl World {
 
     fn inspect(&self) {
         for host in hosts_of(&self.plan) {
-            if host.kind != HostKind::Client && self.is_up(host) {
+            let is_core = host.kind != HostKind::Client || self.plan.part(host).is_core();
+            if is_core && self.is_up(host) {
                 self.net().push_local(host, self.now(), Arrival::Inspect);
             }
         }
@@ -195,7 +199,11 @@ impl World {
             return;
         }
         *lock(&self.incarnations).entry(host).or_insert(0) += 1;
-        self.faults().last_change_is(self.now());
+        // A process that ends by itself and is started again disturbs nobody but itself, else a run of one
+        // that does so for ever would never end.
+        if self.incarnation(host) == 1 {
+            self.faults().last_change_is(self.now());
+        }
         self.net().process_started(host);
         self.record(Some(host), EventKind::HostStarted { incarnation: self.incarnation(host) });
         Handle::current().restart(self.machine(host));
@@ -215,6 +223,15 @@ impl World {
         for damage in damages {
             self.record(Some(host), damage);
         }
+    }
+
+    /// A host's machine loses power, and its disk is replaced.
+    pub fn wipe(&self, host: HostId) {
+        if self.is_up(host) {
+            self.crash(host, true);
+        }
+        self.on_disk(host, Disk::wiped);
+        self.record(Some(host), EventKind::DiskWiped);
     }
 
     /// A process ended itself; its supervisor starts it again.
@@ -247,7 +264,7 @@ impl World {
     pub fn record(&self, host: Option<HostId>, kind: EventKind) {
         let struck = lock(&self.recorder).record(host, kind);
         for step in struck {
-            self.strike(step);
+            self.strike(step, host);
         }
     }
 
@@ -255,7 +272,7 @@ impl World {
         match chore {
             Chore::Start(host) if self.faults().holds_down(host) => {}
             Chore::Start(host) => self.start(host),
-            Chore::Strike(step) => self.strike(step),
+            Chore::Strike(step) => self.strike(step, None),
             Chore::Undo(step) => self.undo(step),
         }
     }
@@ -384,15 +401,29 @@ async fn live_as(world: Arc<World>, host: HostId) {
             let core = crate::sim::boot::node(&world, host);
             host::drive(world, host, incarnation, core).await;
         }
-        HostKind::Client => crate::workload::live(world, host).await,
+        HostKind::Client => match world.plan().part(host) {
+            Part::ZooKeeper { table } => {
+                let core = crate::sim::boot::zookeeper_client(&world, host, table);
+                host::drive(world, host, incarnation, core).await;
+            }
+            Part::Recipe { table } => {
+                let core = crate::sim::boot::recipe_client(&world, host, table);
+                host::drive(world, host, incarnation, core).await;
+            }
+            Part::Administrator => {
+                let core = crate::sim::boot::administrator(&world, host);
+                host::drive(world, host, incarnation, core).await;
+            }
+            Part::Operator | Part::Documents { .. } => crate::workload::live(world, host).await,
+        },
     }
 }
 
-/// Every machine of a plan: servers, nodes, an operator and one client for each workload.
+/// Every machine of a plan: servers, nodes and clients.
 fn hosts_of(plan: &Plan) -> Vec<HostId> {
-    let clients = (1..=plan.workloads.len() as u16 + 1).map(HostId::client);
+    let clients = plan.clients().into_iter().map(|(host, _)| host);
     let nodes = plan.nodes.iter().map(|node| node.host);
-    plan.zookeeper.servers.iter().copied().chain(nodes).chain(clients).collect()
+    plan.servers().chain(nodes).chain(clients).collect()
 }
 
 fn link_delay(plan: &Plan, from: HostId, to: HostId) -> Delay {

@@ -137,10 +137,10 @@ impl Faults {
                 EventKind::FaultMissed { .. } => faults.missed += 1,
                 EventKind::FaultBegan { step, .. } => {
                     match plan.faults.get(*step as usize).map(|step| &step.action) {
-                        Some(FaultAction::Crash { .. }) => faults.crashes += 1,
+                        Some(FaultAction::Crash { .. } | FaultAction::Wipe { .. }) => faults.crashes += 1,
                         Some(FaultAction::Pause { .. }) => faults.pauses += 1,
-                        Some(FaultAction::Cut { .. }) => faults.cuts += 1,
-                        None => {}
+                        Some(FaultAction::Cut { .. } | FaultAction::Slow { .. }) => faults.cuts += 1,
+                        Some(FaultAction::Expire { .. } | FaultAction::Reconfigure { .. }) | None => {}
                     }
                 }
                 _ => {}

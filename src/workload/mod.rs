@@ -1,24 +1,28 @@
 //! Workloads — decides what simulated clients ask, and records what they asked and were told. It never looks
 //! inside a server.
 
+pub mod administrator;
 pub mod documents;
 pub mod operator;
+pub mod recipes;
+pub mod zookeeper;
 
 use std::sync::Arc;
 
 use crate::{
     name::HostId,
+    scenario::cast::Part,
     sim::{client::Client, world::World},
 };
 
-/// The life of a client's host: the first is the operator, who creates indices; the others each run one
-/// workload of the plan.
+/// The life of a host that is a client of the search cluster.
 pub async fn live(world: Arc<World>, host: HostId) {
     let plan = world.plan().clone();
     let client = Client::start(world, host);
-    match host.number {
-        1 => operator::create_indices(&client, &plan).await,
-        number => documents::run(&client, &plan, usize::from(number) - 2).await,
+    match plan.part(host) {
+        Part::Operator => operator::create_indices(&client, &plan).await,
+        Part::Documents { workload } => documents::run(&client, &plan, workload).await,
+        Part::ZooKeeper { .. } | Part::Recipe { .. } | Part::Administrator => {}
     }
     std::future::pending::<()>().await;
 }

@@ -1,95 +1,82 @@
 //! Client — decides what a ZooKeeper client may believe: which server it speaks to, whether its session
 //! lives, what became of a request. It never decides what to ask (`recipes` and workloads do).
 //!
-//! Behaves as the Java client (`ClientCnxn.java`, `StaticHostProvider.java`) does: the server list is
-//! shuffled once; a connection must be made within timeout / servers; a server that says nothing for 2/3 of
-//! the timeout is left; a ping goes out when nothing was sent for 1/3; the next server is tried after up to
-//! 1 s; whatever waits when a connection is lost fails with ConnectionLoss; watches are set again before
-//! anything else on the next connection; only a server can say that the session is over.
+//! Behaves as the Java client of 3.8 (`ClientCnxn.java`, `StaticHostProvider.java`, `ZKWatchManager.java`,
+//! `ZooKeeper.java`) does: the server list is shuffled for each session; a connection must be made within
+//! timeout / servers; a server that says nothing for 2/3 of the timeout is left; a ping goes out when nothing
+//! was sent for 1/3; the next server is tried after up to 1.1 s, and one more when all were tried; whatever
+//! waits when a connection is lost fails with ConnectionLoss; identities are given and watches are set again
+//! before anything else on the next connection; only a server can say that the session is over.
+//!
+//! | part | decides |
+//! |---|---|
+//! | `hosts`, `timing` | which server is next, and when |
+//! | `attach` | how a session comes to a server and leaves it |
+//! | `traffic` | how requests, answers, events and pings travel |
+//! | `watches` | for whom an event is, and what is set again |
+//! | `chroot`, `validate` | what paths mean, and which are refused here |
+//! | [`app`] | how a whole process is made of a client and what uses it |
+//!
+//! What is different from the Java client, on purpose: one watcher takes all events, the client's owner;
+//! requests are never timed out one by one (`zookeeper.request.timeout`, off in Java too); a request made
+//! while a connection is sought waits for it, as in Java, and the event `Closed` follows no other end of a
+//! session; a client on a server without a quorum stays until that server hangs up, which it does when it
+//! finds a quorum, and asks no other server whether it has one (`isro`); setWatches has the xid −8 that the
+//! protocol names, where Java's sockets draw an ordinary one.
 
+pub mod app;
+mod attach;
+mod chroot;
+mod config;
+mod hosts;
+mod news;
+mod timing;
+mod traffic;
+mod validate;
 mod watches;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc};
 
-use super::wire::{
-    ClientFrame, Op, PING_XID, Password, Reply, SET_WATCHES_XID, ServerFrame, WatchEvent, ZkError,
+use self::{chroot::Chroot, hosts::Hosts, timing::Timing, traffic::Requests, watches::Watches};
+pub use self::{
+    config::{ClientConfig, Expiry},
+    news::{ClientNews, ClientState, Removed, RequestId},
+    watches::OnError,
 };
+use super::wire::{ClientFrame, Op, Password, ServerFrame, WatcherType};
 use crate::{
-    core::{Address, ConnId, Entropy, Instant, Output, Port},
-    event::EventKind,
+    core::{ConnId, Entropy, Instant, Output},
     name::{HostId, SessionId, Zxid},
 };
-use watches::Watches;
-
-/// Longest silence of a client that is connected (`MAX_SEND_PING_INTERVAL`).
-const PING_INTERVAL_MAX: Duration = Duration::from_secs(10);
-/// A client waits for a random part of this before it dials the next server.
-const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(1);
-
-/// Settings of a [`Client`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientConfig {
-    /// The servers it may use; at least one.
-    pub servers: Vec<HostId>,
-    /// The session timeout it asks for; the server grants one within its own bounds.
-    pub session_timeout: Duration,
-}
-
-/// Names a request of one client; never used twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(pub u64);
-
-/// How a client stands with its session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ClientState {
-    /// No session yet: the first connection is being made.
-    Connecting,
-    /// The session is alive on a server.
-    Connected,
-    /// The server is lost; the session may live on, and the client looks for another server.
-    Disconnected,
-    /// A server said that the session is over. [`Client::start`] asks for a new one.
-    Expired,
-    /// The client ended its session itself, or never began one.
-    Closed,
-}
-
-/// What a client's owner learns.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ClientNews {
-    /// The state changed to this one.
-    State(ClientState),
-    /// A request ended. `ConnectionLoss`: nobody knows whether it took effect, or will.
-    Reply {
-        /// The request's.
-        id: RequestId,
-        /// What came of it.
-        result: Result<Reply, ZkError>,
-    },
-    /// Something watched has changed: look again.
-    Watch(WatchEvent),
-}
 
 /// One client of an ensemble; embedded in a core whose messages can carry [`ClientFrame`]s.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Client {
-    servers: Vec<HostId>,
-    turn: usize,
-    asked: Duration,
+    config: ClientConfig,
+    chroot: Chroot,
     entropy: Entropy,
+    hosts: Hosts,
+    timing: Timing,
     session: SessionId,
     password: Password,
-    granted: Duration,
+    granted: std::time::Duration,
+    /// Whether the session is one that a server with a quorum knows.
+    seen_read_write: bool,
+    /// Whether a connection was ever made in this session.
+    has_connected: bool,
+    closing: bool,
     last_zxid: Zxid,
     link: Link,
-    next_xid: i32,
-    next_id: u64,
-    waiting: VecDeque<Waiting>,
-    pending: VecDeque<Pending>,
-    pings: VecDeque<Instant>,
+    requests: Requests,
+    /// Identities to give on each connection: schemes and credentials.
+    identities: Vec<(String, Arc<[u8]>)>,
     watches: Watches,
+    /// When each unanswered ping was sent.
+    pings: VecDeque<Instant>,
     sent: Instant,
     heard: Instant,
+    /// When a connected client wakes up by itself.
+    due: Instant,
     contact: Option<Instant>,
     news: VecDeque<ClientNews>,
 }
@@ -98,31 +85,23 @@ pub struct Client {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Link {
     /// There is no session and none is wanted.
-    Off { expired: bool },
-    /// The next dial is at this time.
-    Pausing { until: Instant },
-    /// Dialled; must be established and answered before the deadline.
+    Off(Ended),
+    /// This server is dialled next, at this time.
+    Pausing { until: Instant, server: HostId },
+    /// Dialled; must be established before the deadline.
     Dialing { conn: ConnId, server: HostId, deadline: Instant },
     /// `Connect` was sent at `sent`; must be answered before the deadline.
     Greeting { conn: ConnId, server: HostId, sent: Instant, deadline: Instant },
     /// The session is attached.
-    Up { conn: ConnId },
+    Up { conn: ConnId, server: HostId, read_only: bool },
 }
 
-/// A request that is not sent yet.
-#[derive(Debug)]
-struct Waiting {
-    id: RequestId,
-    op: Op,
-}
-
-/// A request without an answer yet; answers come in the order of requests.
-#[derive(Debug)]
-struct Pending {
-    xid: i32,
-    id: Option<RequestId>,
-    op: Op,
-    sent: Instant,
+/// How a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Closed,
+    Expired,
+    AuthFailed,
 }
 
 impl Client {
@@ -130,29 +109,30 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// If there are no servers.
+    /// If there are no servers, or the chroot is not a path.
     pub fn new(config: ClientConfig, mut entropy: Entropy) -> Self {
-        assert!(!config.servers.is_empty(), "a client needs a server to dial");
-        let mut servers = config.servers;
-        entropy.shuffle(&mut servers);
+        let hosts = Hosts::new(config.servers.clone(), &mut entropy);
         Self {
-            servers,
-            turn: 0,
-            asked: config.session_timeout,
+            chroot: Chroot::new(config.chroot.clone()),
+            timing: Timing::new(config.session_timeout, hosts.len()),
+            granted: config.session_timeout,
+            hosts,
+            config,
             entropy,
             session: SessionId::NONE,
             password: 0,
-            granted: config.session_timeout,
+            seen_read_write: false,
+            has_connected: false,
+            closing: false,
             last_zxid: Zxid(0),
-            link: Link::Off { expired: false },
-            next_xid: 1,
-            next_id: 0,
-            waiting: VecDeque::new(),
-            pending: VecDeque::new(),
-            pings: VecDeque::new(),
+            link: Link::Off(Ended::Closed),
+            requests: Requests::default(),
+            identities: Vec::new(),
             watches: Watches::default(),
+            pings: VecDeque::new(),
             sent: Instant(0),
             heard: Instant(0),
+            due: Instant(0),
             contact: None,
             news: VecDeque::new(),
         }
@@ -160,8 +140,8 @@ impl Client {
 
     /// Begins a session: dials a server at once. Does nothing if a session exists or is being made.
     pub fn start<M>(&mut self, now: Instant, out: &mut Output<M>) {
-        if matches!(self.link, Link::Off { .. }) {
-            self.dial(now, out);
+        if matches!(self.link, Link::Off(_)) {
+            self.begin(now, out);
         }
     }
 
@@ -175,12 +155,22 @@ impl Client {
         (self.session != SessionId::NONE).then_some(self.session)
     }
 
+    /// The server that the session is attached to now.
+    pub fn server(&self) -> Option<HostId> {
+        match self.link {
+            Link::Up { server, .. } => Some(server),
+            _ => None,
+        }
+    }
+
     /// How the client stands with its session.
     pub fn state(&self) -> ClientState {
         match self.link {
-            Link::Off { expired: true } => ClientState::Expired,
-            Link::Off { expired: false } => ClientState::Closed,
-            Link::Up { .. } => ClientState::Connected,
+            Link::Off(Ended::Closed) => ClientState::Closed,
+            Link::Off(Ended::Expired) => ClientState::Expired,
+            Link::Off(Ended::AuthFailed) => ClientState::AuthFailed,
+            Link::Up { read_only: false, .. } => ClientState::Connected,
+            Link::Up { read_only: true, .. } => ClientState::ConnectedReadOnly,
             _ if self.session == SessionId::NONE => ClientState::Connecting,
             _ => ClientState::Disconnected,
         }
@@ -198,7 +188,8 @@ impl Client {
     }
 
     /// Asks; ends in exactly one [`ClientNews::Reply`]. What is asked before there is a connection waits for
-    /// it, and fails with it; without a session it fails at once with `SessionExpired`.
+    /// it, and fails with it; without a session it fails at once with `SessionExpired`, and what the Java
+    /// client refuses itself (a malformed path) fails at once with `BadArguments` or `InvalidACL`.
     pub fn request<M: From<ClientFrame>>(&mut self, now: Instant, op: Op, out: &mut Output<M>) -> RequestId {
         let id = self.ask(op);
         self.flush(now, out);
@@ -206,34 +197,37 @@ impl Client {
     }
 
     /// As [`Client::request`], but the frame leaves with the next [`Client::flush`].
+    ///
+    /// [`Op::Auth`] adds an identity that is given again on each connection (`addAuthInfo`);
+    /// [`Op::CloseSession`] ends the session in any case (`close`).
     pub fn ask(&mut self, op: Op) -> RequestId {
-        let id = RequestId(self.next_id);
-        self.next_id += 1;
-        match self.link {
-            Link::Off { .. } => self.tell(id, Err(ZkError::SessionExpired)),
-            _ => self.waiting.push_back(Waiting { id, op }),
-        }
-        id
+        self.enqueue(op, OnError::Keep)
     }
 
-    /// Sends what was asked, if there is a connection.
-    pub fn flush<M: From<ClientFrame>>(&mut self, now: Instant, out: &mut Output<M>) {
-        let Link::Up { conn } = self.link else { return };
-        while let Some(Waiting { id, op }) = self.waiting.pop_front() {
-            let xid = self.draw_xid();
-            self.send(now, conn, Pending { xid, id: Some(id), op, sent: now }, out);
-        }
+    /// Takes watches on this path away, as [`Op::RemoveWatches`] does; `on_error` says what becomes of them
+    /// if the server does not confirm it. Leaves with the next [`Client::flush`].
+    pub fn remove_watches(
+        &mut self,
+        path: impl Into<String>,
+        kind: WatcherType,
+        on_error: OnError,
+    ) -> RequestId {
+        self.enqueue(Op::RemoveWatches { path: path.into(), kind }, on_error)
     }
 
-    /// A dialled connection is established: presents the session, or asks for one.
-    pub fn connected<M: From<ClientFrame>>(&mut self, now: Instant, conn: ConnId, out: &mut Output<M>) {
-        match self.link {
-            Link::Dialing { conn: dialed, server, .. } if dialed == conn => {
-                let deadline = now + self.connect_timeout();
-                self.link = Link::Greeting { conn, server, sent: now, deadline };
-                out.send(conn, self.greeting());
-            }
-            _ => {}
+    /// Takes a new list of servers, and leaves the present server if that evens out the load of all clients
+    /// (`ZooKeeper.updateServerList`).
+    ///
+    /// # Panics
+    ///
+    /// If the list is empty.
+    pub fn update_servers<M>(&mut self, now: Instant, servers: Vec<HostId>, out: &mut Output<M>) {
+        let server = match self.link {
+            Link::Greeting { server, .. } | Link::Up { server, .. } => Some(server),
+            _ => None,
+        };
+        if self.hosts.update(servers, server, &mut self.entropy) && self.conn().is_some() {
+            self.lose(now, out);
         }
     }
 
@@ -245,25 +239,10 @@ impl Client {
         frame: ServerFrame,
         out: &mut Output<M>,
     ) {
-        if !self.owns(conn) {
-            return;
-        }
-        self.heard = now;
-        match (frame, self.link) {
-            (ServerFrame::Connected { timeout_ms: 0, .. }, Link::Greeting { .. }) => self.refused(now, out),
-            (ServerFrame::Connected { timeout_ms, session, password }, Link::Greeting { sent, .. }) => {
-                self.contact = Some(sent);
-                self.granted = Duration::from_millis(timeout_ms);
-                self.attach(now, session, password, out);
-            }
-            (ServerFrame::Reply { xid: PING_XID, .. }, Link::Up { .. }) => {
-                self.contact = self.contact.max(self.pings.pop_front());
-            }
-            (ServerFrame::Reply { xid, zxid, result }, Link::Up { .. }) => {
-                self.answered(now, (xid, zxid), result, out);
-            }
-            (ServerFrame::Notification(event), Link::Up { .. }) => self.notified(event, out),
-            _ => self.lose(now, out),
+        if self.owns(conn) {
+            self.heard = now;
+            self.take_frame(now, frame, out);
+            self.beat(now, out);
         }
     }
 
@@ -276,29 +255,29 @@ impl Client {
 
     /// Time passed: dials, pings or gives a silent server up, as is due.
     pub fn wake<M: From<ClientFrame>>(&mut self, now: Instant, out: &mut Output<M>) {
+        if self.expires_at().is_some_and(|at| now >= at) {
+            return self.give_up(out);
+        }
         match self.link {
-            Link::Pausing { until } if now >= until => self.dial(now, out),
+            Link::Pausing { until, server } if now >= until => self.dial(now, server, out),
             Link::Dialing { deadline, .. } | Link::Greeting { deadline, .. } if now >= deadline => {
                 self.lose(now, out);
             }
-            Link::Up { .. } if now >= self.silence_deadline() => self.lose(now, out),
-            Link::Up { conn } if now >= self.ping_due() => {
-                self.pings.push_back(now);
-                self.sent = now;
-                out.send(conn, ClientFrame::Request { xid: PING_XID, op: Op::Ping });
-            }
+            Link::Up { .. } if now >= self.heard + self.timing.read => self.lose(now, out),
+            Link::Up { .. } if now >= self.due => self.beat(now, out),
             _ => {}
         }
     }
 
     /// When it wants to be woken.
     pub fn next_wake(&self) -> Option<Instant> {
-        match self.link {
-            Link::Off { .. } => None,
-            Link::Pausing { until } => Some(until),
-            Link::Dialing { deadline, .. } | Link::Greeting { deadline, .. } => Some(deadline),
-            Link::Up { .. } => Some(self.silence_deadline().min(self.ping_due())),
-        }
+        let next = match self.link {
+            Link::Off(_) => return None,
+            Link::Pausing { until, .. } => until,
+            Link::Dialing { deadline, .. } | Link::Greeting { deadline, .. } => deadline,
+            Link::Up { .. } => self.due.min(self.heard + self.timing.read),
+        };
+        Some(self.expires_at().map_or(next, |at| next.min(at)))
     }
 
     /// What happened since the last call, in order.
@@ -308,167 +287,8 @@ impl Client {
 
     fn conn(&self) -> Option<ConnId> {
         match self.link {
-            Link::Dialing { conn, .. } | Link::Greeting { conn, .. } | Link::Up { conn } => Some(conn),
-            Link::Off { .. } | Link::Pausing { .. } => None,
-        }
-    }
-
-    fn tell(&mut self, id: RequestId, result: Result<Reply, ZkError>) {
-        self.news.push_back(ClientNews::Reply { id, result });
-    }
-
-    fn connect_timeout(&self) -> Duration {
-        self.granted / self.servers.len() as u32
-    }
-
-    fn read_timeout(&self) -> Duration {
-        self.granted * 2 / 3
-    }
-
-    fn silence_deadline(&self) -> Instant {
-        self.heard + self.read_timeout()
-    }
-
-    fn ping_due(&self) -> Instant {
-        self.sent + (self.read_timeout() / 2).min(PING_INTERVAL_MAX)
-    }
-
-    fn draw_xid(&mut self) -> i32 {
-        let xid = self.next_xid;
-        self.next_xid = xid.checked_add(1).unwrap_or(1);
-        xid
-    }
-
-    fn dial<M>(&mut self, now: Instant, out: &mut Output<M>) {
-        let server = self.servers[self.turn % self.servers.len()];
-        self.turn = (self.turn + 1) % self.servers.len();
-        let conn = out.dial(Address { host: server, port: Port::ZkClient });
-        self.link = Link::Dialing { conn, server, deadline: now + self.connect_timeout() };
-    }
-
-    fn greeting(&self) -> ClientFrame {
-        ClientFrame::Connect {
-            last_zxid_seen: self.last_zxid,
-            timeout_ms: self.asked.as_millis() as u64,
-            session: self.session,
-            password: self.password,
-        }
-    }
-
-    fn send<M: From<ClientFrame>>(
-        &mut self,
-        now: Instant,
-        conn: ConnId,
-        pending: Pending,
-        out: &mut Output<M>,
-    ) {
-        out.send(conn, ClientFrame::Request { xid: pending.xid, op: pending.op.clone() });
-        self.sent = now;
-        self.pending.push_back(pending);
-    }
-
-    fn attach<M: From<ClientFrame>>(
-        &mut self,
-        now: Instant,
-        session: SessionId,
-        password: Password,
-        out: &mut Output<M>,
-    ) {
-        let Link::Greeting { conn, server, .. } = self.link else { return };
-        let resumed = self.session == session;
-        (self.session, self.password) = (session, password);
-        self.link = Link::Up { conn };
-        self.sent = now;
-        out.note(EventKind::ClientConnected { session, server, resumed });
-        self.news.push_back(ClientNews::State(ClientState::Connected));
-        if let Some(op) = self.watches.rearm(self.last_zxid) {
-            self.send(now, conn, Pending { xid: SET_WATCHES_XID, id: None, op, sent: now }, out);
-        }
-        self.flush(now, out);
-    }
-
-    /// The server has refused the session: it is over. If there was none, it just would not make one.
-    fn refused<M>(&mut self, now: Instant, out: &mut Output<M>) {
-        if self.session == SessionId::NONE {
-            return self.lose(now, out);
-        }
-        out.note(EventKind::ClientExpired { session: self.session });
-        self.end(Link::Off { expired: true }, out);
-    }
-
-    fn end<M>(&mut self, link: Link, out: &mut Output<M>) {
-        self.hang_up(out);
-        self.link = link;
-        self.session = SessionId::NONE;
-        self.password = 0;
-        self.granted = self.asked;
-        self.last_zxid = Zxid(0);
-        self.contact = None;
-        self.watches = Watches::default();
-        self.fail_all(ZkError::SessionExpired);
-        self.news.push_back(ClientNews::State(self.state()));
-    }
-
-    fn answered<M>(
-        &mut self,
-        now: Instant,
-        (xid, zxid): (i32, Zxid),
-        result: Result<Reply, ZkError>,
-        out: &mut Output<M>,
-    ) {
-        if self.pending.front().is_none_or(|pending| pending.xid != xid) {
-            return self.lose(now, out);
-        }
-        let Some(Pending { id, op, sent, .. }) = self.pending.pop_front() else { return };
-        self.contact = self.contact.max(Some(sent));
-        self.last_zxid = self.last_zxid.max(zxid);
-        let error = result.as_ref().err().map_or(0, |error| error.code());
-        let (session, name) = (self.session, op.name().into());
-        out.note(EventKind::ClientReplied { session, xid, zxid, op: name, error });
-        self.watches.left_by(&op, &result);
-        if let Some(id) = id {
-            self.tell(id, result);
-        }
-        if op == Op::CloseSession {
-            self.end(Link::Off { expired: false }, out);
-        }
-    }
-
-    fn notified<M>(&mut self, event: WatchEvent, out: &mut Output<M>) {
-        let (path, change) = (event.path.clone(), event.change.name().into());
-        out.note(EventKind::ClientNotified { session: self.session, path, change });
-        self.watches.fired(&event);
-        self.news.push_back(ClientNews::Watch(event));
-    }
-
-    fn hang_up<M>(&mut self, out: &mut Output<M>) {
-        if let Some(conn) = self.conn() {
-            out.close(conn);
-        }
-    }
-
-    fn lose<M>(&mut self, now: Instant, out: &mut Output<M>) {
-        self.hang_up(out);
-        self.disconnect(now, out);
-    }
-
-    fn disconnect<M>(&mut self, now: Instant, out: &mut Output<M>) {
-        let was_up = matches!(self.link, Link::Up { .. });
-        let delay = self.entropy.draw() % RECONNECT_DELAY_MAX.as_nanos() as u64;
-        self.link = Link::Pausing { until: now + Duration::from_nanos(delay) };
-        self.fail_all(ZkError::ConnectionLoss);
-        if was_up {
-            out.note(EventKind::ClientDisconnected { session: self.session });
-            self.news.push_back(ClientNews::State(ClientState::Disconnected));
-        }
-    }
-
-    fn fail_all(&mut self, error: ZkError) {
-        self.pings.clear();
-        let sent = std::mem::take(&mut self.pending).into_iter().filter_map(|pending| pending.id);
-        let waiting = std::mem::take(&mut self.waiting).into_iter().map(|waiting| waiting.id);
-        for id in sent.chain(waiting).collect::<Vec<_>>() {
-            self.tell(id, Err(error));
+            Link::Dialing { conn, .. } | Link::Greeting { conn, .. } | Link::Up { conn, .. } => Some(conn),
+            Link::Off(_) | Link::Pausing { .. } => None,
         }
     }
 }

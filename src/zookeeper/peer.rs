@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use super::{
-    election::Notification,
+    election::Notice,
     log::Record,
-    wire::{ClientFrame, Op, ServerFrame},
+    membership::{Membership, Role},
+    wire::{ClientFrame, Id, Op, ServerFrame},
 };
 use crate::{
     event::Word,
@@ -16,7 +17,7 @@ use crate::{
 };
 
 /// Everything that travels on a connection to or from a ZooKeeper server.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Message {
     /// On the client port, from the client.
     ToServer(ClientFrame),
@@ -31,7 +32,7 @@ pub enum Message {
 }
 
 /// Between any two voters.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ElectionFrame {
     /// The first message on a connection, from the one who dialled.
     Hello {
@@ -39,18 +40,22 @@ pub enum ElectionFrame {
         server: HostId,
     },
     /// A vote.
-    Notification(Notification),
+    Notification(Notice),
 }
 
 /// From a learner to its leader.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum LearnerFrame {
-    /// FOLLOWERINFO: who comes, and what it has promised.
+    /// FOLLOWERINFO or OBSERVERINFO: who comes, and what it has promised.
     FollowerInfo {
         /// The learner.
         server: HostId,
+        /// Whether it follows as a participant or as an observer.
+        role: Role,
         /// Its acceptedEpoch.
         accepted_epoch: Epoch,
+        /// The version of its committed configuration.
+        configuration: Zxid,
     },
     /// ACKEPOCH: the new epoch is accepted, and on disk.
     AckEpoch {
@@ -97,18 +102,20 @@ pub enum LearnerFrame {
 }
 
 /// A write on its way to the leader.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Write {
     /// The session that asks; for a new session, its id.
     pub session: SessionId,
     /// The client's number for it; 0 for a new session.
     pub xid: i32,
+    /// Who asks: the identities of the client's connection. Empty if a server asks.
+    pub ids: Arc<[Id]>,
     /// What is asked.
     pub ask: Ask,
 }
 
 /// What a write asks of the leader.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Ask {
     /// Open the session.
     Open {
@@ -120,7 +127,7 @@ pub enum Ask {
 }
 
 /// From the leader to a learner.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum LeaderFrame {
     /// LEADERINFO: the epoch that this leader proposes, on its disk.
     LeaderInfo {
@@ -148,10 +155,28 @@ pub enum LeaderFrame {
         /// Of which proposal.
         zxid: Zxid,
     },
+    /// COMMITANDACTIVATE: the proposal is a reconfiguration, and holds from here on.
+    CommitAndActivate {
+        /// Of which proposal.
+        zxid: Zxid,
+        /// Who is to lead from now on.
+        leader: HostId,
+    },
+    /// INFORM, to an observer: a transaction that is committed.
+    Inform(Arc<Record>),
+    /// INFORMANDACTIVATE, to an observer: a committed reconfiguration.
+    InformAndActivate {
+        /// The reconfiguration.
+        record: Arc<Record>,
+        /// Who is to lead from now on.
+        leader: HostId,
+    },
     /// NEWLEADER: the leader's history was sent.
     NewLeader {
         /// Its epoch.
         epoch: Epoch,
+        /// The last configuration it has seen proposed: it is committed with this epoch.
+        configuration: Membership,
     },
     /// UPTODATE: the leader is established; the learner may serve.
     UpToDate,
@@ -191,7 +216,8 @@ impl LearnerFrame {
     /// A word for traces.
     pub fn label(&self) -> &'static str {
         match self {
-            Self::FollowerInfo { .. } => "FOLLOWERINFO",
+            Self::FollowerInfo { role: Role::Participant, .. } => "FOLLOWERINFO",
+            Self::FollowerInfo { role: Role::Observer, .. } => "OBSERVERINFO",
             Self::AckEpoch { .. } => "ACKEPOCH",
             Self::NewLeaderAck { .. } => "NEWLEADER-ACK",
             Self::Ack { .. } => "ACK",
@@ -213,6 +239,9 @@ impl LeaderFrame {
             Self::Snap { .. } => "SNAP",
             Self::Proposal(_) => "PROPOSAL",
             Self::Commit { .. } => "COMMIT",
+            Self::CommitAndActivate { .. } => "COMMITANDACTIVATE",
+            Self::Inform(_) => "INFORM",
+            Self::InformAndActivate { .. } => "INFORMANDACTIVATE",
             Self::NewLeader { .. } => "NEWLEADER",
             Self::UpToDate => "UPTODATE",
             Self::Ping => "PING",

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::wire::{Data, ZkError};
+use super::wire::{Acl, Data, ZkError};
 use crate::{
     event::{Digest, TxnRef},
     name::{SessionId, Zxid},
@@ -32,14 +32,21 @@ pub enum Lifetime {
     Persistent,
     /// Until this session closes.
     Ephemeral(SessionId),
+    /// Until the leader finds it empty after it has had children.
+    Container,
+    /// Until the leader finds it empty and unchanged for this long.
+    Ttl {
+        /// In milliseconds.
+        ms: u64,
+    },
 }
 
 impl Lifetime {
     /// The owner as a client's Stat shows it: the session of an ephemeral, else none.
     pub fn owner(self) -> SessionId {
         match self {
-            Self::Persistent => SessionId::NONE,
             Self::Ephemeral(session) => session,
+            Self::Persistent | Self::Container | Self::Ttl { .. } => SessionId::NONE,
         }
     }
 }
@@ -53,6 +60,8 @@ pub enum Txn {
         path: String,
         /// Its payload.
         data: Data,
+        /// Who may do what with it: expanded, never empty.
+        acl: Acl,
         /// How long it stays.
         lifetime: Lifetime,
         /// The parent's count of child creates after this one.
@@ -70,6 +79,22 @@ pub enum Txn {
         /// The new payload.
         data: Data,
         /// The version after it.
+        version: i32,
+    },
+    /// Replace a node's access control list.
+    SetAcl {
+        /// Which.
+        path: String,
+        /// The new list: expanded, never empty.
+        acl: Acl,
+        /// The aversion after it.
+        version: i32,
+    },
+    /// Change the ensemble: replaces the content of `/zookeeper/config`.
+    Reconfig {
+        /// The new configuration as `/zookeeper/config` has it; its version is the header's zxid.
+        members: String,
+        /// The data version of `/zookeeper/config` after it.
         version: i32,
     },
     /// Nothing: the version was found right when the multi was prepared.

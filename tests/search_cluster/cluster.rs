@@ -23,13 +23,7 @@ pub(crate) const NODES: [HostId; 3] = [HostId::search(1), HostId::search(2), Hos
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn ensemble() -> EnsembleConfig {
-    EnsembleConfig {
-        servers: SERVERS.to_vec(),
-        tick_ms: 500,
-        init_limit: 10,
-        sync_limit: 5,
-        snap_count: 1_000,
-    }
+    EnsembleConfig { servers: SERVERS.to_vec(), tick_ms: 500, snap_count: 1_000, ..EnsembleConfig::default() }
 }
 
 pub(crate) fn search_config() -> SearchConfig {

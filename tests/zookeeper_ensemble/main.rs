@@ -1,12 +1,17 @@
 //! A modeled ZooKeeper ensemble elects, serves, survives crashes and keeps one history.
 
 mod durability;
+mod local_sessions;
 mod nonsense;
+mod observers;
 mod order;
+mod read_only;
+mod reconfiguration;
 mod service;
 mod sessions;
 mod storm;
 mod sync;
+mod timing;
 mod world;
 
 use std::collections::BTreeSet;
@@ -17,17 +22,18 @@ use shardarium::{
     event::{EventKind, SyncMode},
     name::{Epoch, HostId, SessionId, Zxid},
     zookeeper::wire::{
-        ClientFrame, CreateMode, Op, PING_XID, Reply, ServerFrame, WatchChange, WatchEvent, ZkError,
+        Acl, ClientFrame, CreateMode, NO_ZXID, Op, PING_XID, Reply, ServerFrame, WatchChange, WatchEvent,
+        ZkError,
     },
 };
 use world::{Client, CutPoint, Unsynced, World, zk};
 
 fn create(path: &str) -> Op {
-    Op::Create { path: path.into(), data: Some([1].into()), mode: CreateMode::Persistent }
+    Op::create(path, Some([1].into()), CreateMode::Persistent)
 }
 
 fn create_ephemeral(path: &str) -> Op {
-    Op::Create { path: path.into(), data: None, mode: CreateMode::Ephemeral }
+    Op::create(path, None, CreateMode::Ephemeral)
 }
 
 fn exists(path: &str) -> Op {

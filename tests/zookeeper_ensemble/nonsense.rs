@@ -5,8 +5,9 @@ use std::sync::Arc;
 use shardarium::{
     core::{Entropy, Port},
     zookeeper::{
-        election::{Notification, PeerState, Vote},
+        election::{Notice, Notification, PeerState, Vote},
         log::{Record, write_snapshot},
+        membership::{Membership, Role},
         peer::{Ask, ElectionFrame, LeaderFrame, LearnerFrame, Message, Write},
         tree::Database,
         txn::{Lifetime, LoggedTxn, Txn, TxnHeader},
@@ -56,7 +57,9 @@ impl Liar {
 
     fn txn(&mut self) -> Txn {
         let path = ["/a", "/b", "/zookeeper", "nonsense", ""][self.below(5) as usize].to_owned();
-        match self.below(6) {
+        match self.below(8) {
+            6 => Txn::Reconfig { members: self.members(), version: -1 },
+            7 => Txn::Reconfig { members: "nonsense".into(), version: -1 },
             0 => Txn::CreateSession { timeout_ms: self.below(9) },
             1 => Txn::CloseSession { paths: vec![path] },
             2 => Txn::Delete { path },
@@ -64,7 +67,7 @@ impl Liar {
             4 => Txn::Multi(vec![Txn::Error(ZkError::NoNode), Txn::Delete { path }]),
             _ => {
                 let lifetime = Lifetime::Ephemeral(self.session());
-                Txn::Create { path, data: None, lifetime, parent_cversion: 3 }
+                Txn::Create { path, data: None, acl: Acl::open(), lifetime, parent_cversion: 3 }
             }
         }
     }
@@ -78,7 +81,12 @@ impl Liar {
     fn learner_frame(&mut self) -> LearnerFrame {
         let session = self.session();
         match self.below(8) {
-            0 => LearnerFrame::FollowerInfo { server: self.server(), accepted_epoch: self.epoch() },
+            0 => LearnerFrame::FollowerInfo {
+                server: self.server(),
+                role: [Role::Participant, Role::Observer][self.below(2) as usize],
+                accepted_epoch: self.epoch(),
+                configuration: [Zxid(0), self.zxid()][self.below(2) as usize],
+            },
             1 => LearnerFrame::AckEpoch {
                 current_epoch: (self.below(2) == 0).then(|| self.epoch()),
                 last_zxid: self.zxid(),
@@ -90,7 +98,7 @@ impl Liar {
             5 => {
                 let open = Ask::Open { timeout_ms: u64::MAX };
                 let ask = [Ask::Op(self.op()), open][self.below(2) as usize].clone();
-                LearnerFrame::Request(Write { session, xid: 1, ask })
+                LearnerFrame::Request(Write { session, xid: 1, ids: Arc::default(), ask })
             }
             6 => LearnerFrame::Sync { session, xid: 2 },
             _ => LearnerFrame::Revalidate { session, timeout_ms: u64::MAX },
@@ -98,7 +106,7 @@ impl Liar {
     }
 
     fn leader_frame(&mut self) -> LeaderFrame {
-        match self.below(12) {
+        match self.below(16) {
             0 => LeaderFrame::LeaderInfo { epoch: self.epoch() },
             1 => LeaderFrame::Diff,
             2 => LeaderFrame::Trunc { zxid: self.zxid() },
@@ -106,12 +114,26 @@ impl Liar {
             4 => LeaderFrame::Snap { zxid: Zxid(0), bytes: write_snapshot(&Database::default()) },
             5 => LeaderFrame::Proposal(self.record()),
             6 => LeaderFrame::Commit { zxid: self.zxid() },
-            7 => LeaderFrame::NewLeader { epoch: self.epoch() },
+            7 => LeaderFrame::NewLeader { epoch: self.epoch(), configuration: self.configuration() },
             8 => LeaderFrame::UpToDate,
             9 => LeaderFrame::Synced { session: self.session(), xid: 1 },
             10 => LeaderFrame::Revalidated { session: self.session(), alive: self.below(2) == 0 },
+            11 => LeaderFrame::Inform(self.record()),
+            12 => LeaderFrame::InformAndActivate { record: self.record(), leader: self.server() },
+            13 => LeaderFrame::CommitAndActivate { zxid: self.zxid(), leader: self.server() },
             _ => LeaderFrame::Ping,
         }
+    }
+
+    fn configuration(&mut self) -> Membership {
+        let lines = self.members();
+        Membership::read(&lines).expect("lines of the right form").with_version(self.zxid())
+    }
+
+    fn members(&mut self) -> String {
+        let all = ["server.1=a:1:2;3", "server.2=b:1:2;3", "server.3=c:1:2:observer;3", "server.4=d:1:2;3"];
+        let some: Vec<&str> = all.into_iter().filter(|_| self.below(2) == 0).collect();
+        some.join("\n")
     }
 
     fn vote(&mut self) -> ElectionFrame {
@@ -119,8 +141,9 @@ impl Liar {
             return ElectionFrame::Hello { server: self.server() };
         }
         let vote = Vote { leader: self.server(), zxid: self.zxid(), peer_epoch: self.epoch() };
-        let state = [PeerState::Looking, PeerState::Following, PeerState::Leading][self.below(3) as usize];
-        ElectionFrame::Notification(Notification { vote, round: self.below(6), state })
+        let states = [PeerState::Looking, PeerState::Following, PeerState::Leading, PeerState::Observing];
+        let notification = Notification { vote, round: self.below(6), state: states[self.below(4) as usize] };
+        ElectionFrame::Notification(Notice { notification, configuration: self.configuration() })
     }
 
     fn client_frame(&mut self) -> ClientFrame {
@@ -130,6 +153,7 @@ impl Liar {
                 timeout_ms: u64::MAX,
                 session: self.session(),
                 password: u128::from(self.below(2)),
+                read_only: self.below(2) == 0,
             },
             _ => ClientFrame::Request { xid: self.below(9) as i32 - 9, op: self.op() },
         }

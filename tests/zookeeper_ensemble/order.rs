@@ -45,7 +45,10 @@ fn watch_event_comes_before_the_reply_that_shows_it() {
         assert_eq!(world.call(client, watch.clone()), Some(Err(ZkError::NoNode)));
     }
     world.ask(&mut one, create("/a"));
-    let event = ServerFrame::Notification(WatchEvent { path: "/a".into(), change: WatchChange::NodeCreated });
+    let event = ServerFrame::Notification {
+        event: WatchEvent { path: "/a".into(), change: WatchChange::NodeCreated },
+        zxid: NO_ZXID,
+    };
     assert_eq!(world.hear(one.conn, 1000), Some(event.clone()));
     assert!(matches!(world.hear(one.conn, 1000), Some(ServerFrame::Reply { .. })));
     assert_eq!(world.hear(other.conn, 1000), Some(event));

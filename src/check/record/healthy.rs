@@ -5,7 +5,10 @@
 
 use super::{Record, client, search, shard, txn, zk};
 use crate::{
-    event::{CopyState, Digest, Ephemeral, EventKind as E, HeldDoc, Outcome, Placement, SyncMode, TxnRef},
+    event::{
+        Act, Change, CopyState, Digest, Ephemeral, EventKind as E, HeldDoc, Outcome, Placement, SyncMode,
+        TxnRef, Word,
+    },
     name::{AllocationId, Epoch, HostId, SeqNo, SessionId, Term, Zxid},
 };
 
@@ -19,6 +22,8 @@ struct Run {
     counter: u32,
     history: Vec<(TxnRef, Vec<E>)>,
     version: u64,
+    /// Child creates of `/nodes`.
+    registrations: i32,
 }
 
 impl Record {
@@ -31,6 +36,7 @@ impl Record {
             counter: 0,
             history: Vec::new(),
             version: 0,
+            registrations: 0,
         };
         run.start();
         run.register();
@@ -47,6 +53,14 @@ impl Record {
 
 fn session(number: u64) -> SessionId {
     SessionId(number)
+}
+
+fn created(path: &str, owner: SessionId, parent_creates: i32) -> Change {
+    let lifetime = if owner == SessionId::NONE { "persistent" } else { "ephemeral" }.into();
+    Change {
+        path: path.into(),
+        act: Act::Created { owner, lifetime, parent_creates, data_length: 0, open: true },
+    }
 }
 
 fn registration(node: u16) -> String {
@@ -87,13 +101,42 @@ impl Run {
     fn commit(&mut self, effects: Vec<E>) {
         self.counter += 1;
         let TxnRef { zxid, digest } = txn(self.epoch(), self.counter);
-        self.record.on(self.leader, E::TxnProposed { zxid, digest });
-        self.live.iter().for_each(|server| _ = self.record.on(*server, E::TxnLogged { zxid, digest }));
+        let (op, session, changes) = self.told(&effects);
+        self.record.on(self.leader, E::TxnProposed { zxid, digest, session, xid: 0, op, changes });
+        let acked = E::TxnAcked { zxid };
+        for server in &self.live {
+            self.record.on(*server, E::TxnLogged { zxid, digest }).on(*server, acked.clone());
+        }
         self.record.on(self.leader, E::TxnCommitted { zxid, digest });
         self.history.push((TxnRef { zxid, digest }, effects));
         for server in self.live.clone() {
             self.apply(server, self.history.len() - 1);
         }
+    }
+
+    /// What the transaction with these effects is, whose, and what it does to znodes. The first registration
+    /// makes the parent of all.
+    fn told(&mut self, effects: &[E]) -> (Word, SessionId, Vec<Change>) {
+        let (mut op, mut whose, mut changes) = ("multi", SessionId::NONE, Vec::new());
+        for effect in effects {
+            match effect {
+                E::SessionOpened { session, .. } => (op, whose) = ("createSession", *session),
+                E::SessionClosed { session, .. } => (op, whose) = ("closeSession", *session),
+                E::EphemeralCreated { path, session, .. } => {
+                    if self.registrations == 0 {
+                        changes.push(created("/nodes", SessionId::NONE, 1));
+                    }
+                    self.registrations += 1;
+                    whose = *session;
+                    changes.push(created(path, *session, self.registrations));
+                }
+                E::EphemeralDeleted { path, .. } => {
+                    changes.push(Change { path: path.clone(), act: Act::Deleted });
+                }
+                _ => {}
+            }
+        }
+        (op.into(), whose, changes)
     }
 
     fn apply(&mut self, server: HostId, nth: usize) {
@@ -147,9 +190,11 @@ impl Run {
 
     fn connect(&mut self, node: u16, number: u64, server: HostId, resumed: bool) {
         let (session, zxid) = (session(number), self.last());
-        self.record.on(search(node), E::ClientConnected { session, server, resumed });
-        let (op, error) = ("getChildren".into(), 0);
-        self.record.on(search(node), E::ClientReplied { session, xid: 1, zxid, op, error });
+        self.record.on(search(node), E::ClientConnected { session, server, resumed, read_only: false });
+        let (xid, op, path): (_, Word, String) = (1, "getChildren".into(), "/".into());
+        let asked = E::ClientAsked { session, xid, op: op.clone(), path: path.clone(), watch: "".into() };
+        let replied = E::ClientReplied { session, xid, zxid, op, error: 0, path, stat: None };
+        self.record.on(search(node), asked).on(search(node), replied);
     }
 
     fn open(&mut self, node: u16, number: u64) {
@@ -295,7 +340,9 @@ impl Run {
 
     fn lose_leader(&mut self) {
         let TxnRef { zxid, digest } = txn(1, self.counter + 1);
-        self.record.on(zk(3), E::TxnProposed { zxid, digest }).on(zk(3), E::TxnLogged { zxid, digest });
+        let (op, changes, asker) = ("multi".into(), vec![], SessionId::NONE);
+        self.record.on(zk(3), E::TxnProposed { zxid, digest, session: asker, xid: 0, op, changes });
+        self.record.on(zk(3), E::TxnLogged { zxid, digest }).on(zk(3), E::TxnAcked { zxid });
         let what = "zk-3 lost power".to_owned();
         self.record.world(E::FaultBegan { step: 1, what, hosts: vec![zk(3)] });
         self.record.on(zk(3), E::HostCrashed { power: true });

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Flaws, NODES, SERVERS, node_count};
+use super::{CLIENTS, Flaws, NODES, SERVERS, client_count, node_count, server_count};
 use crate::{
     name::{HostId, HostKind},
     scenario::format::{Scenario, Spread},
@@ -15,6 +15,7 @@ const NODES_MAX: usize = 1000;
 pub(super) fn check(scenario: &Scenario, flaws: &mut Flaws) {
     ensemble(scenario, flaws);
     timeouts(scenario, flaws);
+    members(scenario, flaws);
     nodes(scenario, flaws);
     delays(scenario, flaws);
     if scenario.clocks.drift_max_ppm > 100_000 {
@@ -49,6 +50,31 @@ fn ensemble(scenario: &Scenario, flaws: &mut Flaws) {
     }
 }
 
+/// The most servers of a run, members or not.
+const SERVERS_MAX: usize = 50;
+
+fn members(scenario: &Scenario, flaws: &mut Flaws) {
+    let settings = &scenario.zookeeper;
+    let count = server_count(scenario);
+    if count > SERVERS_MAX {
+        let message = format!("{count} ZooKeeper servers");
+        flaws.add(
+            "zookeeper.observers",
+            message,
+            format!("at most {SERVERS_MAX}, observers and spares included"),
+        );
+    }
+    if settings.spares > 0 && !settings.reconfig {
+        let help = "add `reconfig = true`, or take the spares out";
+        flaws.add("zookeeper.spares", "spare servers can never become members", help);
+    }
+    let interval = settings.container_interval;
+    if interval < Duration::from_millis(1) || !interval.subsec_nanos().is_multiple_of(1_000_000) {
+        let help = "ZooKeeper counts in milliseconds: such as `container_interval = \"10s\"`";
+        flaws.add("zookeeper.container_interval", "the interval is not a whole number of milliseconds", help);
+    }
+}
+
 fn timeouts(scenario: &Scenario, flaws: &mut Flaws) {
     let cluster = &scenario.cluster;
     if cluster.tick < Duration::from_millis(1) || !cluster.tick.subsec_nanos().is_multiple_of(1_000_000) {
@@ -73,7 +99,10 @@ fn nodes(scenario: &Scenario, flaws: &mut Flaws) {
         zone_name(format!("cluster.zones.{at}"), zone, flaws);
     }
     match node_count(scenario) {
-        0 => flaws.add("cluster.search", "there are no search nodes", "at least 1, here or in `[[nodes]]`"),
+        0 if !(scenario.zookeeper_clients.is_empty() && scenario.recipe_clients.is_empty()) => {
+            needless(scenario, flaws);
+        }
+        0 => flaws.add("cluster.search", "there is nobody but servers", NOBODY),
         count if count > NODES_MAX => {
             let message = format!("{count} search nodes");
             flaws.add("cluster.search", message, format!("at most {NODES_MAX}"));
@@ -93,6 +122,16 @@ fn nodes(scenario: &Scenario, flaws: &mut Flaws) {
                 "earlier than `duration`",
             );
         }
+    }
+}
+
+const NOBODY: &str = "at least 1 search node, here or in `[[nodes]]`, or `[[zookeeper_clients]]`";
+
+/// What no search nodes are there for.
+fn needless(scenario: &Scenario, flaws: &mut Flaws) {
+    let help = "give the cluster `search = 3`, or take it out";
+    if !scenario.indices.is_empty() {
+        flaws.add_if_read(NODES, "indices.0.name", "an index without search nodes", help);
     }
 }
 
@@ -132,9 +171,9 @@ fn delay(path: &str, spread: Spread, flaws: &mut Flaws) {
 /// Whether the host is one of the run's.
 pub(super) fn known_host(scenario: &Scenario, path: String, host: HostId, flaws: &mut Flaws) {
     let (count, noun, hinge) = match host.kind {
-        HostKind::ZooKeeper => (usize::from(scenario.cluster.zookeeper), "ZooKeeper server", SERVERS),
+        HostKind::ZooKeeper => (server_count(scenario), "ZooKeeper server", SERVERS),
         HostKind::Search => (node_count(scenario), "search node", NODES),
-        HostKind::Client => (scenario.workloads.len(), "client", &["workloads"] as &[&str]),
+        HostKind::Client => (client_count(scenario), "client", CLIENTS),
     };
     if usize::from(host.number) <= count {
         return;

@@ -3,8 +3,10 @@
 //! Every flaw is found in one go and says where it is, as a path into the file (`faults.2.target`), so that
 //! scenarios that were never a file can be checked as well.
 
+mod clients;
 mod cluster;
 mod faults;
+mod recipes;
 mod work;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -53,6 +55,8 @@ pub fn check(scenario: &Scenario, vocabulary: &Vocabulary) -> Vec<Flaw> {
     run(scenario, &mut flaws);
     cluster::check(scenario, &mut flaws);
     work::check(scenario, &mut flaws);
+    clients::check(scenario, &mut flaws);
+    recipes::check(scenario, &mut flaws);
     faults::check(scenario, &mut flaws);
     expectations(scenario, vocabulary, &mut flaws);
     flaws.0
@@ -113,10 +117,13 @@ fn expectations(scenario: &Scenario, vocabulary: &Vocabulary, flaws: &mut Flaws)
 }
 
 /// What the number of servers relies on.
-const SERVERS: &[&str] = &["cluster.zookeeper"];
+const SERVERS: &[&str] = &["cluster.zookeeper", "zookeeper.observers", "zookeeper.spares"];
+
+/// What the number of clients relies on.
+const CLIENTS: &[&str] = &["workloads", "zookeeper_clients.*.count", "recipe_clients.*.count"];
 
 /// What the number of search nodes relies on.
-const NODES: &[&str] = &["cluster.search", "nodes"];
+const NODES: &[&str] = &["cluster.search", "nodes", "zookeeper_clients", "recipe_clients"];
 
 /// What the zones of search nodes rely on.
 const ZONES: &[&str] = &["cluster.search", "cluster.zones", "nodes"];
@@ -127,6 +134,19 @@ const INDICES: &[&str] = &["indices.*.name"];
 /// How many search nodes there will be.
 fn node_count(scenario: &Scenario) -> usize {
     make_plan::nodes(scenario).len()
+}
+
+/// How many ZooKeeper servers there will be, members or not.
+fn server_count(scenario: &Scenario) -> usize {
+    let settings = &scenario.zookeeper;
+    [scenario.cluster.zookeeper, settings.observers, settings.spares].map(usize::from).iter().sum()
+}
+
+/// How many clients there will be, the operator among them; the administrator cannot be hit.
+fn client_count(scenario: &Scenario) -> usize {
+    let alone: usize = scenario.zookeeper_clients.iter().map(|clients| usize::from(clients.count)).sum();
+    let members: usize = scenario.recipe_clients.iter().map(|clients| usize::from(clients.count)).sum();
+    1 + scenario.workloads.len() + alone + members
 }
 
 /// The zones that have a search node, sorted.

@@ -7,7 +7,8 @@ use crate::{
     core::ConnId,
     name::{Epoch, HostId, SessionId, Zxid},
     zookeeper::wire::{
-        ClientFrame, CreateMode, Data, Op, Reply, ServerFrame, Stat, WatchChange, WatchEvent, ZkError,
+        ClientFrame, CreateMode, Data, NO_ZXID, Op, Reply, ServerFrame, Stat, WatchChange, WatchEvent,
+        ZkError,
     },
 };
 
@@ -107,7 +108,12 @@ impl Fake {
     fn attach(&mut self, now: u64, caller: Caller, timeout_ms: u64, asked: SessionId) {
         let refused = asked != SessionId::NONE && !self.sessions.contains_key(&asked);
         if refused {
-            let frame = ServerFrame::Connected { timeout_ms: 0, session: SessionId::NONE, password: 0 };
+            let frame = ServerFrame::Connected {
+                timeout_ms: 0,
+                session: SessionId::NONE,
+                password: 0,
+                read_only: false,
+            };
             self.outbox.extend([(caller, Some(frame)), (caller, None)]);
             return;
         }
@@ -119,7 +125,8 @@ impl Fake {
             self.hang_up(old);
             self.outbox.push((old, None));
         }
-        self.outbox.push((caller, Some(ServerFrame::Connected { timeout_ms, session: id, password: 9 })));
+        let connected = ServerFrame::Connected { timeout_ms, session: id, password: 9, read_only: false };
+        self.outbox.push((caller, Some(connected)));
     }
 
     fn open(&mut self) -> SessionId {
@@ -169,7 +176,7 @@ impl Fake {
                 Ok(Reply::Children { names: self.children(path), stat })
             }
             Op::Sync { path } => Ok(Reply::Synced { path: path.clone() }),
-            Op::SetWatches { relative_zxid, data, exist, child } => {
+            Op::SetWatches { relative_zxid, data, exist, child, .. } => {
                 self.catch_up(caller, *relative_zxid, [data, exist, child]);
                 Ok(Reply::Done)
             }
@@ -200,7 +207,7 @@ impl Fake {
 
     fn notify(&mut self, caller: Caller, path: &str, change: WatchChange) {
         let event = WatchEvent { path: path.to_owned(), change };
-        self.outbox.push((caller, Some(ServerFrame::Notification(event))));
+        self.outbox.push((caller, Some(ServerFrame::Notification { event, zxid: NO_ZXID })));
     }
 
     fn fire(&mut self, is_child: bool, path: &str, change: WatchChange) {
@@ -262,7 +269,7 @@ impl Fake {
             false => Err(ZkError::BadVersion),
         };
         match op {
-            Op::Create { path, data, mode } => self.create(path, data, *mode, session, changes),
+            Op::Create { path, data, mode, .. } => self.create(path, data, *mode, session, changes),
             Op::Delete { path, version } => {
                 check(self.tree.get(path).ok_or(ZkError::NoNode)?, *version)?;
                 self.tree.remove(path);

@@ -1,16 +1,25 @@
 //! Tests of the client — decides whether each rule of the Java client holds. It never needs a world: frames
 //! go in, frames come out.
 
-use std::collections::BTreeSet;
+mod session;
+
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{bench::Frame, *};
 use crate::{
     core::Effect,
+    event::EventKind,
     name::Epoch,
-    zookeeper::wire::{Stat, WatchChange},
+    zookeeper::wire::{PING_XID, Reply, SET_WATCHES_XID, Stat, WatchChange, WatchEvent, ZkError},
 };
 
 const SECOND: u64 = 1_000_000_000;
+
+/// An answer to connect.
+fn connected(timeout_ms: u64, session: u64) -> ServerFrame {
+    let password = if session == 0 { 0 } else { 7 };
+    ServerFrame::Connected { timeout_ms, session: SessionId(session), password, read_only: false }
+}
 
 /// A client that asks for 6 s, with three servers: 2 s to connect, 4 s of silence, a ping after 2 s.
 struct Bed {
@@ -22,7 +31,7 @@ struct Bed {
 impl Bed {
     fn new() -> Self {
         let servers = vec![HostId::zookeeper(1), HostId::zookeeper(2), HostId::zookeeper(3)];
-        let config = ClientConfig { servers, session_timeout: Duration::from_secs(6) };
+        let config = ClientConfig::new(servers, Duration::from_secs(6));
         let client = Client::new(config, Entropy::new(1));
         Self { client, out: Output::default(), now: Instant(0) }
     }
@@ -48,7 +57,7 @@ impl Bed {
     fn attach(&mut self, session: u64) {
         let conn = self.conn();
         self.client.connected(self.now, conn, &mut self.out);
-        self.receive(ServerFrame::Connected { timeout_ms: 6_000, session: SessionId(session), password: 7 });
+        self.receive(connected(6_000, session));
     }
 
     fn receive(&mut self, frame: ServerFrame) {
@@ -117,6 +126,7 @@ fn first_connection_asks_for_a_new_session() {
         timeout_ms: 6_000,
         session: SessionId::NONE,
         password: 0,
+        read_only: false,
     };
     assert_eq!(bed.sent(), [connect]);
     assert_eq!(bed.client.take_news(), [ClientNews::State(ClientState::Connected)]);
@@ -236,6 +246,7 @@ fn reconnect_presents_session_password_and_last_zxid_within_a_second() {
         timeout_ms: 6_000,
         session: SessionId(5),
         password: 7,
+        read_only: false,
     };
     assert_eq!(bed.sent(), [connect]);
 }
@@ -245,7 +256,7 @@ fn session_is_kept_over_a_reconnect() {
     let mut bed = Bed::up();
     bed.cut();
     bed.reconnect();
-    bed.receive(ServerFrame::Connected { timeout_ms: 6_000, session: SessionId(5), password: 7 });
+    bed.receive(connected(6_000, 5));
     let resumed = bed.take().into_iter().any(|effect| {
         matches!(
             effect,
@@ -287,7 +298,7 @@ fn refused_session_is_expired_and_a_new_one_can_be_started() {
     bed.cut();
     let id = bed.ask(get("/a", true));
     bed.reconnect();
-    bed.receive(ServerFrame::Connected { timeout_ms: 0, session: SessionId::NONE, password: 0 });
+    bed.receive(connected(0, 0));
     assert_eq!(bed.client.state(), ClientState::Expired);
     assert_eq!(bed.client.session(), None);
     assert_eq!(bed.replies(), [(id, Err(ZkError::SessionExpired))]);
@@ -311,12 +322,14 @@ fn watches_are_set_again_before_any_other_op() {
     bed.reconnect();
     bed.ask(get("/next", false));
     bed.take();
-    bed.receive(ServerFrame::Connected { timeout_ms: 6_000, session: SessionId(5), password: 7 });
+    bed.receive(connected(6_000, 5));
     let rearm = Op::SetWatches {
         relative_zxid: Zxid::new(Epoch(1), 3),
         data: vec!["/data".to_owned()],
         exist: vec!["/exist".to_owned()],
         child: vec!["/child".to_owned()],
+        persistent: vec![],
+        recursive: vec![],
     };
     let expected = [
         ClientFrame::Request { xid: SET_WATCHES_XID, op: rearm },
@@ -330,7 +343,7 @@ fn no_watch_is_left_by_a_read_that_failed() {
     let mut bed = Bed::up();
     bed.ask(get("/a", true));
     bed.reply(1, 1, Err(ZkError::NoNode));
-    assert_eq!(bed.client.watches.rearm(Zxid(0)), None);
+    assert_eq!(bed.client.watches.rearm(Zxid(0), str::to_owned), []);
 }
 
 #[test]
@@ -340,9 +353,9 @@ fn watch_that_fired_is_not_set_again() {
     bed.reply(1, 1, data());
     let event = WatchEvent { path: "/a".to_owned(), change: WatchChange::NodeDataChanged };
     bed.client.take_news();
-    bed.receive(ServerFrame::Notification(event.clone()));
+    bed.receive(ServerFrame::Notification { event: event.clone(), zxid: crate::zookeeper::wire::NO_ZXID });
     assert_eq!(bed.client.take_news(), [ClientNews::Watch(event)]);
-    assert_eq!(bed.client.watches.rearm(Zxid(0)), None);
+    assert_eq!(bed.client.watches.rearm(Zxid(0), str::to_owned), []);
 }
 
 #[test]
@@ -386,6 +399,8 @@ fn reply_is_noted_with_session_xid_zxid_and_error() {
         zxid: Zxid::new(Epoch(1), 9),
         op: "getData".into(),
         error: -101,
+        path: "/a".into(),
+        stat: None,
     };
     assert!(bed.take().contains(&Effect::Note(note)));
 }
@@ -395,6 +410,6 @@ fn timeout_is_negotiated_again_on_each_connection() {
     let mut bed = Bed::up();
     bed.cut();
     bed.reconnect();
-    bed.receive(ServerFrame::Connected { timeout_ms: 3_000, session: SessionId(5), password: 7 });
+    bed.receive(connected(3_000, 5));
     assert_eq!(bed.client.next_wake(), Some(bed.now + Duration::from_secs(1)));
 }

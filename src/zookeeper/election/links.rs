@@ -6,32 +6,32 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::Notification;
+use super::Notice;
 use crate::{
     core::{Address, ConnId, Instant, Output, Port},
-    name::HostId,
+    name::{HostId, HostKind},
     zookeeper::peer::{ElectionFrame, Message},
 };
 
 /// How long a dial may take (`cnxTimeout`).
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum LinkState {
     Down,
     Dialling { conn: ConnId, give_up: Instant },
     Up { conn: ConnId },
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Link {
     state: LinkState,
     /// The newest message to this peer; said again on a new connection.
-    newest: Option<Notification>,
+    newest: Option<Notice>,
 }
 
 /// The connections of one server's election port.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Links {
     me: HostId,
     peers: BTreeMap<HostId, Link>,
@@ -40,10 +40,8 @@ pub struct Links {
 
 impl Links {
     /// No connections yet.
-    pub fn new(me: HostId, voters: &[HostId]) -> Self {
-        let others = voters.iter().filter(|voter| **voter != me);
-        let down = || Link { state: LinkState::Down, newest: None };
-        Self { me, peers: others.map(|peer| (*peer, down())).collect(), owners: BTreeMap::new() }
+    pub fn new(me: HostId) -> Self {
+        Self { me, peers: BTreeMap::new(), owners: BTreeMap::new() }
     }
 
     /// Whether this connection belongs here.
@@ -52,9 +50,10 @@ impl Links {
     }
 
     /// Sends to a peer, by the connection there is or a new one.
-    pub fn send(&mut self, now: Instant, to: HostId, message: Notification, out: &mut Output<Message>) {
-        let Some(link) = self.peers.get_mut(&to) else { return };
-        link.newest = Some(message);
+    pub fn send(&mut self, now: Instant, to: HostId, message: Notice, out: &mut Output<Message>) {
+        assert_ne!(to, self.me, "a server has no connection to itself");
+        let link = self.link(to);
+        link.newest = Some(message.clone());
         match link.state {
             LinkState::Up { conn } => out.send(conn, ElectionFrame::Notification(message)),
             LinkState::Dialling { .. } => {}
@@ -80,7 +79,7 @@ impl Links {
     /// A peer said who it is, on a connection that it dialled.
     pub fn greeted(&mut self, now: Instant, conn: ConnId, peer: HostId, out: &mut Output<Message>) {
         self.owners.remove(&conn);
-        if !self.peers.contains_key(&peer) {
+        if peer == self.me || peer.kind != HostKind::ZooKeeper || peer.number == 0 {
             out.close(conn);
         } else if peer.number < self.me.number {
             out.close(conn);
@@ -126,7 +125,7 @@ impl Links {
     /// A lower server called: whatever connection stood is finished, and a new one dialled
     /// (`receiveConnection`). A dial under way serves as well.
     fn dial_back(&mut self, now: Instant, peer: HostId, out: &mut Output<Message>) {
-        if matches!(self.peers[&peer].state, LinkState::Dialling { .. }) {
+        if matches!(self.link(peer).state, LinkState::Dialling { .. }) {
             return;
         }
         self.drop_link(peer, out);
@@ -143,7 +142,7 @@ impl Links {
     fn come_up(&mut self, peer: HostId, conn: ConnId, out: &mut Output<Message>) {
         let link = self.link(peer);
         link.state = LinkState::Up { conn };
-        if let Some(message) = link.newest {
+        if let Some(message) = link.newest.clone() {
             out.send(conn, ElectionFrame::Notification(message));
         }
     }
@@ -159,7 +158,7 @@ impl Links {
     }
 
     fn link(&mut self, peer: HostId) -> &mut Link {
-        self.peers.get_mut(&peer).expect("links exist for all voters but oneself")
+        self.peers.entry(peer).or_insert(Link { state: LinkState::Down, newest: None })
     }
 }
 
@@ -185,21 +184,26 @@ mod tests {
     use crate::{
         core::Effect,
         name::{Epoch, Zxid},
-        zookeeper::election::{PeerState, Vote},
+        zookeeper::{
+            election::{Notification, PeerState, Vote},
+            membership::Membership,
+            wire::EnsembleConfig,
+        },
     };
 
     fn zk(number: u16) -> HostId {
         HostId::zookeeper(number)
     }
 
-    fn notification(round: u64) -> Notification {
+    fn notification(round: u64) -> Notice {
         let vote = Vote { leader: zk(2), zxid: Zxid(0), peer_epoch: Epoch(0) };
-        Notification { vote, round, state: PeerState::Looking }
+        let notification = Notification { vote, round, state: PeerState::Looking };
+        Notice { notification, configuration: Membership::initial(&EnsembleConfig::default()) }
     }
 
     /// The links of server 2 of three.
     fn links() -> (Links, Output<Message>) {
-        (Links::new(zk(2), &[zk(1), zk(2), zk(3)]), Output::new(0))
+        (Links::new(zk(2)), Output::new(0))
     }
 
     fn sent(out: &mut Output<Message>) -> Vec<(ConnId, Message)> {

@@ -4,21 +4,24 @@
 //! Fast leader election (`FastLeaderElection.java`): every server broadcasts its vote, adopts any better
 //! one it hears, and decides when a quorum votes as it does and [`FINALIZE_WAIT`] brought nothing better.
 //! Rounds keep votes of different attempts apart; a server that is not looking answers with the vote that
-//! put it where it is, so that a late joiner finds a running ensemble.
+//! put it where it is, so that a late joiner finds a running ensemble. Servers without a vote ask and
+//! decide likewise, but nobody counts them. While a reconfiguration is pending, quorums of both configurations
+//! have to agree.
 
 mod links;
 mod vote;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 pub use links::Links;
-pub use vote::{Notification, PeerState, Vote};
+pub use vote::{Notice, Notification, PeerState, Vote};
 
 use vote::{Ballot, checks_leader, has_quorum};
 
+use super::membership::Quorums;
 use crate::{
     core::Instant,
-    name::{Epoch, HostId},
+    name::{Epoch, HostId, Zxid},
 };
 
 /// How long a decided server waits for a better vote (`finalizeWait`).
@@ -29,10 +32,11 @@ pub const NOTIFICATION_INTERVAL_MIN: Duration = Duration::from_millis(200);
 pub const NOTIFICATION_INTERVAL_MAX: Duration = Duration::from_secs(60);
 
 /// One server's part in elections, over its whole life.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Election {
     me: HostId,
-    voters: Vec<HostId>,
+    /// Who votes, and how many are enough.
+    quorums: Arc<Quorums>,
     /// The logical clock.
     round: u64,
     state: PeerState,
@@ -52,11 +56,11 @@ pub struct Election {
 
 impl Election {
     /// A server that has not looked yet.
-    pub fn new(me: HostId, voters: Vec<HostId>) -> Self {
+    pub fn new(me: HostId, quorums: Arc<Quorums>) -> Self {
         let nothing = Vote::default_for(me);
         Self {
             me,
-            voters,
+            quorums,
             round: 0,
             state: PeerState::Following,
             vote: nothing,
@@ -75,9 +79,35 @@ impl Election {
         self.round
     }
 
-    /// Goes LOOKING with a vote for itself (`lookForLeader`).
+    /// From now on these votes count.
+    pub fn reconfigure(&mut self, quorums: Arc<Quorums>) {
+        self.quorums = quorums;
+    }
+
+    /// A reconfiguration named the leader: there is nothing to elect (`updateVote`).
+    pub fn appoint(&mut self, leader: HostId, zxid: Zxid) {
+        let vote = Vote { leader, zxid, peer_epoch: Epoch(0) };
+        self.settle(Notification { vote, round: self.round, state: PeerState::Looking });
+    }
+
+    /// Whether it is in search of a leader.
+    pub fn is_looking(&self) -> bool {
+        self.state == PeerState::Looking
+    }
+
+    /// The server follows what was decided without a vote.
+    pub fn observe(&mut self) {
+        if self.state == PeerState::Following {
+            self.state = PeerState::Observing;
+        }
+    }
+
+    /// Goes LOOKING with a vote for itself, or for nobody if it has no vote (`lookForLeader`).
     pub fn look(&mut self, now: Instant, own: Vote) {
-        assert_eq!(own.leader, self.me, "a server begins an election with a vote for itself");
+        assert!(
+            own.leader == self.me || own.leader == Vote::for_nobody().leader,
+            "a server begins an election with a vote for itself"
+        );
         self.round = self.round.saturating_add(1);
         self.state = PeerState::Looking;
         self.own = own;
@@ -97,8 +127,13 @@ impl Election {
 
     /// Takes a notification; the leader, if it decides.
     pub fn receive(&mut self, now: Instant, from: HostId, heard: Notification) -> Option<HostId> {
-        let known = |server| self.voters.contains(server);
-        if self.round == 0 || from == self.me || !known(&from) || !known(&heard.vote.leader) {
+        if self.round == 0 || from == self.me {
+            return None;
+        }
+        if !self.quorums.know(from) {
+            if heard.state == PeerState::Looking {
+                self.answer(from);
+            }
             return None;
         }
         if self.state != PeerState::Looking {
@@ -111,6 +146,9 @@ impl Election {
             self.answer(from);
         }
         self.resend_at = now + self.interval;
+        if !self.quorums.know(heard.vote.leader) {
+            return None;
+        }
         self.interrupt_wait(now, heard)?;
         match heard.state {
             PeerState::Looking => {
@@ -118,6 +156,7 @@ impl Election {
                 None
             }
             PeerState::Following | PeerState::Leading => self.hear_settled(from, heard),
+            PeerState::Observing => None,
         }
     }
 
@@ -141,7 +180,7 @@ impl Election {
     pub fn next_wake(&self) -> Option<Instant> {
         match self.state {
             PeerState::Looking => Some(self.finalize_at.unwrap_or(self.resend_at)),
-            PeerState::Following | PeerState::Leading => None,
+            PeerState::Following | PeerState::Leading | PeerState::Observing => None,
         }
     }
 
@@ -192,14 +231,14 @@ impl Election {
         let leader = heard.vote.leader;
         if heard.round == self.round {
             self.received.insert(from, ballot);
-            if has_quorum(&self.received, ballot, self.voters.len())
+            if has_quorum(&self.received, ballot, &self.quorums)
                 && checks_leader(&self.received, leader, self.me, self.round == heard.round)
             {
                 return Some(self.settle(heard));
             }
         }
         self.out_of_election.insert(from, ballot);
-        let found = has_quorum(&self.out_of_election, ballot, self.voters.len())
+        let found = has_quorum(&self.out_of_election, ballot, &self.quorums)
             && checks_leader(&self.out_of_election, leader, self.me, self.round == heard.round);
         found.then(|| {
             self.round = heard.round;
@@ -214,15 +253,15 @@ impl Election {
     }
 
     fn count(&mut self, now: Instant) {
-        if has_quorum(&self.received, Ballot::of(self.notification()), self.voters.len()) {
+        if has_quorum(&self.received, Ballot::of(self.notification()), &self.quorums) {
             self.finalize_at = Some(now + FINALIZE_WAIT);
         }
     }
 
     fn send_all(&mut self) {
         let notification = self.notification();
-        let others = self.voters.iter().filter(|voter| **voter != self.me);
-        self.outbox.extend(others.map(|voter| (*voter, notification)));
+        let others = self.quorums.voters().into_iter().filter(|voter| *voter != self.me);
+        self.outbox.extend(others.map(|voter| (voter, notification)));
     }
 
     fn answer(&mut self, to: HostId) {

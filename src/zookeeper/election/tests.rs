@@ -1,7 +1,13 @@
 //! The rules of section 7.1 of the semantics, one test each.
 
 use super::*;
-use crate::name::Zxid;
+use crate::{
+    name::Zxid,
+    zookeeper::{
+        membership::{Membership, Views},
+        wire::EnsembleConfig,
+    },
+};
 
 fn zk(number: u16) -> HostId {
     HostId::zookeeper(number)
@@ -19,9 +25,15 @@ fn says(state: PeerState, round: u64, vote: Vote) -> Notification {
     Notification { vote, round, state }
 }
 
+fn quorums(voters: u16) -> Arc<Quorums> {
+    let servers = (1..=voters).map(zk).collect();
+    let config = EnsembleConfig { servers, ..EnsembleConfig::default() };
+    Views::new(Membership::initial(&config), None).quorums().clone()
+}
+
 /// Server 1 of three, looking in round 1, with a vote for itself at zxid 5 of epoch 1.
 fn looking() -> Election {
-    let mut election = Election::new(zk(1), (1..=3).map(zk).collect());
+    let mut election = Election::new(zk(1), quorums(3));
     election.look(at(0), vote(1, 5, 1));
     assert_eq!(election.drain().len(), 2, "its vote goes to both others");
     election
@@ -66,7 +78,7 @@ fn better_vote_in_the_final_wait_reopens_the_election() {
 
 #[test]
 fn single_voter_elects_itself() {
-    let mut election = Election::new(zk(1), vec![zk(1)]);
+    let mut election = Election::new(zk(1), quorums(1));
     election.look(at(0), vote(1, 0, 0));
     assert_eq!(election.wake(at(200)), Some(zk(1)));
 }
@@ -74,7 +86,7 @@ fn single_voter_elects_itself() {
 /// "round greater: take the round, clear recvset, restart from better of (message, own initial vote)".
 #[test]
 fn newer_round_starts_over_from_the_own_first_vote() {
-    let mut election = Election::new(zk(1), (1..=5).map(zk).collect());
+    let mut election = Election::new(zk(1), quorums(5));
     election.look(at(0), vote(1, 5, 1));
     election.receive(at(1), zk(3), says(PeerState::Looking, 1, vote(3, 9, 1)));
     election.drain();
@@ -139,7 +151,7 @@ fn late_joiner_follows_the_leader_that_a_quorum_names() {
 
 #[test]
 fn followers_alone_do_not_make_a_leader() {
-    let mut election = Election::new(zk(1), (1..=5).map(zk).collect());
+    let mut election = Election::new(zk(1), quorums(5));
     election.look(at(0), vote(1, 5, 1));
     for follower in 2..=4 {
         let heard = says(PeerState::Following, 9, vote(5, 7, 4));
@@ -163,12 +175,45 @@ fn settled_server_answers_with_the_vote_of_its_leader() {
     assert_eq!(election.drain(), []);
 }
 
+/// "peers not looking | answer a LOOKING one with their current vote; observers ask and never count".
 #[test]
-fn strangers_are_not_heard() {
+fn strangers_are_answered_and_never_counted() {
     let mut election = looking();
-    for (from, candidate) in [(9, 3), (2, 9), (1, 3)] {
+    for (from, candidate, answers) in [(9, 3, 1), (2, 9, 0), (1, 3, 0)] {
         let heard = says(PeerState::Looking, 8, vote(candidate, 99, 9));
         election.receive(at(1), zk(from), heard);
-        assert_eq!((election.drain().len(), election.round()), (0, 1));
+        assert_eq!(election.round(), 1);
+        assert_eq!(election.drain().len(), answers);
     }
+}
+
+/// "quorum of the (current and last seen) config".
+#[test]
+fn pending_reconfiguration_needs_quorums_of_both() {
+    let of = |voters: &[u16]| {
+        let servers = voters.iter().map(|number| zk(*number)).collect();
+        Membership::initial(&EnsembleConfig { servers, ..EnsembleConfig::default() })
+    };
+    let views = Views::new(of(&[1, 2, 3]), Some(of(&[3, 4, 5]).with_version(Zxid(9))));
+    let mut election = Election::new(zk(3), views.quorums().clone());
+    election.look(at(0), vote(3, 5, 1));
+    assert_eq!(election.drain().len(), 4, "all voters of both are asked");
+    election.receive(at(1), zk(1), says(PeerState::Looking, 1, vote(3, 5, 1)));
+    assert_eq!(election.wake(at(201)), None, "4 or 5 is missing");
+    election.receive(at(202), zk(4), says(PeerState::Looking, 1, vote(3, 5, 1)));
+    assert_eq!(election.wake(at(402)), Some(zk(3)));
+}
+
+/// A server without a vote decides by the votes of others.
+#[test]
+fn observer_follows_whom_a_quorum_follows() {
+    let mut election = Election::new(zk(7), quorums(3));
+    election.look(at(0), Vote::for_nobody());
+    assert_eq!(election.drain().len(), 3);
+    election.receive(at(1), zk(1), says(PeerState::Following, 4, vote(3, 5, 2)));
+    let decided = election.receive(at(1), zk(3), says(PeerState::Leading, 4, vote(3, 5, 2)));
+    assert_eq!(decided, Some(zk(3)));
+    election.observe();
+    election.receive(at(2), zk(2), says(PeerState::Looking, 9, vote(2, 5, 2)));
+    assert_eq!(election.drain()[0].1.state, PeerState::Observing);
 }

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::{Epoch, HostId, Zxid};
+use crate::{
+    name::{Epoch, HostId, Zxid},
+    zookeeper::membership::{Membership, Quorums},
+};
 
 /// What a server is, as it tells others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -16,7 +19,12 @@ pub enum PeerState {
     Following,
     /// Leads.
     Leading,
+    /// Follows one without a vote.
+    Observing,
 }
+
+/// No server: ids begin at 1.
+const NOBODY: HostId = HostId::zookeeper(0);
 
 /// Whom a server would have lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -33,6 +41,11 @@ impl Vote {
     /// A vote for a server of which nothing is known.
     pub(super) fn default_for(leader: HostId) -> Self {
         Self { leader, zxid: Zxid(0), peer_epoch: Epoch(0) }
+    }
+
+    /// The first vote of a server that has none: for nobody, so that any other is better.
+    pub fn for_nobody() -> Self {
+        Self::default_for(NOBODY)
     }
 
     /// Whether this vote is the better one: newer epoch, then longer history, then higher server id
@@ -57,8 +70,17 @@ pub struct Notification {
     pub state: PeerState,
 }
 
+/// A vote with the configuration that its sender goes by, so that configurations spread in elections.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Notice {
+    /// The vote.
+    pub notification: Notification,
+    /// The sender's committed configuration.
+    pub configuration: Membership,
+}
+
 /// A vote as it was received.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Ballot {
     vote: Vote,
     round: u64,
@@ -80,9 +102,9 @@ impl Ballot {
     }
 }
 
-/// Whether more than half of the voters cast this ballot.
-pub(super) fn has_quorum(ballots: &BTreeMap<HostId, Ballot>, ballot: Ballot, voters: usize) -> bool {
-    ballots.values().filter(|cast| cast.agrees(ballot)).count() > voters / 2
+/// Whether a quorum, of each configuration that counts, cast this ballot.
+pub(super) fn has_quorum(ballots: &BTreeMap<HostId, Ballot>, ballot: Ballot, quorums: &Quorums) -> bool {
+    quorums.agree(|voter| ballots.get(&voter).is_some_and(|cast| cast.agrees(ballot)))
 }
 
 /// Whether the leader that others name can be believed in: it says so itself, or it is me and the round

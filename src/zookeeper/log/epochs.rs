@@ -32,6 +32,12 @@ impl Storage {
         self.after_file(ACCEPTED_EPOCH, Deferred::Note(EventKind::EpochAccepted { epoch }), out);
     }
 
+    /// Promises not to follow an older epoch than this one, as long as this process lives
+    /// ([`Defect::ZabEpochNotWritten`](crate::defect::Defect::ZabEpochNotWritten)).
+    pub fn accept_epoch_in_memory(&mut self, epoch: Epoch) {
+        self.accepted_epoch = epoch;
+    }
+
     /// Sends once the accepted epoch is durable.
     pub fn send_when_accepted(
         &mut self,

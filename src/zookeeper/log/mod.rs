@@ -8,11 +8,13 @@
 //! | `log.<zxid>` | the zxid it follows, then records from this one on; appended, cut, never rewritten |
 //! | `snapshot.<zxid>` | the database after this transaction; written whole |
 //! | `acceptedEpoch`, `currentEpoch` | a number each; written whole |
+//! | `zoo.cfg.dynamic`, `zoo.cfg.dynamic.next` | the configuration committed and the one proposed |
 //!
 //! A log file is opened only when the one before it is durable, a file is removed only when what replaces
 //! it is durable, and files go from the newest to the oldest when a log is cut: so that what a crash
 //! leaves is always a prefix of what was there.
 
+mod configuration;
 mod epochs;
 mod queue;
 mod record;
@@ -26,6 +28,7 @@ use std::{
     sync::Arc,
 };
 
+pub use configuration::restore_views;
 pub use record::{Record, read_snapshot, write_snapshot};
 pub use restore::{Refusal, restore};
 
@@ -41,7 +44,7 @@ use crate::{
 };
 
 /// What was waited for has become durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Told {
     /// The log up to this transaction.
     Logged(Zxid),
@@ -55,7 +58,7 @@ pub enum Told {
     Snapshot(Zxid),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct LogFile {
     name: FileName,
     /// The transaction before its first record.
@@ -64,7 +67,7 @@ struct LogFile {
     len: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Kept {
     record: Arc<Record>,
     /// The length of its file up to its end.
@@ -73,7 +76,7 @@ struct Kept {
 
 /// A server's log, snapshots and epochs: in memory as they will be once all that was asked of the disk is
 /// done.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Storage {
     /// Oldest first. A file that no record is in does not exist.
     files: Vec<LogFile>,
@@ -158,6 +161,12 @@ impl Storage {
         self.queue.push(Work::After(file, Deferred::Send { conn, message: message.into() }), out);
     }
 
+    /// Notes once the log up to here is durable.
+    pub fn note_when_logged(&mut self, event: EventKind, out: &mut Output<Message>) {
+        let file = self.files.last().expect("something was logged").name.clone();
+        self.queue.push(Work::After(file, Deferred::Note(event)), out);
+    }
+
     /// Tells once the log up to here is durable.
     pub fn tell_when_logged(&mut self, out: &mut Output<Message>) {
         let file = self.files.last().expect("something was logged").name.clone();
@@ -185,9 +194,7 @@ impl Storage {
     }
 
     fn note_logged(&mut self, record: &Record, out: &mut Output<Message>) {
-        let file = self.files.last().expect("a record is in a file").name.clone();
-        let event = EventKind::TxnLogged { zxid: record.zxid(), digest: record.digest() };
-        self.queue.push(Work::After(file, Deferred::Note(event)), out);
+        self.note_when_logged(EventKind::TxnLogged { zxid: record.zxid(), digest: record.digest() }, out);
     }
 
     fn replace(&mut self, file: &str, bytes: Arc<[u8]>, out: &mut Output<Message>) {

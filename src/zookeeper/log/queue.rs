@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Something to be done to the disk, or once the disk has done something.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Work {
     /// Change a file.
     Change(DiskOp),
@@ -23,7 +23,7 @@ pub(super) enum Work {
 }
 
 /// Work in order.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Queue {
     waiting: VecDeque<Work>,
     barrier: Option<u64>,

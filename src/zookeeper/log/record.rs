@@ -1,7 +1,10 @@
 //! Records — decides which bytes stand for a transaction, a snapshot or an epoch on disk, and which bytes
 //! stand for none. It never touches a disk.
 
-use std::sync::Arc;
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use crate::{
     event::{Digest, TxnRef},
@@ -10,7 +13,9 @@ use crate::{
 };
 
 /// A transaction with the bytes that log it, made once and shared by all who have it.
-#[derive(Debug, PartialEq)]
+///
+/// Two records are equal if their transactions are, as far as the digest tells.
+#[derive(Debug, Clone)]
 pub struct Record {
     txn: LoggedTxn,
     digest: Digest,
@@ -25,6 +30,22 @@ const LOG_MAGIC: [u8; 4] = *b"ZKLG";
 pub(super) const LOG_HEAD: usize = 4 + 8;
 /// The first bytes of a snapshot file.
 const SNAPSHOT_MAGIC: [u8; 4] = *b"ZKSN";
+/// Bytes before the content of a snapshot: magic, checksum.
+const SNAPSHOT_HEAD: usize = 4 + 8;
+
+impl PartialEq for Record {
+    fn eq(&self, other: &Self) -> bool {
+        self.txn_ref() == other.txn_ref()
+    }
+}
+
+impl Eq for Record {}
+
+impl Hash for Record {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.txn_ref().hash(state);
+    }
+}
 
 impl Record {
     /// Prepares a transaction for logs.
@@ -77,15 +98,19 @@ pub(super) struct LogContent {
     pub(super) records: Vec<(Arc<Record>, u64)>,
     /// The length of the readable part.
     pub(super) valid: u64,
+    /// A record that stands whole behind the readable part: what is between was damaged after it was
+    /// durable, since a crash leaves nothing behind what it tears.
+    pub(super) beyond: Option<Zxid>,
 }
 
 /// Reads a log file up to the first record that is short, has a wrong checksum or does not go forward: a
 /// torn tail ends the log silently (ZooKeeper's `FileTxnIterator`).
 pub(super) fn read_log(bytes: &[u8]) -> LogContent {
     let Some(after) = log_after(bytes) else {
-        return LogContent { after: None, records: Vec::new(), valid: 0 };
+        return LogContent { after: None, records: Vec::new(), valid: 0, beyond: first_record_in(bytes) };
     };
-    let mut content = LogContent { after: Some(after), records: Vec::new(), valid: LOG_HEAD as u64 };
+    let (records, valid) = (Vec::new(), LOG_HEAD as u64);
+    let mut content = LogContent { after: Some(after), records, valid, beyond: None };
     let mut last = after;
     while let Some(record) = read_record(&bytes[content.valid as usize..]) {
         if record.zxid() <= last {
@@ -95,7 +120,13 @@ pub(super) fn read_log(bytes: &[u8]) -> LogContent {
         content.valid += record.frame.len() as u64;
         content.records.push((Arc::new(record), content.valid));
     }
+    content.beyond = first_record_in(&bytes[content.valid as usize..]).filter(|beyond| *beyond > last);
     content
+}
+
+/// The first whole record at whatever offset.
+fn first_record_in(bytes: &[u8]) -> Option<Zxid> {
+    (0..bytes.len()).find_map(|offset| read_record(&bytes[offset..])).map(|record| record.zxid())
 }
 
 fn log_after(bytes: &[u8]) -> Option<Zxid> {
@@ -120,11 +151,18 @@ pub(super) fn log_head(after: Zxid) -> Arc<[u8]> {
     [LOG_MAGIC.as_slice(), &after.0.to_le_bytes()].concat().into()
 }
 
-/// The content of a snapshot file.
+/// The content of a snapshot file. It is as large as the database: memory for it is taken once.
 pub fn write_snapshot(tree: &Database) -> Arc<[u8]> {
-    let body = postcard::to_stdvec(tree).expect("a database can be written");
-    let checksum = Digest::of(&body).0.to_le_bytes();
-    [SNAPSHOT_MAGIC.as_slice(), &checksum, &body].concat().into()
+    const WRITABLE: &str = "a database can be written";
+    let len = postcard::experimental::serialized_size(tree).expect(WRITABLE);
+    let mut file: Arc<[u8]> = std::iter::repeat_n(0, SNAPSHOT_HEAD + len).collect();
+    let bytes = Arc::get_mut(&mut file).expect("nobody else has it yet");
+    let (head, body) = bytes.split_at_mut(SNAPSHOT_HEAD);
+    postcard::to_slice(tree, body).expect(WRITABLE);
+    let (magic, checksum) = head.split_at_mut(SNAPSHOT_MAGIC.len());
+    magic.copy_from_slice(&SNAPSHOT_MAGIC);
+    checksum.copy_from_slice(&Digest::of(body).0.to_le_bytes());
+    file
 }
 
 /// The database in a snapshot file, unless it is damaged.
@@ -187,6 +225,21 @@ mod tests {
             let hit = usize::from(position >= LOG_HEAD + records[0].frame().len());
             assert_eq!(read.len(), hit, "byte {position}");
         }
+    }
+
+    #[test]
+    fn record_behind_damage_is_seen_and_a_torn_tail_has_none() {
+        let records: Vec<_> = (1..=3).map(|counter| record(1, counter)).collect();
+        let bytes = log_of(&records);
+        let second = LOG_HEAD + records[0].frame().len();
+        for position in second..second + records[1].frame().len() {
+            let mut damaged = bytes.clone();
+            damaged[position] ^= 0x10;
+            assert_eq!(read_log(&damaged).beyond, Some(records[2].zxid()), "byte {position}");
+            assert_eq!(read_log(&bytes[..position]).beyond, None);
+        }
+        let zeros = [bytes, vec![0; 4096]].concat();
+        assert_eq!(read_log(&zeros).beyond, None);
     }
 
     #[test]

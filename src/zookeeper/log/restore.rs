@@ -3,7 +3,7 @@
 //!
 //! The newest snapshot that can be read counts, and the log from it on (`FileTxnSnapLog.java`, `restore`).
 //! A torn tail ends the log. What ZooKeeper refuses is refused: a log with no snapshot (ZOOKEEPER-2325),
-//! a hole in the log, epochs that contradict each other.
+//! damage in the middle of the log, a hole in it, epochs that contradict each other.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -24,15 +24,19 @@ use crate::{
 };
 
 /// Why a server does not start.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages are the definition")]
 pub enum Refusal {
     #[error("the file `{0}` does not hold an epoch")]
     DamagedEpoch(&'static str),
+    #[error("the file `{0}` does not hold a configuration of an ensemble")]
+    DamagedConfiguration(&'static str),
     #[error("the accepted epoch {accepted} is less than the current epoch {current}")]
     EpochsContradict { accepted: Epoch, current: Epoch },
     #[error("no valid snapshot found, but there are logs or damaged snapshots")]
     NoSnapshot,
+    #[error("the log file `{file}` is damaged in the middle: a record follows at {beyond}")]
+    DamagedLog { file: FileName, beyond: Zxid },
     #[error("the log has a hole: it begins after {base}, the newest valid snapshot is {snapshot}")]
     Hole { base: Zxid, snapshot: Zxid },
 }
@@ -100,7 +104,12 @@ impl Storage {
         for (zxid, (file, bytes)) in named(files, "snapshot.") {
             match read_snapshot(bytes).filter(|tree| tree.last_processed() == zxid) {
                 Some(tree) => {
-                    self.snapshots.push(Snapshot { zxid, file: file.clone(), bytes: bytes.clone() });
+                    self.snapshots.push(Snapshot {
+                        zxid,
+                        file: file.clone(),
+                        bytes: bytes.clone(),
+                        interim: false,
+                    });
                     newest = Some(tree);
                 }
                 None => self.repair_remove(file),
@@ -111,7 +120,7 @@ impl Storage {
 
     /// Keeps the longest part of the log that has no hole and reaches its end, and the snapshots in it.
     fn load_logs(&mut self, files: &Files, newest: Zxid) -> Result<(), Refusal> {
-        let mut found = self.read_logs(files);
+        let mut found = self.read_logs(files, newest)?;
         let start = unbroken_from(&found);
         let base = found.get(start).and_then(|file| file.content.after);
         if base.is_some_and(|base| base > newest) {
@@ -133,11 +142,15 @@ impl Storage {
         Ok(())
     }
 
-    /// Log files in order; one that has no readable head is as good as absent.
-    fn read_logs(&mut self, files: &Files) -> Vec<Found> {
+    /// Log files in order; one that has no readable record is as good as absent, unless damage hides
+    /// records of it that are needed.
+    fn read_logs(&mut self, files: &Files, newest: Zxid) -> Result<Vec<Found>, Refusal> {
         let mut all = Vec::new();
         for (name, bytes) in named(files, "log.").into_values() {
             let content = read_log(bytes);
+            if let Some(beyond) = content.beyond.filter(|beyond| *beyond > newest) {
+                return Err(Refusal::DamagedLog { file: name.clone(), beyond });
+            }
             if content.records.is_empty() {
                 self.repair_remove(name);
                 continue;
@@ -145,7 +158,7 @@ impl Storage {
             let torn = content.valid < bytes.len() as u64;
             all.push(Found { name: name.clone(), content, torn });
         }
-        all
+        Ok(all)
     }
 
     /// The log ends before the newest snapshot, which is durable now if it was not before: nothing but the
@@ -279,6 +292,17 @@ mod tests {
         assert_eq!(workshop.tree.sessions().len(), 8);
         assert_eq!(workshop.storage.cut_floor(), zxid(6));
         assert_eq!(workshop.names(), ["log.100000007", "snapshot.100000006"]);
+    }
+
+    /// "cut at the first bad record where that is safe, refuse to start with a reason where it is not".
+    #[test]
+    fn damage_before_the_end_of_the_log_is_refused() {
+        let mut files = files();
+        let mut log = files["log.100000007"].to_vec();
+        log[20] ^= 1;
+        files.insert("log.100000007".into(), log.into());
+        let refusal = Refusal::DamagedLog { file: "log.100000007".into(), beyond: zxid(8) };
+        assert_eq!(restore(&files).err(), Some(refusal));
     }
 
     /// A committed transaction may be applied, and be in a snapshot, before this server has synced it.

@@ -19,12 +19,21 @@ use crate::{
 const SNAPSHOTS_KEPT: usize = 3;
 
 /// A snapshot file.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Snapshot {
     /// The last transaction in it.
     pub(super) zxid: Zxid,
     pub(super) file: FileName,
     pub(super) bytes: Arc<[u8]>,
+    /// Whether it was taken between those that are due, by a new leader: it goes when there is a newer one,
+    /// so that many elections do not shorten the log.
+    pub(super) interim: bool,
+}
+
+impl Snapshot {
+    fn is_kept_at(&self, durable: Zxid) -> bool {
+        self.zxid <= durable && !self.interim
+    }
 }
 
 impl Storage {
@@ -46,11 +55,11 @@ impl Storage {
     }
 
     /// Takes a snapshot of the tree and lets the log go on in a new file. Older files go when it is
-    /// durable.
-    pub fn take_snapshot(&mut self, tree: &Database, out: &mut Output<Message>) {
+    /// durable ([`Told::Snapshot`]). False if there is this snapshot already.
+    pub fn take_snapshot(&mut self, tree: &Database, out: &mut Output<Message>) -> bool {
         let zxid = tree.last_processed();
         if self.snapshots.last().is_some_and(|newest| newest.zxid >= zxid) {
-            return;
+            return false;
         }
         let file = self.write(zxid, write_snapshot(tree), out);
         self.queue.push(Work::After(file.clone(), Deferred::Note(EventKind::SnapshotTaken { zxid })), out);
@@ -61,6 +70,7 @@ impl Storage {
             self.queue.push(Work::Barrier(current.name.clone()), out);
             self.rolled = true;
         }
+        true
     }
 
     /// Cuts the log after `zxid`, snapshots of later states included (ZOOKEEPER-4837), and returns the
@@ -122,9 +132,28 @@ impl Storage {
         tree
     }
 
+    /// As [`Storage::take_snapshot`], for a server that begins to lead.
+    pub fn take_interim_snapshot(&mut self, tree: &Database, out: &mut Output<Message>) -> bool {
+        let taken = self.take_snapshot(tree, out);
+        if taken && let Some(newest) = self.snapshots.last_mut() {
+            newest.interim = true;
+        }
+        taken
+    }
+
+    fn drop_interim(&mut self, durable: Zxid, out: &mut Output<Message>) {
+        let oldest = self.snapshots[0].zxid;
+        let goes =
+            |snapshot: &mut Snapshot| snapshot.interim && snapshot.zxid < durable && snapshot.zxid != oldest;
+        for old in self.snapshots.extract_if(.., goes) {
+            self.queue.push(Work::Change(DiskOp::Remove { file: old.file }), out);
+        }
+    }
+
     /// Drops what the newest durable snapshots make superfluous.
     pub(super) fn purge(&mut self, durable: Zxid, out: &mut Output<Message>) {
-        let count = self.snapshots.iter().filter(|snapshot| snapshot.zxid <= durable).count();
+        self.drop_interim(durable, out);
+        let count = self.snapshots.iter().filter(|snapshot| snapshot.is_kept_at(durable)).count();
         for old in self.snapshots.drain(..count.saturating_sub(SNAPSHOTS_KEPT)) {
             self.queue.push(Work::Change(DiskOp::Remove { file: old.file }), out);
         }
@@ -148,7 +177,7 @@ impl Storage {
     fn write(&mut self, zxid: Zxid, bytes: Arc<[u8]>, out: &mut Output<Message>) -> FileName {
         let file: FileName = format!("snapshot.{:x}", zxid.0).into();
         self.replace(&file, bytes.clone(), out);
-        self.snapshots.push(Snapshot { zxid, file: file.clone(), bytes });
+        self.snapshots.push(Snapshot { zxid, file: file.clone(), bytes, interim: false });
         file
     }
 }
@@ -187,6 +216,20 @@ mod tests {
         assert_eq!(workshop.names(), [kept, snapshots].concat());
         assert_eq!(workshop.storage.cut_floor(), zxid(9));
         assert_eq!(workshop.logged().len(), 8);
+    }
+
+    #[test]
+    fn interim_snapshots_do_not_shorten_the_log() {
+        let mut workshop = Workshop::on(Files::new());
+        for first in [1, 4, 7, 10, 13] {
+            workshop.log(1, first..=first + 2);
+            workshop.storage.take_interim_snapshot(&workshop.tree, &mut workshop.out);
+            workshop.settle();
+        }
+        assert_eq!((workshop.storage.cut_floor(), workshop.logged().len()), (Zxid(0), 15));
+        let snapshots: Vec<_> =
+            workshop.names().into_iter().filter(|name| name.starts_with("snap")).collect();
+        assert_eq!(snapshots, ["snapshot.0", "snapshot.10000000f"]);
     }
 
     /// "A snapshot must be durable before what relies on it".

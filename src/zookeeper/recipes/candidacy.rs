@@ -5,7 +5,7 @@ use super::{Meaning, Turn};
 use crate::{
     name::SessionId,
     zookeeper::{
-        client::{Client, ClientNews, ClientState},
+        client::{Client, ClientNews},
         wire::{CreateMode, Op, Reply, ZkError},
     },
 };
@@ -71,7 +71,7 @@ impl Candidacy {
             Meaning::Nothing => {}
         }
         match news {
-            ClientNews::State(ClientState::Expired | ClientState::Closed) => self.led_until_now(),
+            ClientNews::State(state) if state.is_over() => self.led_until_now(),
             _ => None,
         }
     }
@@ -92,7 +92,7 @@ impl Candidacy {
     fn create(&mut self, client: &mut Client, session: SessionId) {
         let path = format!("{}/{}", self.path, prefix(session));
         let mode = CreateMode::EphemeralSequential;
-        self.ask(client, Step::Create, Op::Create { path, data: None, mode });
+        self.ask(client, Step::Create, Op::create(path, None, mode));
     }
 
     fn give_back(&mut self, client: &mut Client, path: String) {

@@ -2,7 +2,7 @@
 
 use super::{Meaning, Turn};
 use crate::{
-    name::Epoch,
+    name::{Epoch, Zxid},
     zookeeper::{
         client::{Client, ClientNews},
         wire::{Data, Op, Reply, ZkError},
@@ -16,6 +16,8 @@ pub struct Drawn {
     pub epoch: Epoch,
     /// The znode's data version as of this draw: as long as it stands, nobody has drawn after us.
     pub version: i32,
+    /// The transaction of this draw.
+    pub zxid: Zxid,
 }
 
 /// Draws epochs from a persistent znode that holds the last one as decimal text, by compare-and-set.
@@ -69,7 +71,7 @@ impl EpochCounter {
             }
             (Ok(Reply::Stat(stat)), Some(epoch)) => {
                 self.turn = Turn::Off;
-                return Some(Drawn { epoch, version: stat.version });
+                return Some(Drawn { epoch, version: stat.version, zxid: stat.mzxid });
             }
             (Err(ZkError::BadVersion), Some(_)) => self.begin(client),
             _ => self.turn = Turn::Interrupted,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{Meaning, Turn};
 use crate::zookeeper::{
-    client::{Client, ClientNews, ClientState, RequestId},
+    client::{Client, ClientNews, RequestId},
     wire::{CreateMode, Data, Op, ZkError},
 };
 
@@ -55,7 +55,7 @@ impl Layout {
         self.failed = false;
         for (path, data) in &self.znodes {
             let (path, data) = (path.clone(), data.clone());
-            self.creating.insert(client.ask(Op::Create { path, data, mode: CreateMode::Persistent }));
+            self.creating.insert(client.ask(Op::create(path, data, CreateMode::Persistent)));
         }
     }
 
@@ -68,7 +68,7 @@ impl Layout {
                 }
                 self.creating.is_empty() && !self.failed
             }
-            ClientNews::State(ClientState::Expired | ClientState::Closed) => {
+            ClientNews::State(state) if state.is_over() => {
                 self.creating.clear();
                 false
             }

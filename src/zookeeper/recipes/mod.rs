@@ -8,24 +8,43 @@
 //! - whose an ephemeral node is, only its owner session tells, never its content, which survives a restart;
 //! - nothing is carried over from one session to the next.
 //!
+//! | recipe | module | parts |
+//! |---|---|---|
+//! | leader election | [`leadership`] | [`Candidacy`], [`EpochCounter`] |
+//! | membership | [`membership`] | [`Registration`], [`Follow`] |
+//! | configuration | [`configuration`] | [`Follow`], [`FreshRead`] |
+//! | notification | [`notification`] | [`Publisher`], [`Subscription`] |
+//!
+//! The four recipes state in their docs what holds, why it follows from ZooKeeper's guarantees, and what the
+//! caller must do; each sentence of the first kind is a law (`recipes.*`) that runs are judged by.
+//!
 //! A recipe is driven by [`begin`](Follow::begin) in each new session and by every piece of
 //! [`ClientNews`]; its requests leave with the client's next
 //! [`flush`](super::client::Client::flush).
 
 mod candidacy;
+pub mod configuration;
 mod counter;
 mod follow;
 mod fresh;
 mod layout;
+pub mod leadership;
+pub mod membership;
+pub mod notification;
 mod registration;
 
-pub use candidacy::{Candidacy, Standing};
-pub use counter::{Drawn, EpochCounter};
-pub use follow::{Follow, Seen, What};
-pub use fresh::FreshRead;
-pub use layout::Layout;
-pub use registration::Registration;
-
+pub use self::{
+    candidacy::{Candidacy, Standing},
+    configuration::Configuration,
+    counter::{Drawn, EpochCounter},
+    follow::{Follow, Seen, What},
+    fresh::FreshRead,
+    layout::Layout,
+    leadership::Leadership,
+    membership::Membership,
+    notification::{Publisher, Subscription},
+    registration::Registration,
+};
 use super::{
     client::{Client, ClientNews, ClientState, RequestId},
     wire::{Op, Reply, ZkError},
@@ -68,7 +87,7 @@ impl Turn {
     /// Takes what concerns every recipe: lost connections, lost sessions, the answer that is due.
     fn take(&mut self, news: &ClientNews) -> Meaning {
         match news {
-            ClientNews::State(ClientState::Expired | ClientState::Closed) => *self = Self::Off,
+            ClientNews::State(state) if state.is_over() => *self = Self::Off,
             ClientNews::State(ClientState::Connected) if *self == Self::Interrupted => return Meaning::Back,
             ClientNews::Reply { id, result } if *self == Self::Asked(*id) => return self.answer(result),
             _ => {}

@@ -56,7 +56,7 @@ impl Registration {
     fn create(&mut self, client: &mut Client) {
         self.creating = true;
         let (path, data) = (self.path.clone(), self.data.clone());
-        self.turn.ask(client, Op::Create { path, data, mode: CreateMode::Ephemeral });
+        self.turn.ask(client, Op::create(path, data, CreateMode::Ephemeral));
     }
 
     fn answered(&mut self, client: &mut Client, result: Result<Reply, ZkError>) -> Option<SessionId> {

@@ -1,6 +1,8 @@
 //! Tests of the recipes — decides whether each keeps its promise on an ensemble that never fails, whatever
 //! becomes of connections and sessions. It never looks into a recipe.
 
+mod groups;
+
 use std::time::Duration;
 
 use super::*;
@@ -36,10 +38,7 @@ struct Actor {
 }
 
 fn actor(number: u16) -> Actor {
-    let config = ClientConfig {
-        servers: vec![HostId::zookeeper(1), HostId::zookeeper(2)],
-        session_timeout: Duration::from_secs(4),
-    };
+    let config = ClientConfig::new(vec![HostId::zookeeper(1), HostId::zookeeper(2)], Duration::from_secs(4));
     let znodes = ["/app", "/app/members", "/app/election", "/app/counter", "/app/value"];
     Actor {
         client: Client::new(config, Entropy::new(u64::from(number))),
@@ -296,7 +295,7 @@ fn second_ticket_of_a_session_is_given_back() {
     let mut bench = bench(&[A, B]);
     let session = bench.core(B).client.session().unwrap();
     let path = format!("/app/election/{:016x}-n_", session.0);
-    bench.fake.edit(&Op::Create { path, data: None, mode: CreateMode::PersistentSequential });
+    bench.fake.edit(&Op::create(path, None, CreateMode::PersistentSequential));
     bench.kill(A);
     bench.run(seconds(6));
     assert_eq!(leader(&mut bench, &[B]), [B]);
@@ -349,7 +348,7 @@ fn followed_znode_may_vanish_and_return() {
     bench.run(seconds(3));
     assert_eq!(bench.core(A).seen.last(), Some(&Seen::Missing));
     let mode = CreateMode::Persistent;
-    bench.fake.edit(&Op::Create { path: "/app/value".to_owned(), data: None, mode });
+    bench.fake.edit(&Op::create("/app/value", None, mode));
     bench.run(seconds(3));
     assert!(matches!(bench.core(A).seen.last(), Some(Seen::Data(None, _))));
 }

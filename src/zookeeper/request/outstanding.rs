@@ -1,30 +1,40 @@
 //! Outstanding — decides what the tree will look like once all prepared transactions are applied. It never
 //! judges a request.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use crate::{
     name::Zxid,
     zookeeper::{
         tree::{Database, Znode},
         txn::Lifetime,
+        wire::{Acl, Data},
     },
 };
 
 /// What the preparation needs to know of a node (`ChangeRecord`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct NodeView {
     pub(super) version: i32,
     /// Number of child creates.
     pub(super) cversion: i32,
     pub(super) lifetime: Lifetime,
     pub(super) children: i32,
+    pub(super) acl: Acl,
+    /// Number of setACL.
+    pub(super) aversion: i32,
+    /// Bytes of data.
+    pub(super) data_len: i64,
 }
 
 impl NodeView {
     /// A node just made.
-    pub(super) fn created(lifetime: Lifetime) -> Self {
-        Self { version: 0, cversion: 0, lifetime, children: 0 }
+    pub(super) fn created(lifetime: Lifetime, acl: Acl, data: &Data) -> Self {
+        let data_len = data.as_ref().map_or(0, |data| data.len() as i64);
+        Self { version: 0, cversion: 0, lifetime, children: 0, acl, aversion: 0, data_len }
     }
 }
 
@@ -33,26 +43,28 @@ impl From<&Znode> for NodeView {
         Self {
             version: node.version,
             cversion: node.cversion,
-            lifetime: node.lifetime,
-            children: node.children.len() as i32,
+            children: node.children,
+            aversion: node.aversion,
+            ..Self::created(node.lifetime, node.acl.clone(), &node.data)
         }
     }
 }
 
 /// What outstanding transactions make of nodes, newest last.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Outstanding {
     /// Every change, in the order made.
-    order: VecDeque<(Zxid, String)>,
-    /// The changes of each path, oldest first; none: deleted. No empty lists.
-    by_path: BTreeMap<String, VecDeque<Option<NodeView>>>,
+    order: VecDeque<(Zxid, Arc<str>)>,
+    /// The changes of each path, oldest first; none: deleted. No empty lists. The root has two names here, as
+    /// in ZooKeeper, which does not see that they are of one node: as a parent it is the empty one.
+    by_path: BTreeMap<Arc<str>, VecDeque<Option<NodeView>>>,
 }
 
 impl Outstanding {
     /// The node as it will be, if it will be there.
     pub(super) fn node(&self, db: &Database, path: &str) -> Option<NodeView> {
         match self.by_path.get(path).and_then(VecDeque::back) {
-            Some(pending) => *pending,
+            Some(pending) => pending.clone(),
             None => db.node(path).map(NodeView::from),
         }
     }
@@ -63,13 +75,14 @@ impl Outstanding {
             self.order.back().is_none_or(|(last, _)| *last <= zxid),
             "writes are prepared in the order of their zxids"
         );
-        self.order.push_back((zxid, path.to_owned()));
-        self.by_path.entry(path.to_owned()).or_default().push_back(after);
+        let path: Arc<str> = path.into();
+        self.order.push_back((zxid, path.clone()));
+        self.by_path.entry(path).or_default().push_back(after);
     }
 
     /// Every path with a change outstanding, and what will be there.
-    pub(super) fn latest(&self) -> impl Iterator<Item = (&String, Option<NodeView>)> {
-        self.by_path.iter().map(|(path, changes)| (path, changes.back().copied().flatten()))
+    pub(super) fn latest(&self) -> impl Iterator<Item = (&Arc<str>, Option<&NodeView>)> {
+        self.by_path.iter().map(|(path, changes)| (path, changes.back().and_then(Option::as_ref)))
     }
 
     /// Takes back all that the transaction `zxid` has changed, so that what earlier ones left shows again,
@@ -104,10 +117,8 @@ impl Outstanding {
 mod tests {
     use super::*;
 
-    const VIEW: NodeView = NodeView { version: 0, cversion: 0, lifetime: Lifetime::Persistent, children: 0 };
-
     fn with_version(version: i32) -> Option<NodeView> {
-        Some(NodeView { version, ..VIEW })
+        Some(NodeView { version, ..NodeView::created(Lifetime::Persistent, Acl::open(), &None) })
     }
 
     #[test]

@@ -6,7 +6,13 @@ use super::{
     tests::{A, B, Leader, check, create, delete, set},
     *,
 };
-use crate::{name::SessionId, zookeeper::wire::Reply};
+use crate::{
+    name::SessionId,
+    zookeeper::{
+        txn::Lifetime,
+        wire::{Acl, CreateMode, Reply},
+    },
+};
 
 const C: SessionId = SessionId(0xc);
 
@@ -19,6 +25,8 @@ enum Move {
     Open,
     /// The latest session C goes.
     Close,
+    /// The leader deletes what may be a container.
+    Reap(String),
 }
 
 fn path() -> impl Strategy<Value = String> {
@@ -27,13 +35,17 @@ fn path() -> impl Strategy<Value = String> {
 }
 
 fn single() -> impl Strategy<Value = Op> {
-    use CreateMode::{Ephemeral, EphemeralSequential, Persistent, PersistentSequential};
+    use CreateMode::{
+        Container, Ephemeral, EphemeralSequential, Persistent, PersistentSequential, PersistentTtl,
+    };
     let mode = prop::sample::select(vec![
         Persistent,
         Persistent,
         Ephemeral,
         PersistentSequential,
         EphemeralSequential,
+        Container,
+        PersistentTtl { ttl_ms: 5 },
     ]);
     let version = prop::sample::select(vec![-1, -1, 0, 1]);
     prop_oneof![
@@ -45,13 +57,23 @@ fn single() -> impl Strategy<Value = Op> {
 }
 
 fn write() -> impl Strategy<Value = Move> {
-    let op = prop_oneof![4 => single(), 1 => prop::collection::vec(single(), 0..4).prop_map(Op::Multi)];
+    let acl = prop::sample::select(vec![Acl::open(), Acl::read_only(), Acl::new([])]);
+    let op = prop_oneof![
+        8 => single(),
+        2 => prop::collection::vec(single(), 0..4).prop_map(Op::Multi),
+        1 => (path(), acl, -1..2).prop_map(|(path, acl, version)| Op::SetAcl { path, acl, version }),
+    ];
     (prop::sample::select(vec![A, B, C]), op).prop_map(|(session, op)| Move::Write(session, op))
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
-    let one =
-        prop_oneof![6 => write(), 4 => Just(Move::Apply), 1 => Just(Move::Open), 1 => Just(Move::Close)];
+    let one = prop_oneof![
+        12 => write(),
+        8 => Just(Move::Apply),
+        2 => Just(Move::Open),
+        2 => Just(Move::Close),
+        1 => path().prop_map(Move::Reap),
+    ];
     prop::collection::vec(one, 1..60)
 }
 
@@ -64,7 +86,9 @@ struct Play {
 
 impl Play {
     fn new() -> Self {
-        Self { leader: Leader::new(), latest: C }
+        let mut leader = Leader::new();
+        leader.config.extended_types = true;
+        Self { leader, latest: C }
     }
 
     fn make(&mut self, step: Move) {
@@ -76,6 +100,7 @@ impl Play {
                 self.latest = SessionId(self.latest.0 + 1);
                 self.leader.open(self.latest);
             }
+            Move::Reap(path) => drop(self.leader.propose(SessionId::NONE, &Op::DeleteContainer { path })),
             Move::Close => drop(self.leader.propose(self.latest, &Op::CloseSession)),
         }
     }
@@ -111,8 +136,14 @@ fn assert_well_formed(db: &Database) {
         let node = db.node(&ephemeral.path).expect("every listed ephemeral node exists");
         assert_eq!(node.lifetime, Lifetime::Ephemeral(ephemeral.session));
         assert!(db.sessions().contains_key(&ephemeral.session), "{ephemeral:?} outlives its session");
-        assert!(node.children.is_empty());
+        assert_eq!(node.children, 0);
     }
+    let snapshot = postcard::to_stdvec(db).unwrap();
+    assert_eq!(
+        postcard::from_bytes::<Database>(&snapshot).unwrap(),
+        *db,
+        "counts and index follow the nodes"
+    );
 }
 
 proptest! {
@@ -145,9 +176,11 @@ proptest! {
         prop_assert_eq!(replayed.inspect(), db.inspect());
     }
 
-    /// Without closing sessions, what is outstanding and what is applied make no difference to a write.
+    /// Without closing sessions and setting lists, what is outstanding and what is applied make no difference
+    /// to a write.
     #[test]
     fn transactions_do_not_depend_on_how_far_they_are_applied(ops in prop::collection::vec(write(), 1..40)) {
+        let ops = ops.into_iter().filter(|step| !matches!(step, Move::Write(_, Op::SetAcl { .. })));
         let mut lagging = Play::new();
         let mut prompt = Play::new();
         for step in ops {

@@ -2,16 +2,27 @@
 //! never decides what the parts do.
 
 mod clients;
+mod greeting;
+mod read_only;
 mod serving;
+mod silence;
+mod size;
+pub mod status;
+mod tally;
+#[cfg(test)]
+mod tests;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use self::clients::Clients;
+pub use self::tally::{LastAnswer, Latency, Traffic};
+use self::{clients::Clients, read_only::ReadOnly, tally::Aside};
 use super::{
-    election::{Election, Links, Vote},
-    log::{Record, Refusal, Told, restore},
+    election::{Election, Links, Notice},
+    log::{Record, Refusal, Storage, Told, restore, restore_views},
+    membership::{self, Membership, Views},
     peer::{ElectionFrame, LeaderFrame, LearnerFrame, Message},
-    session::SessionIds,
+    session::{LocalSessionTracker, SessionIds},
+    tree::Database,
     watch::Watches,
     wire::EnsembleConfig,
     zab::{GiveUp, Leader, Learner, Replica, Turn},
@@ -25,10 +36,15 @@ use crate::{
 
 type Out = Output<Message>;
 
+/// An observer that has lost its leader waits up to this long before it looks for one
+/// (`observer.election.DelayMs`).
+const OBSERVER_ELECTION_DELAY: Duration = Duration::from_millis(200);
+
 /// What a server is at the moment.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Role {
-    /// Not started: its disk is not ready, or it refused to start.
+    /// Not started: its disk is not ready, or it refused to start. Or an observer that waits before it looks
+    /// for a leader again, so as not to burden the voters.
     Dormant,
     /// In search of a leader.
     Looking,
@@ -38,16 +54,27 @@ enum Role {
     Leading(Box<Leader>),
 }
 
-/// One ZooKeeper server, a voter of its ensemble.
-#[derive(Debug)]
+/// One ZooKeeper server: a voter of its ensemble, an observer, or one that is not let in yet. It can be
+/// cloned, compared and hashed as a whole; large parts (records, snapshots, payloads) are shared between
+/// clones.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Server {
     replica: Replica,
     role: Role,
     election: Election,
     links: Links,
     clients: Clients,
+    /// Addresses of connections that are yet to be accepted.
+    addresses: BTreeMap<ConnId, Arc<str>>,
     watches: Watches,
+    /// Sessions that only this server knows.
+    local: LocalSessionTracker,
+    read_only: ReadOnly,
+    traffic: Aside<Traffic>,
+    started: Aside<Instant>,
     session_ids: SessionIds,
+    /// When an observer that has lost its leader looks for one.
+    looks_at: Option<Instant>,
     refusal: Option<Refusal>,
 }
 
@@ -56,7 +83,8 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// If the ensemble has not 1 to 7 voters, or this server is not one of them.
+    /// If nobody votes in the ensemble. This server need not be in it: then it follows without a vote, until
+    /// a reconfiguration lets it in.
     pub fn boot(
         config: EnsembleConfig,
         me: HostId,
@@ -65,22 +93,29 @@ impl Server {
         files: &Files,
         now: Now,
     ) -> Self {
-        assert!((1..=7).contains(&config.servers.len()), "an ensemble has 1 to 7 voters");
-        assert!(config.servers.contains(&me), "a server is a voter of its ensemble");
-        let (found, refusal) = match restore(files) {
-            Ok(found) => (found, None),
+        assert!(!config.servers.is_empty(), "an ensemble has voters");
+        let (found, views, refusal) = match restore_all(files, &config) {
+            Ok((found, views)) => (found, views, None),
             Err(refusal) => {
-                (restore(&Files::new()).expect("nothing can be wrong with no files"), Some(refusal))
+                let nothing = restore_all(&Files::new(), &config);
+                let (found, views) = nothing.expect("nothing can be wrong with no files");
+                (found, views, Some(refusal))
             }
         };
         Self {
-            election: Election::new(me, config.servers.clone()),
-            links: Links::new(me, &config.servers),
-            replica: Replica::new((me, config), defects, entropy, found),
+            election: Election::new(me, views.quorums().clone()),
+            links: Links::new(me),
+            watches: Watches::new(config.compat),
+            local: LocalSessionTracker::new(config.tick_ms),
+            replica: Replica::new((me, config), defects, entropy, views, found),
             role: Role::Dormant,
             clients: Clients::default(),
-            watches: Watches::default(),
+            addresses: BTreeMap::new(),
+            read_only: ReadOnly::Off,
+            traffic: Aside::default(),
+            started: Aside(now.mono),
             session_ids: SessionIds::new(me.number as u8, now.mono.0 / 1_000_000),
+            looks_at: None,
             refusal,
         }
     }
@@ -100,23 +135,29 @@ impl Server {
 
     fn look(&mut self, now: Now, out: &mut Out) {
         self.role = Role::Looking;
-        let storage = &self.replica.storage;
-        let own =
-            Vote { leader: self.replica.me, zxid: storage.last_zxid(), peer_epoch: storage.current_epoch() };
-        self.election.look(now.mono, own);
+        self.read_only = ReadOnly::look(&self.replica.config, now.mono);
+        self.replica.appointed = None;
+        self.election.reconfigure(self.replica.views.quorums().clone());
+        self.election.look(now.mono, self.replica.first_vote());
         out.note(EventKind::ElectionStarted { round: self.election.round() });
         self.send_votes(now, out);
     }
 
     fn send_votes(&mut self, now: Now, out: &mut Out) {
         for (to, notification) in self.election.drain() {
-            self.links.send(now.mono, to, notification, out);
+            let configuration = self.replica.views.committed().clone();
+            self.links.send(now.mono, to, Notice { notification, configuration }, out);
         }
     }
 
-    /// Takes the role that the election has brought.
+    /// Takes the role that the election has brought. Whoever was served without a quorum is cut off.
     fn play(&mut self, leader: HostId, now: Now, out: &mut Out) {
+        self.read_only = ReadOnly::Off;
+        self.cut_clients(out);
         out.note(EventKind::ElectionDecided { round: self.election.round(), leader });
+        if self.replica.role() == membership::Role::Observer {
+            self.election.observe();
+        }
         let mut turn = Turn { now, replica: &mut self.replica, out };
         self.role = if leader == turn.replica.me {
             Role::Leading(Box::new(Leader::lead(&mut turn)))
@@ -125,7 +166,8 @@ impl Server {
         };
     }
 
-    /// Gives the role up: clients are cut off, the log becomes this server's history, and it looks again.
+    /// Gives the role up: clients are cut off, the log becomes this server's history, and it looks again;
+    /// or goes on under the leader that a reconfiguration has named.
     fn lose_role(&mut self, GiveUp(why): GiveUp, now: Now, out: &mut Out) {
         out.note(EventKind::RoleLost { why: why.into() });
         match std::mem::replace(&mut self.role, Role::Looking) {
@@ -133,11 +175,20 @@ impl Server {
             Role::Leading(leader) => leader.leave(out),
             Role::Dormant | Role::Looking => {}
         }
-        self.clients.close_all(out);
-        self.watches = Watches::default();
+        self.cut_clients(out);
         self.replica.fast_forward();
         out.note(self.replica.restored());
-        self.look(now, out);
+        if let Some(leader) = self.replica.appointed.take() {
+            self.election.reconfigure(self.replica.views.quorums().clone());
+            self.election.appoint(leader, self.replica.storage.last_zxid());
+            self.play(leader, now, out);
+        } else if self.replica.role() == membership::Role::Observer {
+            self.role = Role::Dormant;
+            let delay = self.replica.draw_below(OBSERVER_ELECTION_DELAY.as_nanos() as u64);
+            self.looks_at = Some(now.mono + Duration::from_nanos(delay));
+        } else {
+            self.look(now, out);
+        }
     }
 
     /// Applies what has become committed, or gives up.
@@ -158,6 +209,9 @@ impl Server {
         }
         if let Some(epoch) = self.epoch() {
             self.election.enter_epoch(epoch);
+        }
+        if matches!(&self.role, Role::Following(learner) if learner.leaves()) {
+            self.lose_role(GiveUp("a reconfiguration has changed the role or the leader"), now, out);
         }
     }
 
@@ -187,16 +241,16 @@ impl Server {
         match &self.role {
             Role::Leading(leader) if leader.serves() => Some(applied.max(Zxid::new(leader.epoch(), 0))),
             Role::Following(learner) if learner.serves() => Some(applied),
+            Role::Looking if self.read_only.serves() => Some(applied),
             _ => None,
         }
     }
 
     fn accepted(&mut self, conn: ConnId, from: HostId, port: Port, now: Now, out: &mut Out) {
-        let serves = self.epoch().is_some();
         match (port, &mut self.role) {
             (Port::ZkElection, _) => self.links.accepted(conn, from),
-            (Port::ZkQuorum, Role::Leading(leader)) => leader.accepted(conn, now.mono),
-            (Port::ZkClient, _) if serves => self.clients.accepted(conn),
+            (Port::ZkQuorum, Role::Leading(leader)) if leader.listens() => leader.accepted(conn, now.mono),
+            (Port::ZkClient, _) => self.accept_client(conn, from, now, out),
             _ => out.close(conn),
         }
     }
@@ -238,13 +292,27 @@ impl Server {
             ElectionFrame::Hello { server } if self.links.owns(conn) => {
                 self.links.greeted(now.mono, conn, server, out);
             }
-            ElectionFrame::Notification(notification) => {
+            ElectionFrame::Notification(notice) => {
                 let Some(from) = self.links.speaker(conn) else { return };
-                let decided = self.election.receive(now.mono, from, notification);
+                if self.learns_configuration(notice.configuration, out) {
+                    return self.look(now, out);
+                }
+                let decided = self.election.receive(now.mono, from, notice.notification);
                 self.after_election(decided, now, out);
             }
             ElectionFrame::Hello { .. } => {}
         }
+    }
+
+    /// Configurations spread with votes: one that is newer than this server's and lists others begins the
+    /// election anew (`FastLeaderElection`, `WorkerReceiver`).
+    fn learns_configuration(&mut self, heard: Membership, out: &mut Out) -> bool {
+        if !self.election.is_looking() {
+            return false;
+        }
+        let before = self.replica.activate_configuration(heard, out);
+        self.election.reconfigure(self.replica.views.quorums().clone());
+        before.is_some_and(|before| !before.lists_the_same(self.replica.views.committed()))
     }
 
     fn after_election(&mut self, decided: Option<HostId>, now: Now, out: &mut Out) {
@@ -271,7 +339,7 @@ impl Server {
         match frame {
             LeaderFrame::Synced { session, xid } => {
                 learner.heard(&turn);
-                self.synced(session, xid, out);
+                self.synced(session, xid, now, out);
             }
             LeaderFrame::Revalidated { session, alive } => {
                 learner.heard(&turn);
@@ -298,6 +366,12 @@ impl Server {
 
     fn wake(&mut self, now: Now, out: &mut Out) {
         self.links.wake(now.mono, out);
+        self.read_only.wake(now.mono);
+        self.expire_local_sessions(now, out);
+        self.close_silent(now, out);
+        if self.looks_at.take_if(|at| now.mono >= *at).is_some() {
+            self.look(now, out);
+        }
         let decided = self.election.wake(now.mono);
         self.after_election(decided, now, out);
         let mut turn = Turn { now, replica: &mut self.replica, out };
@@ -313,6 +387,11 @@ impl Server {
         let (digest, znodes) = self.replica.tree.inspect();
         out.note(EventKind::TreeInspected { zxid: self.replica.applied(), digest, znodes });
     }
+}
+
+/// What a booting server makes of its files.
+fn restore_all(files: &Files, config: &EnsembleConfig) -> Result<((Storage, Database), Views), Refusal> {
+    Ok((restore(files)?, restore_views(files, config)?))
 }
 
 impl Core for Server {
@@ -338,6 +417,9 @@ impl Core for Server {
             Role::Leading(leader) => Some(leader.next_wake()),
             Role::Dormant | Role::Looking => None,
         };
-        [self.election.next_wake(), self.links.next_wake(), role].into_iter().flatten().min()
+        let own = [self.looks_at, self.read_only.next_wake()];
+        let clients = [self.local.next_expiry(), self.clients.next_wake()];
+        let others = [self.election.next_wake(), self.links.next_wake(), role];
+        own.into_iter().chain(clients).chain(others).flatten().min()
     }
 }

@@ -1,15 +1,16 @@
 //! Sessions — decides who a client is to the ensemble: its id, password and timeout. It never says when a
 //! session ends: see [`SessionTracker`].
 
+mod local;
 mod tracker;
 
-pub use self::tracker::SessionTracker;
+pub use self::{local::LocalSessionTracker, tracker::SessionTracker};
 use super::wire::{EnsembleConfig, Password};
 use crate::name::SessionId;
 
 /// The ids that one server gives out: server id in the top byte, then 40 bits of clock, then a counter of
 /// 16 bits (`SessionTrackerImpl.java`, `initializeNextSessionId`).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SessionIds {
     next: u64,
 }
@@ -69,8 +70,7 @@ mod tests {
     #[test]
     fn timeout_is_clamped_to_two_and_twenty_ticks() {
         let servers = vec![HostId::zookeeper(1)];
-        let config =
-            EnsembleConfig { servers, tick_ms: 2_000, init_limit: 10, sync_limit: 5, snap_count: 100 };
+        let config = EnsembleConfig { servers, ..EnsembleConfig::default() };
         for (asked, granted) in
             [(0, 4_000), (4_000, 4_000), (9_999, 9_999), (40_001, 40_000), (u64::MAX, 40_000)]
         {

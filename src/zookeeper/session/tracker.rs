@@ -13,15 +13,17 @@ use crate::{
 };
 
 /// The sessions of the ensemble as its leader sees them (`SessionTrackerImpl.java`, `ExpiryQueue.java`).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SessionTracker {
     tick: Duration,
     sessions: BTreeMap<SessionId, Tracked>,
     /// Who expires when; times are multiples of the tick.
     buckets: BTreeMap<Instant, BTreeSet<SessionId>>,
+    /// The server that tracks, if sessions can be local to one server.
+    local_to: Option<HostId>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Tracked {
     /// None while closing.
     deadline: Option<Instant>,
@@ -35,11 +37,17 @@ impl SessionTracker {
     pub fn new(tick_ms: u64, sessions: &BTreeMap<SessionId, u64>, now: Instant) -> Self {
         assert!(tick_ms > 0, "deadlines are multiples of a tick that takes time");
         let tick = Duration::from_millis(tick_ms);
-        let mut tracker = Self { tick, sessions: BTreeMap::new(), buckets: BTreeMap::new() };
+        let mut tracker = Self { tick, sessions: BTreeMap::new(), buckets: BTreeMap::new(), local_to: None };
         for (&session, &timeout_ms) in sessions {
             tracker.open(session, timeout_ms, now);
         }
         tracker
+    }
+
+    /// The same in an ensemble with local sessions, on the server `me`: a session it does not know may be one
+    /// that another server keeps to itself.
+    pub fn with_local_sessions(self, me: HostId) -> Self {
+        Self { local_to: Some(me), ..self }
     }
 
     /// Tracks a session from the preparation of its createSession on. One that is tracked already is only
@@ -52,21 +60,17 @@ impl SessionTracker {
 
     /// A sign of life: the deadline moves. False if the session is unknown or closing.
     pub fn touch(&mut self, session: SessionId, timeout_ms: u64, now: Instant) -> bool {
-        let deadline = self.deadline(timeout_ms, now);
         let Some(Tracked { deadline: Some(current), .. }) = self.sessions.get_mut(&session) else {
             return false;
         };
+        let deadline = round_up(self.tick, timeout_ms, now);
         let before = std::mem::replace(current, deadline);
+        if before == deadline {
+            return true;
+        }
         self.leave_bucket(session, before);
         self.buckets.entry(deadline).or_default().insert(session);
         true
-    }
-
-    /// Rounds up to the next multiple of the tick, so that many sessions share one scan.
-    fn deadline(&self, timeout_ms: u64, now: Instant) -> Instant {
-        let tick = self.tick.as_nanos() as u64;
-        let end = now + Duration::from_millis(timeout_ms);
-        Instant((end.0 / tick + 1).saturating_mul(tick))
     }
 
     fn leave_bucket(&mut self, session: SessionId, deadline: Instant) {
@@ -88,16 +92,37 @@ impl SessionTracker {
         lives
     }
 
-    /// Whether `owner` may speak for the session. The first to speak for one without an owner gets it.
+    /// Whether `owner` may speak for the session. With local sessions an unknown one is taken to be local
+    /// to its server, which the top byte of its id names, unless that is this server and it does not ask
+    /// itself (`LeaderSessionTracker.checkSession`).
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::check_global`].
+    pub fn check(&mut self, session: SessionId, owner: HostId) -> Result<(), ZkError> {
+        let local = |me: HostId| owner == me || session.0 >> 56 != u64::from(me.number as u8);
+        if !self.sessions.contains_key(&session) && self.local_to.is_some_and(local) {
+            return Ok(());
+        }
+        self.check_global(session, owner)
+    }
+
+    /// Whether `owner` may speak for the session, and the whole ensemble knows it: only so it may own
+    /// ephemeral nodes. The first to speak for one without an owner gets it.
     ///
     /// # Errors
     ///
     /// SessionExpired if the session is unknown or closing, then SessionMoved if it belongs to another
     /// server.
-    pub fn check(&mut self, session: SessionId, owner: HostId) -> Result<(), ZkError> {
+    pub fn check_global(&mut self, session: SessionId, owner: HostId) -> Result<(), ZkError> {
         let live = self.sessions.get_mut(&session).filter(|tracked| tracked.deadline.is_some());
         let tracked = live.ok_or(ZkError::SessionExpired)?;
         if *tracked.owner.get_or_insert(owner) == owner { Ok(()) } else { Err(ZkError::SessionMoved) }
+    }
+
+    /// Whether this is a session of the leader's own client that the ensemble does not know.
+    pub fn is_local_to_leader(&self, session: SessionId, owner: HostId) -> bool {
+        self.local_to == Some(owner) && !self.sessions.contains_key(&session)
     }
 
     /// From here on the session's writes are refused, so that none of its ephemeral nodes can follow its
@@ -125,10 +150,38 @@ impl SessionTracker {
         due
     }
 
+    /// Whether the session is known, closing or not.
+    pub fn tracks(&self, session: SessionId) -> bool {
+        self.sessions.contains_key(&session)
+    }
+
+    /// Whether the session is known and not closing.
+    pub fn lives(&self, session: SessionId) -> bool {
+        self.sessions.get(&session).is_some_and(|tracked| tracked.deadline.is_some())
+    }
+
+    /// Every session known, in order.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionId> {
+        self.sessions.keys().copied()
+    }
+
+    /// Who expires when.
+    pub fn expiries(&self) -> &BTreeMap<Instant, BTreeSet<SessionId>> {
+        &self.buckets
+    }
+
     /// When [`Self::expire`] next has something to do.
     pub fn next_expiry(&self) -> Option<Instant> {
         self.buckets.first_key_value().map(|(deadline, _)| *deadline)
     }
+}
+
+/// When a session ends that is not heard of again: the next multiple of the tick, so that many sessions share
+/// one scan.
+fn round_up(tick: Duration, timeout_ms: u64, now: Instant) -> Instant {
+    let tick = tick.as_nanos() as u64;
+    let end = now + Duration::from_millis(timeout_ms);
+    Instant((end.0 / tick + 1).saturating_mul(tick))
 }
 
 #[cfg(test)]
@@ -243,5 +296,23 @@ mod tests {
         assert_eq!(tracker.check(OURS, ZK_1), Err(ZkError::SessionMoved));
         assert_eq!(tracker.expire(at(106_000)), [OURS]);
         assert_eq!(tracker.expire(at(112_000)), [OTHER]);
+    }
+
+    /// The recordings `local_session_ephemeral` and `local_session_no_move` of a 3.8.0 ensemble: a local
+    /// session writes through the leader, which does not know it, and can own nothing.
+    #[test]
+    fn unknown_session_may_write_as_the_local_one_of_another_server_and_own_nothing() {
+        let of = |server: u64| SessionId(server << 56 | 7);
+        let mut tracker = tracker().with_local_sessions(ZK_1);
+        assert_eq!(tracker.check(of(2), ZK_2), Ok(()));
+        assert_eq!(tracker.check(of(1), ZK_1), Ok(()));
+        assert_eq!(tracker.check(of(1), ZK_2), Err(ZkError::SessionExpired), "ours cannot move");
+        assert_eq!(tracker.check_global(of(2), ZK_2), Err(ZkError::SessionExpired));
+        tracker.open(of(2), 4_000, at(0));
+        assert!(tracker.claim(of(2), 4_000, ZK_2, at(0)));
+        assert_eq!(tracker.check_global(of(2), ZK_2), Ok(()), "once upgraded");
+        assert_eq!(tracker.check(of(2), ZK_1), Err(ZkError::SessionMoved));
+        tracker.mark_closing(of(2));
+        assert_eq!(tracker.check(of(2), ZK_2), Err(ZkError::SessionExpired));
     }
 }

@@ -1,25 +1,40 @@
 //! Apply — decides how each kind of transaction changes a database. It never fires a watch: it says what
 //! changed, in order.
 
-use super::{Database, Tree, Znode, path};
+use std::sync::Arc;
+
+use super::{CONFIG, Database, Tree, Znode, path, quota, znode::shared};
 use crate::{
     event::EventKind,
     name::Zxid,
     zookeeper::{
         txn::{Lifetime, LoggedTxn, Txn, TxnHeader},
-        wire::{Data, Reply, ZkError},
+        wire::{Acl, Data, Reply, ZkError},
     },
 };
 
+/// What became of a znode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// It was made.
+    Created,
+    /// It was removed.
+    Deleted,
+    /// It got new data.
+    DataChanged,
+}
+
 /// A change to a znode, before any watch is looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// A node was made at this path.
-    Created(String),
-    /// The node at this path was removed.
-    Deleted(String),
-    /// The node at this path got new data.
-    DataChanged(String),
+pub struct Change {
+    /// Which node.
+    pub path: String,
+    /// What became of it.
+    pub kind: ChangeKind,
+    /// Who may do what with it; of a node that is gone, as it was.
+    pub acl: Acl,
+    /// Who may do what with its parent at the time; of a node that got new data, open.
+    pub parent_acl: Acl,
 }
 
 /// What came of a transaction.
@@ -67,11 +82,13 @@ struct Step<'a> {
 impl Step<'_> {
     fn run(&mut self, txn: &Txn) -> Result<Reply, ZkError> {
         match txn {
-            Txn::Create { path, data, lifetime, parent_cversion } => {
-                self.create(path, data, *lifetime, *parent_cversion)
+            Txn::Create { path, data, acl, lifetime, parent_cversion } => {
+                self.create(path, (data, acl), *lifetime, *parent_cversion)
             }
             Txn::Delete { path } => self.delete(path),
             Txn::SetData { path, data, version } => self.set_data(path, data, *version),
+            Txn::SetAcl { path, acl, version } => self.set_acl(path, acl, *version),
+            Txn::Reconfig { members, version } => self.reconfig(members, *version),
             Txn::Check { .. } => Ok(Reply::Done),
             Txn::Multi(txns) => Ok(Reply::Multi(self.multi(txns))),
             Txn::CreateSession { timeout_ms } => Ok(self.create_session(*timeout_ms)),
@@ -85,27 +102,33 @@ impl Step<'_> {
     fn create(
         &mut self,
         path: &str,
-        data: &Data,
+        (data, acl): (&Data, &Acl),
         lifetime: Lifetime,
         parent_cversion: i32,
     ) -> Result<Reply, ZkError> {
         let TxnHeader { zxid, .. } = *self.header;
-        let (parent, name) = path::split(path).ok_or(ZkError::NodeExists)?;
-        let parent = self.db.tree.nodes.get_mut(parent).ok_or(ZkError::NoNode)?;
+        let (parent, _) = path::split(path).ok_or(ZkError::NodeExists)?;
+        let tree = &mut self.db.tree;
+        let there = tree.nodes.contains_key(path);
+        let parent = tree.nodes.get_mut(parent).ok_or(ZkError::NoNode)?;
         parent.cversion = parent.cversion.max(parent_cversion);
         parent.pzxid = parent.pzxid.max(zxid);
-        if !parent.children.insert(name.to_owned()) {
+        if there {
             return Err(ZkError::NodeExists);
         }
-        let node = Znode::created(self.header, data.clone(), lifetime);
+        parent.children += 1;
+        let parent_acl = parent.acl.clone();
+        // Most nodes have the list of their parent: it is held once.
+        let acl = if *acl == parent_acl { &parent_acl } else { acl };
+        let node = Znode::created(self.header, data.clone(), acl.clone(), lifetime);
         let stat = node.stat();
-        self.db.tree.nodes.insert(path.to_owned(), node);
+        tree.insert(path.into(), node);
         if let Lifetime::Ephemeral(session) = lifetime {
-            self.db.tree.ephemerals.entry(session).or_default().insert(path.to_owned());
             self.notes.push(EventKind::EphemeralCreated { path: path.to_owned(), session, zxid });
         }
-        self.changes.push(Change::Created(path.to_owned()));
-        Ok(Reply::Created { path: path.to_owned(), stat })
+        let (path, acl) = (path.to_owned(), acl.clone());
+        self.changes.push(Change { path: path.clone(), kind: ChangeKind::Created, acl, parent_acl });
+        Ok(Reply::Created { path, stat })
     }
 
     fn delete(&mut self, path: &str) -> Result<Reply, ZkError> {
@@ -114,17 +137,38 @@ impl Step<'_> {
         if let Lifetime::Ephemeral(session) = node.lifetime {
             self.notes.push(EventKind::EphemeralDeleted { path: path.to_owned(), session, zxid });
         }
-        self.changes.push(Change::Deleted(path.to_owned()));
+        let parent = path::split(path).and_then(|(parent, _)| self.db.tree.nodes.get(parent));
+        let parent_acl = parent.map_or_else(Acl::open, |parent| parent.acl.clone());
+        let (path, kind) = (path.to_owned(), ChangeKind::Deleted);
+        self.changes.push(Change { path, kind, acl: node.acl, parent_acl });
         Ok(Reply::Done)
     }
 
     fn set_data(&mut self, path: &str, data: &Data, version: i32) -> Result<Reply, ZkError> {
         let node = self.db.tree.nodes.get_mut(path).ok_or(ZkError::NoNode)?;
-        node.data.clone_from(data);
+        let before = std::mem::replace(&mut node.data, shared(data.clone()));
         node.version = version;
         node.mzxid = self.header.zxid;
         node.mtime = self.header.wall_ms;
-        self.changes.push(Change::DataChanged(path.to_owned()));
+        let (stat, acl) = (node.stat(), node.acl.clone());
+        self.db.tree.charge(path, quota::len(data) - quota::len(&before), 0);
+        let (path, parent_acl) = (path.to_owned(), Acl::open());
+        self.changes.push(Change { path, kind: ChangeKind::DataChanged, acl, parent_acl });
+        Ok(Reply::Stat(stat))
+    }
+
+    /// The answer has the new configuration, as `/zookeeper/config` has it.
+    fn reconfig(&mut self, members: &str, version: i32) -> Result<Reply, ZkError> {
+        let data = Some(members.as_bytes().into());
+        self.set_data(CONFIG, &data, version)?;
+        self.db.get_data(CONFIG)
+    }
+
+    /// Changes no zxid and fires no watch.
+    fn set_acl(&mut self, path: &str, acl: &Acl, version: i32) -> Result<Reply, ZkError> {
+        let node = self.db.tree.nodes.get_mut(path).ok_or(ZkError::NoNode)?;
+        node.acl.clone_from(acl);
+        node.aversion = version;
         Ok(Reply::Stat(node.stat()))
     }
 
@@ -153,7 +197,7 @@ impl Step<'_> {
         for path in paths {
             let _gone_already = self.delete(path);
         }
-        let left: Vec<String> = self.db.ephemerals_of(session).cloned().collect();
+        let left: Vec<Arc<str>> = self.db.ephemerals_of(session).cloned().collect();
         for path in &left {
             let _gone_already = self.delete(path);
         }
@@ -164,48 +208,61 @@ impl Step<'_> {
 }
 
 impl Tree {
+    /// Puts a node in whose parent counts it already.
+    fn insert(&mut self, path: Arc<str>, node: Znode) {
+        let (bytes, lifetime) = (quota::len(&node.data), node.lifetime);
+        self.nodes.insert(path.clone(), Box::new(node));
+        self.index.insert(&path, lifetime);
+        self.fill_new_stats(&path);
+        self.charge(&path, bytes, 1);
+    }
+
     /// Takes a node out. Its parent learns of it also if the node is gone already; pzxid only ever rises,
     /// since a replayed delete may meet a parent that has seen later creates (ZOOKEEPER-3145).
     fn remove(&mut self, path: &str, zxid: Zxid) -> Option<Znode> {
-        let (parent, name) = path::split(path)?;
+        let (parent, _) = path::split(path)?;
+        let there = self.nodes.contains_key(path);
         let parent = self.nodes.get_mut(parent)?;
-        parent.children.remove(name);
         parent.pzxid = parent.pzxid.max(zxid);
-        let node = self.nodes.remove(path)?;
-        self.forget_ephemeral(node.lifetime, path);
-        self.prune(path, &node);
+        parent.children -= i32::from(there);
+        let node = self.take_out(path)?;
+        if node.children > 0 {
+            self.prune(path);
+        }
         Some(node)
     }
 
     /// Below a node deleted in replay there may be children of a later node of that name; the log that
     /// follows makes them again.
-    fn prune(&mut self, path: &str, node: &Znode) {
-        for name in &node.children {
-            let child_path = format!("{path}/{name}");
-            if let Some(child) = self.nodes.remove(&child_path) {
-                self.forget_ephemeral(child.lifetime, &child_path);
-                self.prune(&child_path, &child);
-            }
+    fn prune(&mut self, path: &str) {
+        let below: Vec<Arc<str>> = self.descendants(path).cloned().collect();
+        for path in below {
+            self.take_out(&path);
         }
     }
 
-    fn forget_ephemeral(&mut self, lifetime: Lifetime, path: &str) {
-        let Lifetime::Ephemeral(session) = lifetime else { return };
-        let Some(paths) = self.ephemerals.get_mut(&session) else { return };
-        paths.remove(path);
-        if paths.is_empty() {
-            self.ephemerals.remove(&session);
-        }
+    fn take_out(&mut self, path: &str) -> Option<Znode> {
+        let node = *self.nodes.remove(path)?;
+        self.index.remove(path, node.lifetime);
+        self.charge(path, -quota::len(&node.data), -1);
+        Some(node)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        ChangeKind::{Created, DataChanged, Deleted},
+        *,
+    };
     use crate::name::SessionId;
 
     const OURS: SessionId = SessionId(7);
     const OTHER: SessionId = SessionId(8);
+
+    fn open_change(kind: ChangeKind, path: &str) -> Change {
+        Change { path: path.to_owned(), kind, acl: Acl::open(), parent_acl: Acl::open() }
+    }
 
     fn apply_as(db: &mut Database, session: SessionId, zxid: u64, txn: Txn) -> Applied {
         let header = TxnHeader { session, xid: 1, zxid: Zxid(zxid), wall_ms: 1_000 + zxid as i64 };
@@ -218,11 +275,23 @@ mod tests {
 
     fn create(path: &str, parent_cversion: i32) -> Txn {
         let lifetime = Lifetime::Persistent;
-        Txn::Create { path: path.into(), data: Some([1, 2].into()), lifetime, parent_cversion }
+        Txn::Create {
+            path: path.into(),
+            data: Some([1, 2].into()),
+            acl: Acl::open(),
+            lifetime,
+            parent_cversion,
+        }
     }
 
     fn ephemeral(path: &str, session: SessionId, parent_cversion: i32) -> Txn {
-        Txn::Create { path: path.into(), data: None, lifetime: Lifetime::Ephemeral(session), parent_cversion }
+        Txn::Create {
+            path: path.into(),
+            data: None,
+            acl: Acl::open(),
+            lifetime: Lifetime::Ephemeral(session),
+            parent_cversion,
+        }
     }
 
     fn delete(path: &str) -> Txn {
@@ -251,7 +320,7 @@ mod tests {
         assert_eq!([stat.ctime, stat.mtime], [1_005; 2]);
         assert_eq!([stat.version, stat.cversion, stat.aversion, stat.num_children], [0; 4]);
         assert_eq!((stat.data_length, stat.ephemeral_owner), (2, SessionId::NONE));
-        assert_eq!(applied.changes, [Change::Created("/a".into())]);
+        assert_eq!(applied.changes, [open_change(Created, "/a")]);
         assert_eq!(db.last_processed(), Zxid(5));
     }
 
@@ -282,7 +351,7 @@ mod tests {
         let expected = Znode { data, version: 1, mzxid: Zxid(2), mtime: 1_002, ..before };
         assert_eq!(db.node("/a"), Some(&expected));
         assert_eq!(applied.result, Ok(Reply::Stat(expected.stat())));
-        assert_eq!(applied.changes, [Change::DataChanged("/a".into())]);
+        assert_eq!(applied.changes, [open_change(DataChanged, "/a")]);
     }
 
     #[test]
@@ -313,8 +382,7 @@ mod tests {
         let mut db = Database::default();
         let txns = vec![create("/a", 1), set("/a", 1), delete("/a")];
         let changes = apply(&mut db, 1, Txn::Multi(txns)).changes;
-        let path = || "/a".to_owned();
-        let expected = [Change::Created(path()), Change::DataChanged(path()), Change::Deleted(path())];
+        let expected = [Created, DataChanged, Deleted].map(|kind| open_change(kind, "/a"));
         assert_eq!(changes, expected);
     }
 
@@ -331,7 +399,7 @@ mod tests {
         let closed = apply(&mut db, 3, close(&["/e"]));
         let closing = EventKind::SessionClosed { session: OURS, zxid: Zxid(3) };
         assert_eq!(closed.notes, [deleted("/e", OURS, 3), closing]);
-        assert_eq!(closed.changes, [Change::Deleted("/e".into())]);
+        assert_eq!(closed.changes, [open_change(Deleted, "/e")]);
         assert!(db.sessions().is_empty() && db.ephemerals().is_empty());
     }
 
@@ -343,7 +411,7 @@ mod tests {
         apply(&mut db, 2, ephemeral("/listed", OURS, 2));
         apply_as(&mut db, OTHER, 3, ephemeral("/theirs", OTHER, 3));
         let closed = apply(&mut db, 4, close(&["/gone", "/listed"]));
-        let paths = ["/listed", "/left"].map(|path| Change::Deleted(path.into()));
+        let paths = ["/listed", "/left"].map(|path| open_change(Deleted, path));
         assert_eq!(closed.changes, paths);
         assert_eq!(db.ephemerals().len(), 1);
         assert_eq!(db.node("/").unwrap().pzxid, Zxid(4));
@@ -390,5 +458,21 @@ mod tests {
         apply(&mut db, 6, ephemeral("/a/e", OURS, 1));
         apply(&mut db, 3, delete("/a"));
         assert_eq!((db.node("/a/e"), db.ephemerals()), (None, vec![]));
+    }
+
+    /// ZOOKEEPER-4799: who may be told of a change follows from the lists at the time of the change.
+    #[test]
+    fn change_tells_the_lists_of_node_and_parent_as_they_were() {
+        let mut db = Database::default();
+        let of = |path: &str, acl: &Acl| {
+            let (path, acl) = (path.to_owned(), acl.clone());
+            Txn::Create { path, data: None, acl, lifetime: Lifetime::Persistent, parent_cversion: 1 }
+        };
+        let (read, none) = (Acl::read_only(), Acl::new([]));
+        apply(&mut db, 1, of("/p", &read));
+        let delete = Txn::Delete { path: "/p/k".into() };
+        let applied = apply(&mut db, 2, Txn::Multi(vec![of("/p/k", &none), delete]));
+        let lists: Vec<_> = applied.changes.iter().map(|change| (&change.acl, &change.parent_acl)).collect();
+        assert_eq!(lists, [(&none, &read), (&none, &read)]);
     }
 }

@@ -30,14 +30,15 @@ fn is_allowed(character: char) -> bool {
     !matches!(character, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..)
 }
 
-/// The parent as far as it can be told before the name is checked: everything before the last `/`.
+/// The parent as far as it can be told before the name is checked: everything before the last `/`, which for
+/// the root is nothing.
 ///
 /// # Errors
 ///
 /// BadArguments if there is no `/`, or a NUL anywhere.
 pub fn parent_of_unchecked(path: &str) -> Result<&str, ZkError> {
     let (parent, _) = path.rsplit_once('/').ok_or(ZkError::BadArguments)?;
-    if path.contains('\0') { Err(ZkError::BadArguments) } else { Ok(canonical(parent)) }
+    if path.contains('\0') { Err(ZkError::BadArguments) } else { Ok(parent) }
 }
 
 /// The root has two names, `/` and the empty one; everything else has one.
@@ -49,6 +50,11 @@ pub fn canonical(path: &str) -> &str {
 pub fn split(path: &str) -> Option<(&str, &str)> {
     let (parent, name) = path.rsplit_once('/')?;
     (!name.is_empty()).then(|| (canonical(parent), name))
+}
+
+/// The paths above one, nearest first, the root last.
+pub fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(split(path), |(parent, _)| split(parent)).map(|(parent, _)| parent)
 }
 
 #[cfg(test)]
@@ -74,13 +80,21 @@ mod tests {
 
     #[test]
     fn parent_is_all_before_the_last_slash() {
-        assert_eq!(parent_of_unchecked("/"), Ok("/"));
-        assert_eq!(parent_of_unchecked("/a"), Ok("/"));
+        assert_eq!(parent_of_unchecked("/"), Ok(""));
+        assert_eq!(parent_of_unchecked("/a"), Ok(""));
         assert_eq!(parent_of_unchecked("/a//b"), Ok("/a/"));
         assert_eq!(parent_of_unchecked("a"), Err(ZkError::BadArguments));
         assert_eq!(parent_of_unchecked("/a/\0"), Err(ZkError::BadArguments));
         assert_eq!(split("/a/b"), Some(("/a", "b")));
         assert_eq!(split("/a"), Some(("/", "a")));
         assert_eq!(split("/"), None);
+    }
+
+    #[test]
+    fn ancestors_go_up_to_the_root() {
+        assert_eq!(ancestors("/a/b/c").collect::<Vec<_>>(), ["/a/b", "/a", "/"]);
+        for none in ["/", "", "bad"] {
+            assert_eq!(ancestors(none).count(), 0, "{none}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Znode — decides what one node holds, and what of it a client sees. It never knows its own path.
 
-use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -8,15 +8,17 @@ use crate::{
     name::Zxid,
     zookeeper::{
         txn::{Lifetime, TxnHeader},
-        wire::{Data, Stat},
+        wire::{Acl, Data, Stat},
     },
 };
 
 /// A node of the tree (`DataNode.java` with `StatPersisted`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Znode {
     /// Payload.
     pub data: Data,
+    /// Who may do what with it.
+    pub acl: Acl,
     /// How long it stays.
     pub lifetime: Lifetime,
     /// Transaction that created it.
@@ -35,15 +37,24 @@ pub struct Znode {
     pub cversion: i32,
     /// Number of setACL.
     pub aversion: i32,
-    /// Names of the children.
-    pub children: BTreeSet<String>,
+    /// Number of children. No snapshot has it: a fuzzy one may be older here than where the children are.
+    #[serde(skip)]
+    pub children: i32,
+}
+
+static EMPTY: LazyLock<Arc<[u8]>> = LazyLock::new(|| [].into());
+
+/// The same data; all empty payloads are one.
+pub(super) fn shared(data: Data) -> Data {
+    data.map(|bytes| if bytes.is_empty() { EMPTY.clone() } else { bytes })
 }
 
 impl Znode {
     /// A node of the fresh tree: every number 0, data empty.
-    pub(super) fn initial(children: &[&str]) -> Self {
+    pub(super) fn initial(children: i32) -> Self {
         Self {
-            data: Some([].into()),
+            data: Some(EMPTY.clone()),
+            acl: Acl::open(),
             lifetime: Lifetime::Persistent,
             czxid: Zxid(0),
             mzxid: Zxid(0),
@@ -53,28 +64,29 @@ impl Znode {
             version: 0,
             cversion: 0,
             aversion: 0,
-            children: children.iter().map(ToString::to_string).collect(),
+            children,
         }
     }
 
     /// A node as this transaction creates it.
-    pub(super) fn created(header: &TxnHeader, data: Data, lifetime: Lifetime) -> Self {
+    pub(super) fn created(header: &TxnHeader, data: Data, acl: Acl, lifetime: Lifetime) -> Self {
         Self {
-            data,
+            data: shared(data),
+            acl,
             lifetime,
             czxid: header.zxid,
             mzxid: header.zxid,
             pzxid: header.zxid,
             ctime: header.wall_ms,
             mtime: header.wall_ms,
-            ..Self::initial(&[])
+            ..Self::initial(0)
         }
     }
 
     /// What a client sees. The client's cversion counts creates and deletes of children: every create was
     /// counted once, and those that are no longer here were also deleted (`DataNode.copyStat`).
     pub fn stat(&self) -> Stat {
-        let num_children = self.children.len() as i32;
+        let num_children = self.children;
         Stat {
             czxid: self.czxid,
             mzxid: self.mzxid,

@@ -1,13 +1,14 @@
 //! Catch-up — decides what a client that was away has missed of what it watched. It never remembers a
 //! client: all is told from the zxid that the client has seen last (`DataTree.java`, `setWatches`).
 
-use super::{Table, Watches};
+use super::{Watches, modes::Mode};
 use crate::{
     core::ConnId,
     name::Zxid,
     zookeeper::{
         tree::{Database, Znode},
         wire::{
+            AddWatchMode,
             WatchChange::{self, NodeChildrenChanged, NodeCreated, NodeDataChanged, NodeDeleted},
             WatchEvent,
         },
@@ -15,7 +16,7 @@ use crate::{
 };
 
 /// What a client re-arms after a reconnect (setWatches).
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Rearm<'a> {
     /// The last zxid that the client has seen.
     pub relative_zxid: Zxid,
@@ -25,21 +26,45 @@ pub struct Rearm<'a> {
     pub exist: &'a [String],
     /// Paths whose children it watched.
     pub child: &'a [String],
+    /// Paths it watches until it says otherwise (setWatches2).
+    pub persistent: &'a [String],
+    /// Paths it watches so with all that is below (setWatches2).
+    pub recursive: &'a [String],
 }
 
 impl Watches {
     /// Takes up a reconnected client's watches: what it has missed is returned, to be sent at once and before
     /// the reply; the rest is armed again. Not everything can be caught up: a node deleted and made again
-    /// meanwhile looks changed.
+    /// meanwhile looks changed, and persistent watches catch up nothing.
     pub fn set_watches(&mut self, conn: ConnId, asked: &Rearm<'_>, db: &Database) -> Vec<WatchEvent> {
         let since = asked.relative_zxid;
-        let data = asked.data.iter().map(|path| (path, missed_data(db.node(path), since)));
-        let missed = rearm(&mut self.data, conn, data);
-        let exist = asked.exist.iter().map(|path| (path, db.node(path).map(|_| NodeCreated)));
-        let created = rearm(&mut self.data, conn, exist);
-        let child = asked.child.iter().map(|path| (path, missed_children(db.node(path), since)));
-        let children = rearm(&mut self.child, conn, child);
-        [missed, created, children].concat()
+        let mut events = Vec::new();
+        let mut missed = |path: &str, change| events.push(WatchEvent { path: path.to_owned(), change });
+        for path in asked.data {
+            match missed_data(db.node(path), since) {
+                Some(change) => missed(path, change),
+                None => self.watch_data(path, conn, Mode::Standard),
+            }
+        }
+        for path in asked.exist {
+            match db.node(path) {
+                Some(_) => missed(path, NodeCreated),
+                None => self.watch_data(path, conn, Mode::Standard),
+            }
+        }
+        for path in asked.child {
+            match missed_children(db.node(path), since) {
+                Some(change) => missed(path, change),
+                None => self.watch_children(path, conn, Mode::Standard),
+            }
+        }
+        for path in asked.persistent {
+            self.add(conn, path, AddWatchMode::Persistent);
+        }
+        for path in asked.recursive {
+            self.add(conn, path, AddWatchMode::PersistentRecursive);
+        }
+        events
     }
 }
 
@@ -57,30 +82,15 @@ fn missed_children(node: Option<&Znode>, since: Zxid) -> Option<WatchChange> {
     }
 }
 
-/// Returns what was missed, and waits for the rest.
-fn rearm<'a>(
-    table: &mut Table,
-    conn: ConnId,
-    paths: impl Iterator<Item = (&'a String, Option<WatchChange>)>,
-) -> Vec<WatchEvent> {
-    let mut events = Vec::new();
-    for (path, missed) in paths {
-        match missed {
-            Some(change) => events.push(WatchEvent { path: path.clone(), change }),
-            None => table.add(path, conn),
-        }
-    }
-    events
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         name::SessionId,
         zookeeper::{
-            tree::Change,
+            tree::{Change, ChangeKind},
             txn::{Lifetime, LoggedTxn, Txn, TxnHeader},
+            wire::{Acl, Compat},
         },
     };
 
@@ -97,7 +107,12 @@ mod tests {
 
     fn create(path: &str) -> Txn {
         let lifetime = Lifetime::Persistent;
-        Txn::Create { path: path.into(), data: None, lifetime, parent_cversion: 1 }
+        Txn::Create { path: path.into(), data: None, acl: Acl::open(), lifetime, parent_cversion: 1 }
+    }
+
+    fn fire(watches: &mut Watches, kind: ChangeKind, path: &str) -> Vec<WatchChange> {
+        let change = Change { path: path.into(), kind, acl: Acl::open(), parent_acl: Acl::open() };
+        watches.trigger(&[change], |_, _| true).into_iter().map(|(_, event)| event.change).collect()
     }
 
     fn paths(of: &[&str]) -> Vec<String> {
@@ -117,8 +132,9 @@ mod tests {
             data: &paths(&["/changed", "/deleted", "/same"]),
             exist: &paths(&["/new", "/never"]),
             child: &paths(&["/p", "/q", "/gone"]),
+            ..Rearm::default()
         };
-        let mut watches = Watches::default();
+        let mut watches = Watches::new(Compat::V3_8);
         let events = watches.set_watches(CONN, &asked, &db).into_iter();
         let events: Vec<_> = events.map(|event| (event.path, event.change)).collect();
         let expected = [
@@ -129,13 +145,13 @@ mod tests {
             ("/gone", NodeDeleted),
         ];
         assert_eq!(events, expected.map(|(path, change)| (path.to_owned(), change)));
-        let mut fired = |change| watches.trigger(&[change]).len();
+        let mut fired = |kind, path: &str| fire(&mut watches, kind, path).len();
         for reported in ["/changed", "/deleted", "/new", "/p", "/gone"] {
-            assert_eq!(fired(Change::Deleted(reported.into())), 0, "{reported}");
+            assert_eq!(fired(ChangeKind::Deleted, reported), 0, "{reported}");
         }
-        assert_eq!(fired(Change::DataChanged("/same".into())), 1);
-        assert_eq!(fired(Change::Created("/never".into())), 1);
-        assert_eq!(fired(Change::Created("/q/k".into())), 1);
+        assert_eq!(fired(ChangeKind::DataChanged, "/same"), 1);
+        assert_eq!(fired(ChangeKind::Created, "/never"), 1);
+        assert_eq!(fired(ChangeKind::Created, "/q/k"), 1);
     }
 
     /// "NodeCreated at once, whatever its czxid"
@@ -143,8 +159,8 @@ mod tests {
     fn exist_list_fires_on_any_node_that_is_there() {
         let db = db([(1, create("/n"))]);
         let exist = &paths(&["/n"]);
-        let asked = Rearm { relative_zxid: Zxid(9), data: &[], exist, child: &[] };
-        let events = Watches::default().set_watches(CONN, &asked, &db);
+        let asked = Rearm { relative_zxid: Zxid(9), exist, ..Rearm::default() };
+        let events = Watches::new(Compat::V3_8).set_watches(CONN, &asked, &db);
         assert_eq!(events, [WatchEvent { path: "/n".into(), change: NodeCreated }]);
     }
 
@@ -152,8 +168,26 @@ mod tests {
     fn replaced_node_looks_changed() {
         let db = db([(1, create("/n")), (2, Txn::Delete { path: "/n".into() }), (3, create("/n"))]);
         let (data, child) = (&paths(&["/n"]), &paths(&["/n"]));
-        let asked = Rearm { relative_zxid: Zxid(1), data, exist: &[], child };
-        let changes = Watches::default().set_watches(CONN, &asked, &db).into_iter().map(|event| event.change);
+        let asked = Rearm { relative_zxid: Zxid(1), data, child, ..Rearm::default() };
+        let changes =
+            Watches::new(Compat::V3_8).set_watches(CONN, &asked, &db).into_iter().map(|event| event.change);
         assert_eq!(changes.collect::<Vec<_>>(), [NodeDataChanged, NodeChildrenChanged]);
+    }
+
+    /// The recording `setwatches2_persistent` of a 3.8.0 server: "re-arms persistent watches without catch-up
+    /// events".
+    #[test]
+    fn persistent_watches_are_armed_again_and_catch_up_nothing() {
+        let db = db([(1, create("/n")), (2, create("/r")), (3, create("/r/k"))]);
+        let (persistent, recursive) = (&paths(&["/n"]), &paths(&["/r"]));
+        let asked = Rearm { relative_zxid: Zxid(0), persistent, recursive, ..Rearm::default() };
+        let mut watches = Watches::new(Compat::V3_8);
+        assert_eq!(watches.set_watches(CONN, &asked, &db), []);
+        for _ in 0..2 {
+            assert_eq!(fire(&mut watches, ChangeKind::DataChanged, "/n"), [NodeDataChanged]);
+            assert_eq!(fire(&mut watches, ChangeKind::DataChanged, "/r/k"), [NodeDataChanged]);
+            assert_eq!(fire(&mut watches, ChangeKind::Created, "/n/k"), [NodeChildrenChanged]);
+            assert_eq!(fire(&mut watches, ChangeKind::Created, "/r/k/g"), [NodeCreated]);
+        }
     }
 }

@@ -1,73 +1,101 @@
 //! Watches — decides which connection is told of which change, in which order. It never outlives its
 //! server's process: watches are neither replicated nor persisted.
 
+mod asked;
 mod catch_up;
+mod modes;
 mod table;
+#[cfg(test)]
+mod tests;
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 pub use self::catch_up::Rearm;
-use self::table::Table;
+use self::{modes::Mode, table::Table};
 use super::{
-    tree::{Change, path},
+    tree::{Change, ChangeKind, path},
     wire::{
-        Op, Reply,
+        Acl, Compat,
         WatchChange::{self, NodeChildrenChanged, NodeCreated, NodeDataChanged, NodeDeleted},
-        WatchEvent, ZkError,
+        WatchEvent,
     },
 };
 use crate::core::ConnId;
 
-/// The watches on one server, all of them one-shot (`DataTree.java`, `dataWatches` and `childWatches`).
-#[derive(Debug, Clone, Default)]
+/// The watches on one server (`DataTree.java`, `dataWatches` and `childWatches`).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Watches {
-    /// Left by getData and exists.
+    compat: Compat,
+    /// Left by getData, exists and addWatch.
     data: Table,
-    /// Left by getChildren.
+    /// Left by getChildren and addWatch.
     child: Table,
 }
 
-impl Watches {
-    /// Leaves the watch that a read asked for, if its result allows one: exists leaves it also when there is
-    /// no node, the others only when they succeed. To be called in the same step as the read.
-    pub fn after_read(&mut self, conn: ConnId, op: &Op, result: &Result<Reply, ZkError>) {
-        match (op, result) {
-            (Op::Exists { path, watch: true }, Ok(_) | Err(ZkError::NoNode))
-            | (Op::GetData { path, watch: true }, Ok(_)) => self.data.add(path, conn),
-            (Op::GetChildren { path, watch: true }, Ok(_)) => self.child.add(path, conn),
-            _ => {}
+/// Collects events as they are found.
+struct Telling<'a, F> {
+    may_read: &'a F,
+    events: Vec<(ConnId, WatchEvent)>,
+}
+
+impl<F: Fn(ConnId, &Acl) -> bool> Telling<'_, F> {
+    /// Tells those who may read the node. "event withheld if the connection may not READ the node (parent
+    /// for the child event), one-shot watch still used up" (ZOOKEEPER-4799).
+    fn tell(&mut self, conns: &[ConnId], path: &str, change: WatchChange, acl: &Acl) {
+        for &conn in conns.iter().filter(|conn| (self.may_read)(**conn, acl)) {
+            self.events.push((conn, WatchEvent { path: path.to_owned(), change }));
         }
+    }
+}
+
+impl Watches {
+    /// No watches yet.
+    pub fn new(compat: Compat) -> Self {
+        Self { compat, data: Table::default(), child: Table::default() }
     }
 
     /// Who is to be told what of these changes, in ZooKeeper's order; of several connections with the same
     /// event, in order of their ids. These events go out before the reply to the operation that caused them,
     /// and before any reply that shows the new state.
-    pub fn trigger(&mut self, changes: &[Change]) -> Vec<(ConnId, WatchEvent)> {
-        let mut events = Vec::new();
+    ///
+    /// `may_read` says whether a connection may read a node that has this list.
+    pub fn trigger(
+        &mut self,
+        changes: &[Change],
+        may_read: impl Fn(ConnId, &Acl) -> bool,
+    ) -> Vec<(ConnId, WatchEvent)> {
+        let mut telling = Telling { may_read: &may_read, events: Vec::new() };
         for change in changes {
-            self.trigger_one(change, &mut events);
+            self.trigger_one(change, &mut telling);
         }
-        events
+        telling.events
     }
 
     /// A connection that watched both data and children of a deleted node is told once.
-    fn trigger_one(&mut self, change: &Change, events: &mut Vec<(ConnId, WatchEvent)>) {
-        let mut tell = |conns: &BTreeSet<ConnId>, path: &str, change: WatchChange| {
-            let event = WatchEvent { path: path.to_owned(), change };
-            events.extend(conns.iter().map(|conn| (*conn, event.clone())));
+    fn trigger_one<F>(&mut self, change: &Change, telling: &mut Telling<'_, F>)
+    where
+        F: Fn(ConnId, &Acl) -> bool,
+    {
+        let Change { path, kind, acl, parent_acl } = change;
+        let event = match kind {
+            ChangeKind::Created => NodeCreated,
+            ChangeKind::DataChanged => NodeDataChanged,
+            ChangeKind::Deleted => NodeDeleted,
         };
-        match change {
-            Change::Created(path) => tell(&self.data.take(path), path, NodeCreated),
-            Change::DataChanged(path) => tell(&self.data.take(path), path, NodeDataChanged),
-            Change::Deleted(path) => {
-                let told = self.data.take(path);
-                let rest = &self.child.take(path) - &told;
-                tell(&told, path, NodeDeleted);
-                tell(&rest, path, NodeDeleted);
-            }
+        let told = self.data.fire(path, event);
+        telling.tell(&told, path, event, acl);
+        if *kind == ChangeKind::Deleted {
+            let mut rest = self.child.fire(path, event);
+            rest.retain(|conn| told.binary_search(conn).is_err());
+            telling.tell(&rest, path, event, acl);
         }
         if let Some(parent) = parent_with_other_children(change) {
-            tell(&self.child.take(parent), parent, NodeChildrenChanged);
+            telling.tell(
+                &self.child.fire(parent, NodeChildrenChanged),
+                parent,
+                NodeChildrenChanged,
+                parent_acl,
+            );
         }
     }
 
@@ -76,155 +104,30 @@ impl Watches {
         self.data.drop_connection(conn);
         self.child.drop_connection(conn);
     }
+
+    /// The number of watches: one for each connection, path and table.
+    pub fn count(&self) -> usize {
+        self.data.len() + self.child.len()
+    }
+
+    /// Paths with watches that getData, exists or addWatch have left, and the connections they are for: what
+    /// the four-letter words wchs, wchc and wchp tell (`DataTree.java`, `dumpWatches`).
+    pub fn by_path(&self) -> impl Iterator<Item = (Arc<str>, Vec<ConnId>)> {
+        self.data.paths().map(|(path, conns)| (path.clone(), conns.collect()))
+    }
+
+    fn watch_data(&mut self, path: &str, conn: ConnId, mode: Mode) {
+        self.data.add(path, conn, mode, self.compat);
+    }
+
+    fn watch_children(&mut self, path: &str, conn: ConnId, mode: Mode) {
+        self.child.add(path, conn, mode, self.compat);
+    }
 }
 
 fn parent_with_other_children(change: &Change) -> Option<&str> {
-    match change {
-        Change::Created(path) | Change::Deleted(path) => path::split(path).map(|(parent, _)| parent),
-        Change::DataChanged(_) => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const A: ConnId = ConnId(1);
-    const B: ConnId = ConnId(2);
-
-    fn exists(path: &str) -> Op {
-        Op::Exists { path: path.into(), watch: true }
-    }
-
-    fn get(path: &str) -> Op {
-        Op::GetData { path: path.into(), watch: true }
-    }
-
-    fn list(path: &str) -> Op {
-        Op::GetChildren { path: path.into(), watch: true }
-    }
-
-    /// Watches left by reads that succeed.
-    fn watching(reads: &[(ConnId, Op)]) -> Watches {
-        let mut watches = Watches::default();
-        for (conn, op) in reads {
-            watches.after_read(*conn, op, &Ok(Reply::Done));
-        }
-        watches
-    }
-
-    fn created(path: &str) -> Change {
-        Change::Created(path.into())
-    }
-
-    fn deleted(path: &str) -> Change {
-        Change::Deleted(path.into())
-    }
-
-    fn changed(path: &str) -> Change {
-        Change::DataChanged(path.into())
-    }
-
-    fn fired(watches: &mut Watches, change: Change) -> Vec<(ConnId, String, WatchChange)> {
-        let events = watches.trigger(&[change]).into_iter();
-        events.map(|(conn, event)| (conn, event.path, event.change)).collect()
-    }
-
-    #[test]
-    fn watch_fires_once() {
-        let mut watches = watching(&[(A, get("/n"))]);
-        assert_eq!(fired(&mut watches, changed("/n")), [(A, "/n".into(), NodeDataChanged)]);
-        assert_eq!(fired(&mut watches, changed("/n")), []);
-    }
-
-    /// "the same watch set twice on one connection fires once; exists + getData on one path are one entry"
-    #[test]
-    fn exists_and_get_on_one_path_are_one_watch() {
-        let mut watches = watching(&[(A, get("/n")), (A, get("/n")), (A, exists("/n"))]);
-        assert_eq!(fired(&mut watches, changed("/n")).len(), 1);
-    }
-
-    /// "exists leaves a watch on NoNode; getData does not"
-    #[test]
-    fn only_exists_leaves_a_watch_when_there_is_no_node() {
-        let mut watches = Watches::default();
-        for op in [exists("/e"), get("/g"), list("/c")] {
-            watches.after_read(A, &op, &Err(ZkError::NoNode));
-        }
-        watches.after_read(A, &exists("/bad"), &Err(ZkError::BadArguments));
-        assert_eq!(fired(&mut watches, created("/e")), [(A, "/e".into(), NodeCreated)]);
-        for path in ["/g", "/c", "/bad"] {
-            assert_eq!(fired(&mut watches, created(path)), []);
-        }
-    }
-
-    #[test]
-    fn read_that_asks_for_no_watch_leaves_none() {
-        let mut watches = Watches::default();
-        watches.after_read(A, &Op::GetData { path: "/n".into(), watch: false }, &Ok(Reply::Done));
-        assert_eq!(fired(&mut watches, changed("/n")), []);
-    }
-
-    #[test]
-    fn create_tells_the_data_table_then_the_parents_child_table() {
-        let mut watches = watching(&[(A, list("/p")), (B, list("/p")), (B, exists("/p/k"))]);
-        let expected = [
-            (B, "/p/k".into(), NodeCreated),
-            (A, "/p".into(), NodeChildrenChanged),
-            (B, "/p".into(), NodeChildrenChanged),
-        ];
-        assert_eq!(fired(&mut watches, created("/p/k")), expected);
-    }
-
-    /// "NodeDeleted to data table, NodeDeleted to the child table of the same path (not to those just told),
-    /// then NodeChildrenChanged to the parent's"
-    #[test]
-    fn delete_tells_each_watcher_of_the_node_once_then_the_parents() {
-        let mut watches = watching(&[(A, get("/n")), (A, list("/n")), (B, list("/n")), (A, list("/"))]);
-        let expected = [
-            (A, "/n".into(), NodeDeleted),
-            (B, "/n".into(), NodeDeleted),
-            (A, "/".into(), NodeChildrenChanged),
-        ];
-        assert_eq!(fired(&mut watches, deleted("/n")), expected);
-        assert_eq!(fired(&mut watches, deleted("/n")), [], "the watch that kept silent is used up too");
-    }
-
-    #[test]
-    fn child_watch_ignores_data_and_grandchildren() {
-        let mut watches = watching(&[(A, list("/p"))]);
-        assert_eq!(fired(&mut watches, changed("/p")), []);
-        assert_eq!(fired(&mut watches, changed("/p/k")), []);
-        assert_eq!(fired(&mut watches, created("/p/k/g")), []);
-        assert_eq!(fired(&mut watches, deleted("/p/k")).len(), 1);
-    }
-
-    /// The recording `multi_watch_order` of a 3.8.0 server.
-    #[test]
-    fn events_of_a_multi_come_in_the_order_of_its_operations() {
-        let ours = [get("/r/x"), get("/r/y"), exists("/r/z"), list("/r")].map(|op| (A, op));
-        let theirs = [get("/r/x"), list("/r")].map(|op| (B, op));
-        let mut watches = watching(&[ours.as_slice(), &theirs].concat());
-        let changes = [changed("/r/y"), created("/r/z"), deleted("/r/x"), changed("/r/y")];
-        let events = watches.trigger(&changes);
-        let of = |conn| {
-            let own = events.iter().filter(move |(to, _)| *to == conn);
-            own.map(|(_, event)| (event.path.as_str(), event.change)).collect::<Vec<_>>()
-        };
-        let expected = [
-            ("/r/y", NodeDataChanged),
-            ("/r/z", NodeCreated),
-            ("/r", NodeChildrenChanged),
-            ("/r/x", NodeDeleted),
-        ];
-        assert_eq!(of(A), expected);
-        assert_eq!(of(B), expected[2..]);
-    }
-
-    #[test]
-    fn watches_are_gone_with_their_connection() {
-        let mut watches = watching(&[(A, get("/n")), (B, get("/n")), (A, list("/"))]);
-        watches.drop_connection(A);
-        assert_eq!(fired(&mut watches, deleted("/n")), [(B, "/n".into(), NodeDeleted)]);
+    match change.kind {
+        ChangeKind::Created | ChangeKind::Deleted => path::split(&change.path).map(|(parent, _)| parent),
+        ChangeKind::DataChanged => None,
     }
 }

@@ -1,5 +1,5 @@
-//! Learner — decides how a follower joins its leader, what it logs and when it says so. It never counts a
-//! vote or an acknowledgement.
+//! Learner — decides how a follower or an observer joins its leader, what it logs and when it says so. It
+//! never counts a vote or an acknowledgement.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -15,6 +15,7 @@ use crate::{
     name::{Epoch, HostId, SessionId, Zxid},
     zookeeper::{
         log::{Record, read_snapshot},
+        membership::{Member, Membership, Role},
         peer::{LeaderFrame, LearnerFrame, Message},
         tree::Database,
     },
@@ -26,7 +27,7 @@ const DIALS_MAX: u32 = 5;
 const REDIAL_DELAY: Duration = Duration::from_millis(100);
 
 /// How far a follower has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Stage {
     /// Until LEADERINFO.
     Joining,
@@ -40,10 +41,12 @@ enum Stage {
     Following,
 }
 
-/// The role of a follower.
-#[derive(Debug)]
+/// The role of a follower or an observer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Learner {
     leader: HostId,
+    /// As what it has joined.
+    role: Role,
     conn: Option<ConnId>,
     dials: u32,
     redial_at: Option<Instant>,
@@ -58,6 +61,10 @@ pub struct Learner {
     logged: usize,
     /// Sessions heard of since the last ping.
     touched: BTreeMap<SessionId, u64>,
+    /// The configuration that came with NEWLEADER.
+    configuration: Option<Membership>,
+    /// Whether a reconfiguration wants this server in another role or under another leader.
+    leaves: bool,
 }
 
 impl Learner {
@@ -65,6 +72,7 @@ impl Learner {
     pub fn follow(leader: HostId, turn: &mut Turn<'_>) -> Self {
         let mut learner = Self {
             leader,
+            role: turn.replica.role(),
             conn: None,
             dials: 0,
             redial_at: None,
@@ -74,6 +82,8 @@ impl Learner {
             committed: 0,
             logged: 0,
             touched: BTreeMap::new(),
+            configuration: None,
+            leaves: false,
         };
         learner.dial(turn.out);
         learner
@@ -103,8 +113,13 @@ impl Learner {
 
     /// The dial succeeded.
     pub fn connected(&mut self, turn: &mut Turn<'_>) {
-        let accepted_epoch = turn.replica.storage.accepted_epoch();
-        self.tell_leader(LearnerFrame::FollowerInfo { server: turn.replica.me, accepted_epoch }, turn.out);
+        let introduction = LearnerFrame::FollowerInfo {
+            server: turn.replica.me,
+            role: self.role,
+            accepted_epoch: turn.replica.storage.accepted_epoch(),
+            configuration: turn.replica.views.committed().version(),
+        };
+        self.tell_leader(introduction, turn.out);
     }
 
     /// The connection ended. A leader that does not listen yet is dialled again.
@@ -138,13 +153,21 @@ impl Learner {
             (LeaderFrame::Snap { zxid, bytes }, Stage::Accepted) => self.install(zxid, bytes, turn),
             (LeaderFrame::Proposal(record), _) if self.synchronizes() => self.take(record, turn),
             (LeaderFrame::Commit { zxid }, _) if self.synchronizes() => self.commit(zxid),
-            (LeaderFrame::NewLeader { epoch }, Stage::Synchronizing { mode }) => {
+            (LeaderFrame::CommitAndActivate { zxid, leader }, _) if self.synchronizes() => {
+                self.commit_and_activate(zxid, leader, turn)
+            }
+            (LeaderFrame::Inform(record), _) if self.synchronizes() => self.learn(record, turn),
+            (LeaderFrame::InformAndActivate { record, leader }, _) if self.synchronizes() => {
+                let zxid = record.zxid();
+                self.learn(record, turn)?;
+                self.activate(zxid, leader, turn)
+            }
+            (LeaderFrame::NewLeader { epoch, configuration }, Stage::Synchronizing { mode }) => {
+                turn.replica.see_configuration(configuration.clone(), turn.out);
+                self.configuration = Some(configuration);
                 self.enter_epoch(epoch, mode, turn)
             }
-            (LeaderFrame::UpToDate, Stage::Waiting { mode }) => {
-                self.start_following(mode, turn);
-                Ok(())
-            }
+            (LeaderFrame::UpToDate, Stage::Waiting { mode }) => self.start_following(mode, turn),
             (LeaderFrame::Ping, _) => {
                 let touched = std::mem::take(&mut self.touched).into_iter().collect();
                 self.tell_leader(LearnerFrame::Pong { touched }, turn.out);
@@ -162,6 +185,11 @@ impl Learner {
         self.committed -= 1;
         self.logged -= 1;
         self.pending.pop_front()
+    }
+
+    /// Whether it has to go, once what is committed is applied.
+    pub fn leaves(&self) -> bool {
+        self.leaves
     }
 
     /// The leader is alive.
@@ -245,6 +273,7 @@ impl Learner {
             return Err(GiveUp("the log cannot be cut that far back"));
         }
         replica.tree = replica.storage.cut(zxid, turn.out);
+        replica.show_configuration();
         let kept = replica.storage.last_zxid();
         let (sessions, ephemerals) = replica.living();
         turn.out.note(EventKind::LogTruncated { zxid: kept, sessions, ephemerals });
@@ -260,6 +289,7 @@ impl Learner {
         let replica = &mut *turn.replica;
         replica.tree = tree.ok_or(GiveUp("the leader's snapshot is damaged"))?;
         replica.storage.install(zxid, bytes, turn.out);
+        replica.show_configuration();
         let (sessions, ephemerals) = replica.living();
         turn.out.note(EventKind::SnapshotInstalled { zxid, sessions, ephemerals });
         self.begin_sync(SyncMode::Snap)
@@ -269,6 +299,9 @@ impl Learner {
         let last = self.pending.back().map_or(turn.replica.storage.last_zxid(), |record| record.zxid());
         if record.zxid() <= last || !fits_epoch(record.zxid(), turn) {
             return Err(GiveUp("a proposal came out of order"));
+        }
+        if let Some(proposed) = Membership::proposed_by(record.txn()) {
+            turn.replica.see_configuration(proposed, turn.out);
         }
         self.pending.push_back(record);
         if self.serves() {
@@ -284,6 +317,52 @@ impl Learner {
         }
         self.committed += 1;
         Ok(())
+    }
+
+    /// INFORM: proposed and committed in one.
+    fn learn(&mut self, record: Arc<Record>, turn: &mut Turn<'_>) -> Result<(), GiveUp> {
+        let zxid = record.zxid();
+        self.take(record, turn)?;
+        self.commit(zxid)
+    }
+
+    fn commit_and_activate(&mut self, zxid: Zxid, leader: HostId, turn: &mut Turn<'_>) -> Result<(), GiveUp> {
+        self.commit(zxid)?;
+        self.activate(zxid, leader, turn)
+    }
+
+    /// A reconfiguration is committed. A server that gets another role or another leader goes there at once,
+    /// with no election in between (`QuorumPeer.processReconfig`).
+    fn activate(&mut self, zxid: Zxid, leader: HostId, turn: &mut Turn<'_>) -> Result<(), GiveUp> {
+        let nth = self.committed.checked_sub(1).expect("the reconfiguration was just committed");
+        let record = &self.pending[nth];
+        let proposed = Membership::proposed_by(record.txn()).filter(|_| record.zxid() == zxid);
+        let committed = proposed.ok_or(GiveUp("what is to be activated is no configuration"))?;
+        if turn.replica.activate_configuration(committed, turn.out).is_none() {
+            return Ok(());
+        }
+        if leader == self.leader && turn.replica.role() == self.role {
+            return Ok(());
+        }
+        turn.replica.appointed = Some(leader);
+        self.leaves = true;
+        if self.serves() { Ok(()) } else { Err(LEAVES) }
+    }
+
+    /// The configuration that came with NEWLEADER is committed with UPTODATE. It names no leader: who has to
+    /// go looks for one.
+    fn adopt_configuration(&mut self, turn: &mut Turn<'_>) -> Result<(), GiveUp> {
+        let Some(configuration) = self.configuration.take() else { return Ok(()) };
+        let Some(before) = turn.replica.activate_configuration(configuration, turn.out) else {
+            return Ok(());
+        };
+        let after = turn.replica.views.committed();
+        let votes = |member: &&Member| member.role == Role::Participant;
+        let led = before.member(self.leader).filter(votes).zip(after.member(self.leader).filter(votes));
+        let leads_on =
+            led.is_some_and(|(before, after)| before.addresses.same_quorum_address(&after.addresses));
+        let stays = before.lists_the_same(after) || (leads_on && turn.replica.role() == self.role);
+        if stays { Ok(()) } else { Err(LEAVES) }
     }
 
     /// NEWLEADER: the leader's history is logged, then currentEpoch is written, then it is acknowledged.
@@ -305,7 +384,8 @@ impl Learner {
         Ok(())
     }
 
-    fn start_following(&mut self, mode: SyncMode, turn: &mut Turn<'_>) {
+    fn start_following(&mut self, mode: SyncMode, turn: &mut Turn<'_>) -> Result<(), GiveUp> {
+        self.adopt_configuration(turn)?;
         self.stage = Stage::Following;
         self.log_up_to(self.pending.len(), turn);
         turn.out.note(EventKind::FollowerSynced {
@@ -314,24 +394,35 @@ impl Learner {
             mode,
             zxid: turn.replica.storage.last_zxid(),
         });
+        Ok(())
     }
 
-    /// Logs proposals, and acknowledges each when it is on disk.
+    /// Logs proposals, and acknowledges each when it is on disk. What an observer logs is committed, and
+    /// nobody waits for it.
     fn log_up_to(&mut self, count: usize, turn: &mut Turn<'_>) {
         let conn = self.conn.expect("a follower has a leader");
         let eager = turn.replica.defects.has(Defect::ZabAckBeforeSync);
         for record in self.pending.range(self.logged..count) {
-            let ack = LearnerFrame::Ack { zxid: record.zxid() };
+            let zxid = record.zxid();
+            let (ack, acked) = (LearnerFrame::Ack { zxid }, EventKind::TxnAcked { zxid });
             turn.replica.storage.append(record.clone(), turn.out);
+            if self.role == Role::Observer {
+                continue;
+            }
             if eager {
+                turn.out.note(acked);
                 turn.out.send(conn, ack);
             } else {
+                turn.replica.storage.note_when_logged(acked, turn.out);
                 turn.replica.storage.send_when_logged(conn, ack, turn.out);
             }
         }
         self.logged = count;
     }
 }
+
+/// Why a server goes that a reconfiguration has moved.
+const LEAVES: GiveUp = GiveUp("a reconfiguration has changed the role or the leader");
 
 /// No transaction has an epoch after that of the leader who sends it.
 fn fits_epoch(zxid: Zxid, turn: &Turn<'_>) -> bool {

@@ -13,8 +13,18 @@
 //! | a learner says how far back it can cut its log; if TRUNC is not possible it gets SNAP | it exits |
 //! | a learner that lacks the transaction to cut after cuts what it can and joins again | it goes on as if it had it |
 //! | a learner to which a message makes no sense gives up its role | some make the process exit |
-//! | a new leader takes no snapshot before it listens | it does |
+//! | the snapshot with which a leader begins goes when there is a newer one | kept, and no log is purged by default |
+//! | a snapshot is taken at once, between two transactions | while transactions are applied ("fuzzy"): what is replayed over it may be in it already |
+//! | an observer, too, logs what it got before it acknowledges NEWLEADER | after UPTODATE |
+//! | observers always follow the leader itself | or a follower's observerMasterPort |
+//! | a reconfiguration changes neither ports nor election connections | rebinds the client port, restarts the election |
+//! | damage in the middle of a log file is refused only where the newest snapshot does not cover it | always |
 //! | currentEpoch may be older than the last transaction at start (a crash during synchronisation) | refused (ZOOKEEPER-1653) |
+//!
+//! What is the same, and may surprise: servers that have seen a reconfiguration proposed which the others never
+//! saw stay out of the ensemble, looking, since they want a quorum of both configurations to follow its leader.
+//! A later reconfiguration frees them (seen on 3.8.0 with three servers that had logged a change and two that
+//! elected without it).
 
 mod leader;
 mod learner;

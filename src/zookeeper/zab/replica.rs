@@ -9,7 +9,9 @@ use crate::{
     event::{Ephemeral, EventKind},
     name::{HostId, SessionId, Zxid},
     zookeeper::{
+        election::Vote,
         log::{Record, Storage},
+        membership::{Membership, Role, Views},
         peer::Message,
         tree::{Applied, Database},
         wire::EnsembleConfig,
@@ -17,7 +19,7 @@ use crate::{
 };
 
 /// One server's part of the ensemble's state, and the settings by which it is kept.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Replica {
     /// The server.
     pub me: HostId,
@@ -29,6 +31,11 @@ pub struct Replica {
     pub storage: Storage,
     /// Znodes and sessions: those of the log up to some transaction.
     pub tree: Database,
+    /// Who belongs to the ensemble.
+    pub views: Views,
+    /// The leader that a reconfiguration named, if this server has to change its role because of one: then
+    /// there is no election (`reconfigFlag`).
+    pub appointed: Option<HostId>,
     entropy: Entropy,
     /// Transactions to apply until the next snapshot.
     until_snapshot: u32,
@@ -40,11 +47,77 @@ impl Replica {
         (me, config): (HostId, EnsembleConfig),
         defects: Defects,
         entropy: Entropy,
+        views: Views,
         (storage, tree): (Storage, Database),
     ) -> Self {
-        let mut replica = Self { me, config, defects, storage, tree, entropy, until_snapshot: 0 };
+        let (until_snapshot, appointed) = (0, None);
+        let mut replica =
+            Self { me, config, defects, storage, tree, views, appointed, entropy, until_snapshot };
         replica.count_anew();
+        replica.show_configuration();
         replica
+    }
+
+    /// What this server does in the ensemble. One that is not listed follows as a participant without a
+    /// vote.
+    pub fn role(&self) -> Role {
+        if self.views.committed().is_observer(self.me) { Role::Observer } else { Role::Participant }
+    }
+
+    /// The vote that this server begins an election with: for itself and its log. One that is no voter is for
+    /// nobody; an observer does not even tell how long its log is.
+    pub fn first_vote(&self) -> Vote {
+        let mut vote = Vote::for_nobody();
+        if self.views.committed().is_voter(self.me) {
+            vote.leader = self.me;
+        }
+        if self.role() == Role::Participant {
+            (vote.zxid, vote.peer_epoch) = (self.storage.last_zxid(), self.storage.current_epoch());
+        }
+        vote
+    }
+
+    /// A configuration was proposed (`setLastSeenQuorumVerifier`).
+    pub fn see_configuration(&mut self, proposed: Membership, out: &mut Output<Message>) {
+        if self.config.reconfig_enabled && self.views.see(proposed) {
+            self.storage.write_proposed(self.views.proposed(), out);
+        }
+    }
+
+    /// A configuration was committed; the one before it, if this one is news (`processReconfig`).
+    pub fn activate_configuration(
+        &mut self,
+        committed: Membership,
+        out: &mut Output<Message>,
+    ) -> Option<Membership> {
+        if !self.config.reconfig_enabled {
+            return None;
+        }
+        let before = self.views.activate(committed)?;
+        self.storage.write_committed(&self.views, out);
+        self.show_configuration();
+        let committed = self.views.committed();
+        if !before.lists_the_same(committed) {
+            out.note(EventKind::EnsembleChanged {
+                zxid: committed.version(),
+                voters: committed.voters().collect(),
+                observers: committed.observers().collect(),
+            });
+        }
+        Some(before)
+    }
+
+    /// "There is no log record for the initial config": every server writes it into its own tree.
+    pub fn show_configuration(&mut self) {
+        if !self.config.is_standalone() {
+            let committed = self.views.committed();
+            self.tree.init_config(&committed.to_string(), committed.version());
+        }
+    }
+
+    /// A number below `limit`.
+    pub fn draw_below(&mut self, limit: u64) -> u64 {
+        self.entropy.draw() % limit
     }
 
     /// tickTime.
@@ -90,6 +163,7 @@ impl Replica {
         for record in self.storage.after(self.tree.last_processed()) {
             self.tree.apply(record.txn());
         }
+        self.show_configuration();
     }
 
     /// The event that tells what this server starts from.

@@ -94,10 +94,11 @@ impl World {
                 timeout_ms: as_of.timeout_ms,
                 session: as_of.session,
                 password: as_of.password,
+                read_only: false,
             },
         );
         match self.hear(conn, 1000)? {
-            ServerFrame::Connected { timeout_ms, session, password } => {
+            ServerFrame::Connected { timeout_ms, session, password, .. } => {
                 Some(Client { conn, session, password, timeout_ms, ..*as_of })
             }
             frame => panic!("{frame:?} is no answer to connect"),

@@ -149,7 +149,10 @@ impl World {
 
     pub(crate) fn with_snapshots(voters: u16, snap_count: u32) -> Self {
         let servers: Vec<_> = (1..=voters).map(zk).collect();
-        let config = EnsembleConfig { servers, tick_ms: 200, init_limit: 10, sync_limit: 5, snap_count };
+        Self::of_ensemble(EnsembleConfig { servers, tick_ms: 200, snap_count, ..EnsembleConfig::default() })
+    }
+
+    pub(crate) fn of_ensemble(config: EnsembleConfig) -> Self {
         Self {
             now: 0,
             seq: 0,
@@ -177,9 +180,14 @@ impl World {
     }
 
     pub(crate) fn start_all(&mut self) {
-        for server in self.config.servers.clone() {
+        for server in self.members() {
             self.start(server);
         }
+    }
+
+    /// Voters and observers at the start.
+    pub(crate) fn members(&self) -> Vec<HostId> {
+        self.config.servers.iter().chain(&self.config.observers).copied().collect()
     }
 
     fn clocks(&self) -> Now {
@@ -248,7 +256,7 @@ impl World {
     }
 
     pub(crate) fn cut_off(&mut self, id: HostId) {
-        for other in self.config.servers.clone() {
+        for other in self.hosts.keys().copied().filter(|other| *other != id) {
             self.cuts.insert((id, other));
             self.cuts.insert((other, id));
         }

@@ -1,7 +1,11 @@
 //! Tests of requests: each rule of the preparation, judged through what a leader alone would do.
 
 mod errors;
+mod kinds;
 mod multi;
+mod permissions;
+mod quota;
+mod reconfig;
 mod sequence;
 mod sessions;
 
@@ -11,8 +15,9 @@ use super::*;
 use crate::{
     name::{Epoch, SessionId},
     zookeeper::{
-        tree::Applied,
-        wire::{Reply, Stat},
+        access,
+        tree::{Applied, path},
+        wire::{Compat, CreateMode, Reply, Stat},
     },
 };
 
@@ -26,6 +31,9 @@ pub(super) struct Leader {
     pub(super) db: Database,
     pub(super) sessions: SessionTracker,
     pub(super) preparer: Preparer,
+    pub(super) config: EnsembleConfig,
+    /// The identities of whoever asks.
+    pub(super) ids: Vec<Id>,
     /// Prepared, not applied.
     pub(super) proposed: Vec<LoggedTxn>,
     /// Every transaction prepared, oldest first.
@@ -37,7 +45,9 @@ impl Leader {
     pub(super) fn new() -> Self {
         let sessions = SessionTracker::new(2_000, &BTreeMap::new(), Instant::default());
         let (db, preparer) = (Database::default(), Preparer::default());
-        let mut leader = Self { db, sessions, preparer, proposed: Vec::new(), log: Vec::new() };
+        let (config, ids) = (EnsembleConfig::default(), vec![access::identity_of("127.0.0.1")]);
+        let (proposed, log) = (Vec::new(), Vec::new());
+        let mut leader = Self { db, sessions, preparer, config, ids, proposed, log };
         for session in [A, B] {
             leader.open(session);
         }
@@ -61,7 +71,8 @@ impl Leader {
     /// Prepares a write and leaves it outstanding.
     pub(super) fn propose(&mut self, session: SessionId, op: &Op) -> Txn {
         let header = self.header(session);
-        let logged = self.preparer.prepare(&self.db, &mut self.sessions, ZK_1, header, op);
+        let desk = Desk { db: &self.db, sessions: &mut self.sessions, config: &self.config };
+        let logged = self.preparer.prepare(desk, Asker { owner: ZK_1, ids: &self.ids }, header, op);
         self.proposed.push(logged.clone());
         self.log.push(logged.clone());
         logged.txn
@@ -103,7 +114,7 @@ impl Leader {
 use CreateMode::{Ephemeral, EphemeralSequential, Persistent, PersistentSequential};
 
 pub(super) fn create(path: &str, mode: CreateMode) -> Op {
-    Op::Create { path: path.into(), data: Some([].into()), mode }
+    Op::create(path, Some([].into()), mode)
 }
 
 pub(super) fn delete(path: &str, version: i32) -> Op {

@@ -91,7 +91,7 @@ fn failed_multi_rolls_back_the_counter() {
     leader.propose(A, &Op::Multi(ops));
     leader.propose(A, &sequential);
     leader.apply_all();
-    let children: Vec<_> = leader.db.node("/p").unwrap().children.iter().collect();
+    let children: Vec<_> = leader.db.children("/p").collect();
     assert_eq!(children, ["s0000000000", "s0000000001", "s0000000003", "t0000000002"]);
 }
 

@@ -1,6 +1,7 @@
 //! Tests of sequential names: which counter a node gets.
 
 use super::*;
+use crate::zookeeper::request::preparation;
 
 /// The recording `seq_counter_is_creates_only` of a 3.8.0 server.
 #[test]
@@ -61,6 +62,6 @@ fn trailing_slash_is_filled_by_the_counter() {
 /// "beyond 2147483647 it turns negative"
 #[test]
 fn counter_has_ten_digits_and_turns_negative() {
-    assert_eq!(full_name("/s", PersistentSequential, i32::MAX), "/s2147483647");
-    assert_eq!(full_name("/s", PersistentSequential, -1), "/s-000000001");
+    assert_eq!(preparation::full_name("/s", PersistentSequential, i32::MAX), "/s2147483647");
+    assert_eq!(preparation::full_name("/s", PersistentSequential, -1), "/s-000000001");
 }

@@ -82,3 +82,19 @@ fn lost_leadership_forgets_what_was_outstanding() {
     leader.proposed.clear();
     assert_eq!(leader.write(A, &delete("/a", -1)), Err(ZkError::NoNode));
 }
+
+/// A follower's client is told by its own server (`QuorumZooKeeperServer.checkUpgradeSession`); in a multi
+/// it gets what the leader says: "in a multi that failure shows as SessionExpired (obs)".
+#[test]
+fn ephemeral_of_a_local_session_fails_by_whose_client_asks() {
+    let mut leader = Leader::new();
+    let theirs = SessionId(2 << 56);
+    for (me, error) in [(ZK_1, ZkError::EphemeralOnLocalSession), (ZK_2, ZkError::SessionExpired)] {
+        leader.sessions =
+            SessionTracker::new(2_000, &BTreeMap::new(), Instant::default()).with_local_sessions(me);
+        let ops = vec![create("/e", Ephemeral)];
+        let expected = vec![Err(error)];
+        assert_eq!(leader.write(theirs, &Op::Multi(ops)), Ok(Reply::Multi(expected)));
+        assert!(leader.made("/p", PersistentSequential).is_ok(), "{me}");
+    }
+}

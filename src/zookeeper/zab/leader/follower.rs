@@ -7,10 +7,11 @@ use super::sync::LearnerLog;
 use crate::{
     core::Instant,
     name::{HostId, Zxid},
+    zookeeper::membership::Role,
 };
 
 /// How far a learner has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Stage {
     /// Connected.
     Calling,
@@ -29,9 +30,10 @@ pub(super) enum Stage {
 }
 
 /// A learner as its leader sees it.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Follower {
     pub(super) host: Option<HostId>,
+    pub(super) role: Role,
     pub(super) stage: Stage,
     /// When it last said anything.
     pub(super) heard: Instant,
@@ -43,15 +45,21 @@ pub(super) struct Follower {
 impl Follower {
     /// A learner that has just connected.
     pub(super) fn new(now: Instant) -> Self {
-        Self { host: None, stage: Stage::Calling, heard: now, owed: None, owed_next: None }
+        let role = Role::Participant;
+        Self { host: None, role, stage: Stage::Calling, heard: now, owed: None, owed_next: None }
+    }
+
+    /// Whether it gets what happens from here on: proposals, or as an observer what is committed.
+    pub(super) fn is_forwarded_to(&self) -> bool {
+        matches!(self.stage, Stage::Synchronizing | Stage::Synchronized | Stage::Following)
     }
 
     /// Whether proposals go to it.
     pub(super) fn gets_proposals(&self) -> bool {
-        matches!(self.stage, Stage::Synchronizing | Stage::Synchronized | Stage::Following)
+        self.is_forwarded_to() && self.role == Role::Participant
     }
 
-    /// Whether it counts for the leader's quorum.
+    /// Whether it has acknowledged the leader's history.
     pub(super) fn is_synced(&self) -> bool {
         matches!(self.stage, Stage::Synchronized | Stage::Following)
     }

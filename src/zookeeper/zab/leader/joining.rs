@@ -8,19 +8,35 @@ use super::{
 };
 use crate::{
     core::{ConnId, Output},
-    name::{Epoch, HostId},
+    defect::Defect,
+    name::{Epoch, HostId, HostKind, Zxid},
     zookeeper::{
         log::write_snapshot,
+        membership::Role,
         peer::{LeaderFrame, Message},
         zab::Turn,
     },
 };
 
+/// What a learner says of itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Introduction {
+    pub(super) server: HostId,
+    pub(super) role: Role,
+    pub(super) accepted_epoch: Epoch,
+    /// The version of its committed configuration.
+    pub(super) configuration: Zxid,
+}
+
 impl Leader {
-    /// FOLLOWERINFO. A learner that comes again replaces its former connection.
-    pub(super) fn meet(&mut self, conn: ConnId, server: HostId, accepted_epoch: Epoch, turn: &mut Turn<'_>) {
+    /// FOLLOWERINFO. A learner that comes again replaces its former connection. One that goes by a later
+    /// configuration is not for this leader; one that is in none is welcome, but has no vote.
+    pub(super) fn meet(&mut self, conn: ConnId, learner: Introduction, turn: &mut Turn<'_>) {
+        let Introduction { server, role, accepted_epoch, configuration } = learner;
         let last_epoch = accepted_epoch == Epoch(u32::MAX);
-        if last_epoch || server == turn.replica.me || !turn.replica.config.servers.contains(&server) {
+        let is_server = server.kind == HostKind::ZooKeeper && server.number > 0;
+        let ahead = configuration > turn.replica.views.committed().version();
+        if last_epoch || ahead || server == turn.replica.me || !is_server {
             return self.cut_off(conn, turn.out);
         }
         let former = self.followers.iter().find(|(_, follower)| follower.host == Some(server));
@@ -28,7 +44,7 @@ impl Leader {
             self.cut_off(former, turn.out);
         }
         let follower = self.followers.get_mut(&conn).expect("it just spoke");
-        follower.host = Some(server);
+        (follower.host, follower.role) = (Some(server), role);
         if self.stage == Stage::Discovery {
             self.promised.insert(server, accepted_epoch);
         }
@@ -82,12 +98,13 @@ impl Leader {
     }
 
     /// Brings a learner level: the committed history, then what is proposed, then NEWLEADER. From here on
-    /// it gets every proposal.
+    /// it gets every proposal; an observer gets none, but what is committed.
     pub(super) fn synchronize(&mut self, conn: ConnId, log: LearnerLog, turn: &mut Turn<'_>) {
         let replica = &*turn.replica;
         let committed = replica.applied();
         let (first, after) = match sync::plan(&replica.storage, committed, log) {
             Plan::Diff { after } => (LeaderFrame::Diff, after),
+            Plan::Trunc { to } if replica.defects.has(Defect::ZabTruncLeftOut) => (LeaderFrame::Diff, to),
             Plan::Trunc { to } => (LeaderFrame::Trunc { zxid: to }, to),
             Plan::Snap => {
                 let bytes = write_snapshot(&replica.tree);
@@ -99,10 +116,13 @@ impl Leader {
             turn.out.send(conn, LeaderFrame::Proposal(record.clone()));
             turn.out.send(conn, LeaderFrame::Commit { zxid: record.zxid() });
         }
-        for record in self.proposals.outstanding() {
-            turn.out.send(conn, LeaderFrame::Proposal(record.clone()));
+        if self.follower(conn).role == Role::Participant {
+            for record in self.proposals.outstanding() {
+                turn.out.send(conn, LeaderFrame::Proposal(record.clone()));
+            }
         }
-        turn.out.send(conn, LeaderFrame::NewLeader { epoch: self.epoch });
+        let configuration = turn.replica.views.proposed().clone();
+        turn.out.send(conn, LeaderFrame::NewLeader { epoch: self.epoch, configuration });
         self.follower(conn).stage = FollowerStage::Synchronizing;
     }
 }

@@ -4,6 +4,8 @@ mod broadcast;
 mod follower;
 mod joining;
 mod proposals;
+mod reaper;
+mod reconfiguring;
 mod sync;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -11,12 +13,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use self::{
     broadcast::PendingSync,
     follower::{Follower, Stage as FollowerStage},
+    joining::Introduction,
     proposals::Proposals,
+    reaper::Reaper,
     sync::LearnerLog,
 };
 use super::{GiveUp, Turn};
 use crate::{
     core::{ConnId, Instant, Output},
+    defect::Defect,
     event::EventKind,
     name::{Epoch, HostId, SessionId, Zxid},
     zookeeper::{
@@ -24,6 +29,7 @@ use crate::{
         peer::{LeaderFrame, LearnerFrame, Message},
         request::Preparer,
         session::SessionTracker,
+        wire::LocalSessions,
     },
 };
 
@@ -31,8 +37,10 @@ use crate::{
 const HISTORY_LEN: usize = 500;
 
 /// How far a leader has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Stage {
+    /// Until a snapshot of what it begins with is on disk; nobody can connect.
+    Loading,
     /// Until a quorum has said which epochs it accepted.
     Discovery,
     /// Until a quorum has accepted the new epoch.
@@ -44,7 +52,7 @@ enum Stage {
 }
 
 /// The role of a leader.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Leader {
     stage: Stage,
     /// When the stage has lasted too long; without meaning while broadcasting.
@@ -58,37 +66,55 @@ pub struct Leader {
     acked: BTreeSet<HostId>,
     followers: BTreeMap<ConnId, Follower>,
     proposals: Proposals,
+    /// False once a reconfiguration has named another leader: what is committed from then on, that one
+    /// commits.
+    may_commit: bool,
     syncs: VecDeque<PendingSync>,
     preparer: Preparer,
     sessions: SessionTracker,
+    reaper: Reaper,
     /// Pings go out twice a tick; at every second one the quorum is checked.
     half_tick_at: Instant,
     half_ticks: u64,
 }
 
 impl Leader {
-    /// Starts to lead: waits for followers.
+    /// Starts to lead: takes a snapshot, then waits for followers.
     pub fn lead(turn: &mut Turn<'_>) -> Self {
         let replica = &*turn.replica;
         let now = turn.now.mono;
         let own_promise = (replica.me, replica.storage.accepted_epoch());
         let mut leader = Self {
-            stage: Stage::Discovery,
+            stage: Stage::Loading,
             deadline: now + replica.init_limit(),
             epoch: Epoch(0),
             own: (replica.storage.current_epoch(), replica.storage.last_zxid()),
             promised: BTreeMap::from([own_promise]),
             acked: BTreeSet::new(),
             followers: BTreeMap::new(),
-            proposals: Proposals::new(replica.config.servers.clone(), Epoch(0)),
+            proposals: Proposals::new(Epoch(0)),
+            may_commit: true,
             syncs: VecDeque::new(),
             preparer: Preparer::default(),
             sessions: SessionTracker::new(replica.config.tick_ms, &BTreeMap::new(), now),
+            reaper: Reaper::new(&replica.config, now),
             half_tick_at: now + replica.tick() / 2,
             half_ticks: 0,
         };
-        leader.advance(turn);
+        if !turn.replica.storage.take_interim_snapshot(&turn.replica.tree, turn.out) {
+            leader.listen(turn);
+        }
         leader
+    }
+
+    /// Whether learners can connect. One that comes before is refused, and dials again.
+    pub fn listens(&self) -> bool {
+        self.stage != Stage::Loading
+    }
+
+    fn listen(&mut self, turn: &mut Turn<'_>) {
+        self.begin(Stage::Discovery, turn);
+        self.advance(turn);
     }
 
     /// Whether clients may be served.
@@ -125,9 +151,11 @@ impl Leader {
         let Some(follower) = self.followers.get_mut(&conn) else { return Ok(()) };
         follower.heard = turn.now.mono;
         match (frame, follower.stage, follower.host) {
-            (LearnerFrame::FollowerInfo { server, accepted_epoch }, FollowerStage::Calling, _) => {
-                self.meet(conn, server, accepted_epoch, turn);
-            }
+            (
+                LearnerFrame::FollowerInfo { server, role, accepted_epoch, configuration },
+                FollowerStage::Calling,
+                _,
+            ) => self.meet(conn, Introduction { server, role, accepted_epoch, configuration }, turn),
             (LearnerFrame::AckEpoch { current_epoch, last_zxid, cut_floor }, FollowerStage::Informed, _) => {
                 let log = LearnerLog { last: last_zxid, floor: cut_floor };
                 self.epoch_accepted(conn, current_epoch, log, turn);
@@ -155,7 +183,11 @@ impl Leader {
     pub fn told(&mut self, told: Told, turn: &mut Turn<'_>) {
         let me = turn.replica.me;
         match told {
-            Told::Logged(zxid) => self.proposals.ack(zxid, me),
+            Told::Logged(zxid) => {
+                turn.out.note(EventKind::TxnAcked { zxid });
+                self.proposals.ack(zxid, me);
+            }
+            Told::Snapshot(_) if self.stage == Stage::Loading => return self.listen(turn),
             Told::Accepted(epoch) if self.stage == Stage::EpochProposed && epoch == self.epoch => {
                 self.acked.insert(me);
             }
@@ -172,9 +204,24 @@ impl Leader {
         self.sessions.claim(session, timeout_ms, owner, now)
     }
 
-    /// A client of this session has been heard of.
-    pub fn touch(&mut self, session: SessionId, timeout_ms: u64, now: Instant) {
-        self.sessions.touch(session, timeout_ms, now);
+    /// A client of this session has been heard of; false if the session is unknown or closing.
+    pub fn touch(&mut self, session: SessionId, timeout_ms: u64, now: Instant) -> bool {
+        self.sessions.touch(session, timeout_ms, now)
+    }
+
+    /// The sessions as this leader tracks them.
+    pub fn sessions(&self) -> &SessionTracker {
+        &self.sessions
+    }
+
+    /// The learners that have come, in that order: who, if it has said so, and whether it is synced.
+    pub fn learners(&self) -> impl Iterator<Item = (Option<HostId>, bool)> {
+        self.followers.values().map(|follower| (follower.host, follower.is_synced()))
+    }
+
+    /// How many syncs of clients wait for a commit.
+    pub fn pending_syncs(&self) -> usize {
+        self.syncs.len()
     }
 
     /// Carries out what is due.
@@ -195,13 +242,20 @@ impl Leader {
                 self.check_quorum(turn)?;
             }
         }
-        if self.serves() { self.expire_sessions(turn) } else { Ok(()) }
+        if self.serves() {
+            self.expire_sessions(turn)?;
+            self.reap(turn)?;
+        }
+        Ok(())
     }
 
     /// When [`Leader::wake`] has something to do.
     pub fn next_wake(&self) -> Instant {
-        let other = if self.serves() { self.sessions.next_expiry() } else { Some(self.deadline) };
-        other.map_or(self.half_tick_at, |at| at.min(self.half_tick_at))
+        if !self.serves() {
+            return self.half_tick_at.min(self.deadline);
+        }
+        let at = self.half_tick_at.min(self.reaper.next_wake());
+        self.sessions.next_expiry().map_or(at, |expiry| expiry.min(at))
     }
 
     /// Stops leading.
@@ -211,18 +265,26 @@ impl Leader {
         }
     }
 
-    /// Goes to the next stage as soon as a quorum, this server included, has done its part.
+    /// Goes to the next stage as soon as a quorum, this server included, has done its part. The epoch is a
+    /// matter of the committed configuration, the history of a proposed one too (`Leader.java`,
+    /// `newLeaderProposal`).
     fn advance(&mut self, turn: &mut Turn<'_>) {
-        let quorum = turn.replica.config.quorum();
         let me = turn.replica.me;
-        if self.stage == Stage::Discovery && self.promised.len() >= quorum {
+        let views = &turn.replica.views;
+        if self.stage == Stage::Discovery
+            && views.committed().is_quorum(|voter| self.promised.contains_key(&voter))
+        {
             self.choose_epoch(turn);
         }
-        let acked = |leader: &Self| leader.acked.contains(&me) && leader.acked.len() >= quorum;
-        if self.stage == Stage::EpochProposed && acked(self) {
+        let views = &turn.replica.views;
+        let acked = |voter: HostId| self.acked.contains(&voter);
+        if self.stage == Stage::EpochProposed && acked(me) && views.committed().is_quorum(acked) {
             self.enter_epoch(turn);
         }
-        if self.stage == Stage::Synchronization && acked(self) {
+        let views = &turn.replica.views;
+        let acked = |voter: HostId| self.acked.contains(&voter);
+        let alone = turn.replica.defects.has(Defect::ZabNoQuorumOfNewLeader);
+        if self.stage == Stage::Synchronization && acked(me) && (alone || views.quorums().agree(acked)) {
             self.establish(turn);
         }
     }
@@ -231,7 +293,11 @@ impl Leader {
     fn choose_epoch(&mut self, turn: &mut Turn<'_>) {
         let newest = self.promised.values().max().expect("it has promised itself");
         self.epoch = newest.next();
-        turn.replica.storage.accept_epoch(self.epoch, turn.out);
+        if turn.replica.defects.has(Defect::ZabEpochNotWritten) {
+            turn.replica.storage.accept_epoch_in_memory(self.epoch);
+        } else {
+            turn.replica.storage.accept_epoch(self.epoch, turn.out);
+        }
         turn.replica.storage.tell_when_accepted(turn.out);
         self.begin(Stage::EpochProposed, turn);
         for conn in self.conns(|follower| follower.stage == FollowerStage::Met) {
@@ -242,7 +308,8 @@ impl Leader {
     fn enter_epoch(&mut self, turn: &mut Turn<'_>) {
         turn.replica.storage.enter_epoch(self.epoch, turn.out);
         turn.replica.storage.tell_when_entered(turn.out);
-        self.proposals = Proposals::new(turn.replica.config.servers.clone(), self.epoch);
+        self.proposals = Proposals::new(self.epoch);
+        self.number_configuration(turn);
         self.begin(Stage::Synchronization, turn);
         for conn in self.conns(|follower| matches!(follower.stage, FollowerStage::Accepted { .. })) {
             if let FollowerStage::Accepted { log } = self.follower(conn).stage {
@@ -251,13 +318,31 @@ impl Leader {
         }
     }
 
+    /// The first configuration of all has no version of its own: it gets this epoch's, so that it takes
+    /// precedence over others that were never established (ZOOKEEPER-1783).
+    fn number_configuration(&self, turn: &mut Turn<'_>) {
+        let proposed = turn.replica.views.proposed();
+        if proposed.version() == Zxid(0) {
+            let numbered = proposed.with_version(Zxid::new(self.epoch, 0));
+            turn.replica.see_configuration(numbered, turn.out);
+        }
+    }
+
     fn establish(&mut self, turn: &mut Turn<'_>) {
         let now = turn.now.mono;
-        let replica = &*turn.replica;
+        let supporters = self.acked.iter().copied().collect();
         self.begin(Stage::Broadcast, turn);
-        let history = replica.storage.history(HISTORY_LEN);
+        let history = turn.replica.storage.history(HISTORY_LEN);
         turn.out.note(EventKind::LeaderEstablished { epoch: self.epoch, history });
-        self.sessions = SessionTracker::new(replica.config.tick_ms, replica.tree.sessions(), now);
+        let pending = turn.replica.views.proposed().clone();
+        self.activate(pending, supporters, turn);
+        let replica = &*turn.replica;
+        self.reaper = Reaper::new(&replica.config, now);
+        let sessions = SessionTracker::new(replica.config.tick_ms, replica.tree.sessions(), now);
+        self.sessions = match replica.config.local_sessions {
+            LocalSessions::Off => sessions,
+            LocalSessions::On | LocalSessions::Upgrading => sessions.with_local_sessions(replica.me),
+        };
         self.half_tick_at = now + replica.tick() / 2;
         self.half_ticks = 0;
         for conn in self.conns(|follower| follower.stage == FollowerStage::Synchronized) {
@@ -279,18 +364,27 @@ impl Leader {
         for conn in self.conns(|follower| follower.is_overdue(now, init_limit, sync_limit)) {
             self.cut_off(conn, turn.out);
         }
-        for conn in self.conns(Follower::gets_proposals) {
+        for conn in self.conns(Follower::is_forwarded_to) {
             turn.out.send(conn, LeaderFrame::Ping);
         }
     }
 
-    /// "leader gives up: checked once per tick: learners that are synced (+ itself) not a quorum".
+    /// "leader gives up: checked once per tick: learners that are synced (+ itself) not a quorum". Whoever
+    /// is connected and not late counts, also one that is still joining (`LearnerHandler.synced`).
     fn check_quorum(&self, turn: &Turn<'_>) -> Result<(), GiveUp> {
-        let synced = 1 + self.followers.values().filter(|follower| follower.is_synced()).count();
-        if self.serves() && synced < turn.replica.config.quorum() {
+        let live =
+            |voter| voter == turn.replica.me || self.live(turn).any(|follower| follower.host == Some(voter));
+        if self.serves() && !turn.replica.views.quorums().agree(live) {
             return Err(GiveUp("not enough followers are synced"));
         }
         Ok(())
+    }
+
+    /// Learners that are not late.
+    fn live(&self, turn: &Turn<'_>) -> impl Iterator<Item = &Follower> {
+        let (init_limit, sync_limit) = (turn.replica.init_limit(), turn.replica.sync_limit());
+        let now = turn.now.mono;
+        self.followers.values().filter(move |follower| !follower.is_overdue(now, init_limit, sync_limit))
     }
 
     fn cut_off(&mut self, conn: ConnId, out: &mut Output<Message>) {

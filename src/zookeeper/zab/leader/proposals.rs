@@ -5,37 +5,50 @@ use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
     name::{Epoch, HostId, Zxid},
-    zookeeper::log::Record,
+    zookeeper::{log::Record, membership::Quorums},
 };
 
-/// A set of voters; there are at most 7.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct VoterSet(u8);
-
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Outstanding {
     record: Arc<Record>,
-    acks: VoterSet,
+    /// Who has it in its log. Those who have no vote do not matter.
+    acks: Vec<HostId>,
+    /// Who had to agree when it was proposed.
+    quorums: Arc<Quorums>,
+}
+
+impl Outstanding {
+    fn is_chosen(&self) -> bool {
+        self.quorums.agree(|voter| self.acks.contains(&voter))
+    }
+}
+
+/// A proposal that a quorum has.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Chosen {
+    pub(super) record: Arc<Record>,
+    pub(super) acks: Vec<HostId>,
+    pub(super) quorums: Arc<Quorums>,
 }
 
 /// What a leader has proposed in its epoch and not committed yet, oldest first.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Proposals {
-    voters: Vec<HostId>,
     last: Zxid,
     outstanding: VecDeque<Outstanding>,
 }
 
 impl Proposals {
     /// The proposals of a new leader.
-    pub(super) fn new(voters: Vec<HostId>, epoch: Epoch) -> Self {
-        assert!(voters.len() <= 7, "an ensemble has 1 to 7 voters");
-        Self { voters, last: Zxid::new(epoch, 0), outstanding: VecDeque::new() }
+    pub(super) fn new(epoch: Epoch) -> Self {
+        Self { last: Zxid::new(epoch, 0), outstanding: VecDeque::new() }
     }
 
-    /// The zxid of the next proposal; none if the epoch has no more.
+    /// The zxid of the next proposal; none if the epoch has no more: the highest counter is never used
+    /// (ZOOKEEPER-1277).
     pub(super) fn next_zxid(&self) -> Option<Zxid> {
-        Some(Zxid::new(self.last.epoch(), self.last.counter().checked_add(1)?))
+        let counter = self.last.counter() + 1;
+        (counter < u32::MAX).then_some(Zxid::new(self.last.epoch(), counter))
     }
 
     /// The last proposal; `epoch:0` before the first.
@@ -43,29 +56,42 @@ impl Proposals {
         self.last
     }
 
-    /// Adds a proposal.
-    pub(super) fn add(&mut self, record: Arc<Record>) {
+    /// Adds a proposal, which these have to agree to.
+    pub(super) fn add(&mut self, record: Arc<Record>, quorums: Arc<Quorums>) {
         assert_eq!(Some(record.zxid()), self.next_zxid(), "one leader, zxid + 1 for each proposal");
         self.last = record.zxid();
-        self.outstanding.push_back(Outstanding { record, acks: VoterSet::default() });
+        self.outstanding.push_back(Outstanding { record, acks: Vec::new(), quorums });
     }
 
-    /// A voter has this proposal in its log. One that is committed, or unknown, is no matter.
-    pub(super) fn ack(&mut self, zxid: Zxid, voter: HostId) {
-        let Some(bit) = self.voters.iter().position(|known| *known == voter) else { return };
+    /// A server has this proposal in its log. One that is committed, or unknown, is no matter.
+    pub(super) fn ack(&mut self, zxid: Zxid, server: HostId) {
         let Some(front) = self.outstanding.front().map(|first| first.record.zxid()) else { return };
         let index = zxid.0.checked_sub(front.0).and_then(|index| usize::try_from(index).ok());
-        if let Some(proposal) = index.and_then(|index| self.outstanding.get_mut(index)) {
-            proposal.acks.0 |= 1 << bit;
+        if let Some(proposal) = index.and_then(|index| self.outstanding.get_mut(index))
+            && !proposal.acks.contains(&server)
+        {
+            proposal.acks.push(server);
         }
     }
 
     /// Takes out the oldest proposal if a quorum has it.
-    pub(super) fn pop_committed(&mut self) -> Option<Arc<Record>> {
-        let majority = self.voters.len() / 2 + 1;
-        let proposal =
-            self.outstanding.pop_front_if(|first| first.acks.0.count_ones() as usize >= majority)?;
-        Some(proposal.record)
+    pub(super) fn pop_chosen(&mut self) -> Option<Chosen> {
+        let Outstanding { record, acks, quorums } =
+            self.outstanding.pop_front_if(|first| first.is_chosen())?;
+        Some(Chosen { record, acks, quorums })
+    }
+
+    /// Of these, one that has acknowledged as many of the outstanding proposals as any, in their order; the
+    /// lowest of them.
+    pub(super) fn most_up_to_date(&self, mut candidates: Vec<HostId>) -> Option<HostId> {
+        for proposal in &self.outstanding {
+            let level = |host: &HostId| proposal.acks.contains(host);
+            if !candidates.iter().any(level) {
+                break;
+            }
+            candidates.retain(level);
+        }
+        candidates.into_iter().min()
     }
 
     /// What is not committed, oldest first.
@@ -84,7 +110,11 @@ mod tests {
     use super::*;
     use crate::{
         name::SessionId,
-        zookeeper::txn::{LoggedTxn, Txn, TxnHeader},
+        zookeeper::{
+            membership::{Membership, Views},
+            txn::{LoggedTxn, Txn, TxnHeader},
+            wire::EnsembleConfig,
+        },
     };
 
     fn record(counter: u32) -> Arc<Record> {
@@ -93,12 +123,21 @@ mod tests {
         Arc::new(Record::new(LoggedTxn { header, txn: Txn::CreateSession { timeout_ms: 1 } }))
     }
 
+    fn membership(voters: &[u16]) -> Membership {
+        let servers = voters.iter().map(|number| HostId::zookeeper(*number)).collect();
+        Membership::initial(&EnsembleConfig { servers, ..EnsembleConfig::default() })
+    }
+
     fn three() -> (Vec<HostId>, Proposals) {
-        let voters: Vec<_> = (1..=3).map(HostId::zookeeper).collect();
-        let mut proposals = Proposals::new(voters.clone(), Epoch(1));
-        proposals.add(record(1));
-        proposals.add(record(2));
-        (voters, proposals)
+        let views = Views::new(membership(&[1, 2, 3]), None);
+        let mut proposals = Proposals::new(Epoch(1));
+        proposals.add(record(1), views.quorums().clone());
+        proposals.add(record(2), views.quorums().clone());
+        (views.quorums().voters(), proposals)
+    }
+
+    fn committed(proposals: &mut Proposals) -> Option<u32> {
+        proposals.pop_chosen().map(|chosen| chosen.record.zxid().counter())
     }
 
     /// "commit: in zxid order, quorum …; needs zxid-1 no longer outstanding".
@@ -107,12 +146,12 @@ mod tests {
         let (voters, mut proposals) = three();
         proposals.ack(Zxid::new(Epoch(1), 2), voters[0]);
         proposals.ack(Zxid::new(Epoch(1), 2), voters[1]);
-        assert!(proposals.pop_committed().is_none());
+        assert_eq!(committed(&mut proposals), None);
         proposals.ack(Zxid::new(Epoch(1), 1), voters[1]);
-        assert!(proposals.pop_committed().is_none());
+        assert_eq!(committed(&mut proposals), None);
         proposals.ack(Zxid::new(Epoch(1), 1), voters[2]);
-        assert_eq!(proposals.pop_committed().unwrap().zxid().counter(), 1);
-        assert_eq!(proposals.pop_committed().unwrap().zxid().counter(), 2);
+        assert_eq!(committed(&mut proposals), Some(1));
+        assert_eq!(committed(&mut proposals), Some(2));
         assert!(proposals.is_empty());
     }
 
@@ -124,14 +163,41 @@ mod tests {
         }
         proposals.ack(Zxid::new(Epoch(1), 1), HostId::zookeeper(9));
         proposals.ack(Zxid::new(Epoch(2), 9), voters[1]);
-        assert!(proposals.pop_committed().is_none());
+        assert_eq!(committed(&mut proposals), None);
     }
 
     /// "low half at 0xffffffff: leader steps down".
     #[test]
     fn epoch_without_numbers_left_has_no_next_zxid() {
-        let mut proposals = Proposals::new(vec![HostId::zookeeper(1)], Epoch(1));
-        proposals.last = Zxid::new(Epoch(1), u32::MAX);
+        let mut proposals = Proposals::new(Epoch(1));
+        proposals.last = Zxid::new(Epoch(1), u32::MAX - 2);
+        assert_eq!(proposals.next_zxid(), Some(Zxid::new(Epoch(1), u32::MAX - 1)));
+        proposals.last = Zxid::new(Epoch(1), u32::MAX - 1);
         assert_eq!(proposals.next_zxid(), None);
+    }
+
+    /// "quorum of each config that was valid at propose time".
+    #[test]
+    fn proposal_of_a_changing_ensemble_needs_both_quorums() {
+        let next = membership(&[3, 4, 5]).with_version(Zxid(7));
+        let views = Views::new(membership(&[1, 2, 3]), Some(next));
+        let mut proposals = Proposals::new(Epoch(1));
+        proposals.add(record(1), views.quorums().clone());
+        for (voter, chosen) in [(1, None), (2, None), (4, None), (5, Some(1))] {
+            proposals.ack(Zxid::new(Epoch(1), 1), HostId::zookeeper(voter));
+            assert_eq!(committed(&mut proposals), chosen, "{voter}");
+        }
+    }
+
+    /// "committed with the designated next leader (… else one that acked most)".
+    #[test]
+    fn most_up_to_date_is_who_acknowledged_most() {
+        let (voters, mut proposals) = three();
+        assert_eq!(proposals.most_up_to_date(voters.clone()), Some(voters[0]), "all are level");
+        proposals.ack(Zxid::new(Epoch(1), 1), voters[1]);
+        proposals.ack(Zxid::new(Epoch(1), 1), voters[2]);
+        proposals.ack(Zxid::new(Epoch(1), 2), voters[2]);
+        assert_eq!(proposals.most_up_to_date(voters.clone()), Some(voters[2]));
+        assert_eq!(proposals.most_up_to_date(vec![voters[0]]), Some(voters[0]));
     }
 }

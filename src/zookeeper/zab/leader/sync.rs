@@ -20,7 +20,7 @@ pub(super) enum Plan {
 }
 
 /// What a learner said of its log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct LearnerLog {
     /// Its last transaction.
     pub(super) last: Zxid,
