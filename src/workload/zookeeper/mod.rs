@@ -1,5 +1,5 @@
 //! Workers — decides when one client of ZooKeeper alone asks, leaves its session or looks at everything. It
-//! never chooses an operation itself ([`choice`] does) and never judges an answer.
+//! never chooses an operation itself (`choice` does) and never judges an answer.
 
 mod choice;
 mod memory;
