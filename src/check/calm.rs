@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::{
     check::{
         hosts::Hosts,
-        verdict::{Judged, Point, clock, undecided},
+        verdict::{Judged, Point, broken, clock, undecided},
     },
     event::{Event, EventKind},
     name::SimTime,
@@ -78,6 +78,20 @@ impl Calm {
             self.by,
             clock(self.disturbed)
         )
+    }
+
+    /// The judgement of what is wrong at the end of the run, if anything is, and where it shows: undecided while
+    /// links are cut.
+    ///
+    /// # Errors
+    ///
+    /// Undecided also if the record does not reach the end.
+    pub(super) fn judge_end(&self, wrong: impl FnOnce(Point) -> Option<(Point, String)>) -> Judged {
+        match (wrong(self.end()?), self.hosts.cut_links()) {
+            (None, _) => Ok(()),
+            (Some(_), Some(links)) => undecided(format!("links are still cut at the end: {links}")),
+            (Some((at, why)), None) => broken(at, why),
+        }
     }
 
     /// The end of the run, if the record reaches it.

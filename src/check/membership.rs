@@ -8,7 +8,7 @@ use crate::{
         calm::Calm,
         hosts::is_new_life,
         law::{Law, Monitor},
-        verdict::{Judged, Point, broken, clock, listed, undecided},
+        verdict::{Judged, Point, clock, listed},
     },
     event::{Event, EventKind},
     name::{HostId, HostKind},
@@ -65,15 +65,9 @@ impl Monitor for Converges {
 
     fn finish(&mut self) -> Judged {
         self.calm.is_long_enough()?;
-        let end = self.calm.end()?;
         let live = self.calm.hosts.live(HostKind::Search);
-        match (self.astray(&live, end), self.calm.hosts.cut_links()) {
-            (None, _) => Ok(()),
-            (Some(_), Some(links)) => undecided(format!("links are still cut at the end: {links}")),
-            (Some((at, view)), None) => {
-                broken(at, format!("{view}, but the live nodes are {{{}}}", names(&live)))
-            }
-        }
+        let why = |view: String| format!("{view}, but the live nodes are {{{}}}", names(&live));
+        self.calm.judge_end(|end| self.astray(&live, end).map(|(at, view)| (at, why(view))))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     check::{
         hosts::is_new_life,
         law::{Law, Monitor},
-        verdict::{Judged, Point, broken, clock, undecided},
+        verdict::{Judged, Point, broken, clock},
     },
     event::{Digest, Event, EventKind},
     name::{HostId, Zxid},
@@ -143,12 +143,7 @@ impl Monitor for Configured {
             return Ok(());
         }
         self.sayings.calm.is_quiet()?;
-        let end = self.sayings.calm.end()?;
-        match (self.astray(end), self.sayings.calm.hosts.cut_links()) {
-            (None, _) => Ok(()),
-            (Some(_), Some(links)) => undecided(format!("links are still cut at the end: {links}")),
-            (Some((at, why)), None) => broken(at, why),
-        }
+        self.sayings.calm.judge_end(|end| self.astray(end))
     }
 }
 

@@ -7,7 +7,7 @@ use super::Sayings;
 use crate::{
     check::{
         law::{Law, Monitor},
-        verdict::{Judged, Point, broken, clock, undecided},
+        verdict::{Judged, Point, broken, clock},
     },
     event::{Event, EventKind},
     name::{Epoch, HostId, Zxid},
@@ -153,12 +153,7 @@ impl Monitor for Led {
             return Ok(());
         }
         self.sayings.calm.is_quiet()?;
-        let end = self.sayings.calm.end()?;
-        match (self.verdict(end), self.sayings.calm.hosts.cut_links()) {
-            (None, _) => Ok(()),
-            (Some(_), Some(links)) => undecided(format!("links are still cut at the end: {links}")),
-            (Some((at, why)), None) => broken(at, why),
-        }
+        self.sayings.calm.judge_end(|end| self.verdict(end))
     }
 }
 

@@ -7,7 +7,7 @@ use super::Sayings;
 use crate::{
     check::{
         law::{Law, Monitor},
-        verdict::{Judged, Point, broken, clock, listed, undecided},
+        verdict::{Judged, Point, clock, listed},
     },
     event::{Event, EventKind},
 };
@@ -60,12 +60,7 @@ impl Monitor for Members {
             return Ok(());
         }
         self.sayings.calm.is_quiet()?;
-        let end = self.sayings.calm.end()?;
-        match (self.astray(end), self.sayings.calm.hosts.cut_links()) {
-            (None, _) => Ok(()),
-            (Some(_), Some(links)) => undecided(format!("links are still cut at the end: {links}")),
-            (Some((at, why)), None) => broken(at, why),
-        }
+        self.sayings.calm.judge_end(|end| self.astray(end))
     }
 }
 

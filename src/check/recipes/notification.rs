@@ -8,7 +8,7 @@ use crate::{
     check::{
         hosts::is_new_life,
         law::{Law, Monitor},
-        verdict::{Judged, broken, undecided},
+        verdict::{Judged, broken},
     },
     event::{Event, EventKind},
     name::HostId,
@@ -174,12 +174,7 @@ impl Monitor for Whole {
         }
         self.gap_within()?;
         self.sayings.calm.is_quiet()?;
-        let end = self.sayings.calm.end()?;
-        match (self.lack(), self.sayings.calm.hosts.cut_links()) {
-            (None, _) => Ok(()),
-            (Some(_), Some(links)) => undecided(format!("links are still cut at the end: {links}")),
-            (Some(why), None) => broken(end, why),
-        }
+        self.sayings.calm.judge_end(|end| self.lack().map(|why| (end, why)))
     }
 }
 

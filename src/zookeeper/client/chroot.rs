@@ -55,23 +55,12 @@ impl Chroot {
 
     fn prefix(&self, op: &mut Op) {
         match op {
-            Op::Create { path, .. }
-            | Op::Delete { path, .. }
-            | Op::DeleteContainer { path }
-            | Op::SetData { path, .. }
-            | Op::SetAcl { path, .. }
-            | Op::Check { path, .. }
-            | Op::Exists { path, .. }
-            | Op::GetData { path, .. }
-            | Op::GetChildren { path, .. }
-            | Op::GetAcl { path }
-            | Op::GetAllChildrenNumber { path }
-            | Op::Sync { path }
-            | Op::AddWatch { path, .. }
-            | Op::RemoveWatches { path, .. }
-            | Op::CheckWatches { path, .. } => *path = self.to_server(path),
             Op::Multi(ops) | Op::MultiRead(ops) => ops.iter_mut().for_each(|op| self.prefix(op)),
-            _ => {}
+            op => {
+                if let Some(path) = op.named_path_mut() {
+                    *path = self.to_server(path);
+                }
+            }
         }
     }
 

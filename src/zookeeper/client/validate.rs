@@ -27,19 +27,8 @@ pub(super) fn validate(op: &Op) -> Result<(), ZkError> {
         Op::Multi(ops) => ops.iter().try_for_each(within_multi),
         Op::MultiRead(ops) => ops.iter().try_for_each(within_multi),
         Op::GetEphemerals { prefix } => validate_path(prefix),
-        Op::Delete { path, .. }
-        | Op::SetData { path, .. }
-        | Op::Check { path, .. }
-        | Op::Exists { path, .. }
-        | Op::GetData { path, .. }
-        | Op::GetChildren { path, .. }
-        | Op::GetAcl { path }
-        | Op::GetAllChildrenNumber { path }
-        | Op::Sync { path }
-        | Op::AddWatch { path, .. }
-        | Op::RemoveWatches { path, .. }
-        | Op::CheckWatches { path, .. } => validate_path(path),
-        _ => Ok(()),
+        Op::DeleteContainer { .. } => Ok(()),
+        op => op.named_path().map_or(Ok(()), validate_path),
     }
 }
 

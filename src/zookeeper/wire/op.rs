@@ -194,6 +194,30 @@ pub enum Op {
     Unknown,
 }
 
+/// The path that an operation carries, borrowed as the operation is.
+macro_rules! named {
+    ($op:expr) => {
+        match $op {
+            Op::Create { path, .. }
+            | Op::Delete { path, .. }
+            | Op::DeleteContainer { path }
+            | Op::SetData { path, .. }
+            | Op::SetAcl { path, .. }
+            | Op::Check { path, .. }
+            | Op::Exists { path, .. }
+            | Op::GetData { path, .. }
+            | Op::GetChildren { path, .. }
+            | Op::GetAcl { path }
+            | Op::GetAllChildrenNumber { path }
+            | Op::Sync { path }
+            | Op::AddWatch { path, .. }
+            | Op::RemoveWatches { path, .. }
+            | Op::CheckWatches { path, .. } => Some(path),
+            _ => None,
+        }
+    };
+}
+
 impl Op {
     /// A create with everything open.
     pub fn create(path: impl Into<String>, data: Data, mode: CreateMode) -> Self {
@@ -232,27 +256,22 @@ impl Op {
         }
     }
 
-    /// The path it names; empty if it names none or several.
+    /// The path it concerns; empty if it concerns none or several.
     pub fn path(&self) -> &str {
         match self {
-            Self::Create { path, .. }
-            | Self::Delete { path, .. }
-            | Self::DeleteContainer { path }
-            | Self::SetData { path, .. }
-            | Self::SetAcl { path, .. }
-            | Self::Check { path, .. }
-            | Self::Exists { path, .. }
-            | Self::GetData { path, .. }
-            | Self::GetChildren { path, .. }
-            | Self::GetAcl { path }
-            | Self::GetAllChildrenNumber { path }
-            | Self::Sync { path }
-            | Self::AddWatch { path, .. }
-            | Self::RemoveWatches { path, .. }
-            | Self::CheckWatches { path, .. } => path,
             Self::Reconfig { .. } => "/zookeeper/config",
-            _ => "",
+            op => op.named_path().unwrap_or_default(),
         }
+    }
+
+    /// The path it carries, if it carries one.
+    pub fn named_path(&self) -> Option<&str> {
+        named!(self).map(String::as_str)
+    }
+
+    /// The same, to be changed.
+    pub fn named_path_mut(&mut self) -> Option<&mut String> {
+        named!(self)
     }
 
     /// Whether it goes through the leader as a transaction.
