@@ -205,6 +205,21 @@ mod tests {
         );
     }
 
+    /// Its acknowledgement is on its way when the disk is lost.
+    #[test]
+    fn wiped_disk_counts_for_what_its_server_acknowledged() {
+        let mut record = Record::healthy();
+        let fourth = txn(1, 4).zxid;
+        record.events.retain(|event| {
+            let logged = matches!(event.kind, E::TxnLogged { zxid, .. } if zxid == fourth);
+            !logged || event.host != Some(zk(1))
+        });
+        let committed = |event: &Event| matches!(event.kind, E::TxnCommitted { zxid, .. } if zxid == fourth);
+        let place = record.index(0, committed);
+        record.insert(place, zk(2), E::DiskWiped);
+        record.assert_passes("zab.commit-quorum");
+    }
+
     fn second_history(record: &mut Record) -> &mut Vec<TxnRef> {
         match record.nth(1, |kind| matches!(kind, E::LeaderEstablished { .. })) {
             (_, E::LeaderEstablished { history, .. }) => history,

@@ -109,7 +109,10 @@ impl Monitor for Fifo {
 
 #[cfg(test)]
 mod tests {
-    use crate::check::clients::story::{Story, made, set};
+    use crate::{
+        check::clients::story::{Story, made, set},
+        event::EventKind,
+    };
 
     const LAW: &str = "client.fifo";
 
@@ -161,5 +164,21 @@ mod tests {
         let mut story = Story::new();
         story.propose(1, 3, vec![made("/a", 1)]).commit().propose(1, 2, vec![]).commit();
         story.record.assert_passes(LAW);
+    }
+
+    /// Whoever knows id and password may close a session, with a number of its own; nothing else.
+    #[test]
+    fn close_asked_by_another_is_allowed() {
+        let asked = |op: &str| {
+            let mut story = Story::new();
+            story.propose(1, 3, vec![made("/a", 1)]).commit().propose(1, 1, vec![set("/a", 1)]).commit();
+            let proposed = |kind: &EventKind| matches!(kind, EventKind::TxnProposed { .. });
+            if let (_, EventKind::TxnProposed { op: asked, .. }) = story.record.nth(1, proposed) {
+                *asked = op.to_owned().into();
+            }
+            story.record
+        };
+        asked("closeSession").assert_passes(LAW);
+        asked("setData").assert_fails(LAW, "request 1 of session 0x1 takes effect as 0x100000002, after");
     }
 }

@@ -95,6 +95,8 @@ pub(super) struct Account {
     committed: Committed,
     past: Past,
     watchers: BTreeMap<Client, Watcher>,
+    /// Clients whose last connection was in read-only mode, and whose session has not ended.
+    read_only: BTreeSet<HostId>,
     /// Who watches a path, in whatever way.
     paths: Paths,
 }
@@ -109,10 +111,14 @@ impl Account {
         }
         let Some(host) = event.host else { return Found::Nothing };
         match &event.kind {
-            EventKind::ClientConnected { session, read_only, .. } => {
+            EventKind::ClientConnected { session, read_only, resumed, .. } => {
+                let inherits = self.read_only.remove(&host) && !resumed;
+                if *read_only {
+                    self.read_only.insert(host);
+                }
                 let watcher = self.watchers.entry((host, *session)).or_default();
                 let owed = watcher.leave();
-                watcher.connect(*read_only);
+                watcher.connect(*read_only, inherits);
                 owed.map_or(Found::Nothing, |(at, why)| Found::Lost(at, why))
             }
             EventKind::ClientDisconnected { session } => self.part((host, *session)),
@@ -181,6 +187,7 @@ impl Account {
     }
 
     fn end(&mut self, client: Client) -> Found {
+        self.read_only.remove(&client.0);
         let owed = self.watchers.remove(&client).and_then(|mut watcher| watcher.leave());
         self.paths.forget(|known| known == client);
         owed.map_or(Found::Nothing, |(at, why)| Found::Lost(at, why))
@@ -188,6 +195,7 @@ impl Account {
 
     /// What a client that dies was still owed is nobody's loss.
     fn crash(&mut self, host: HostId) -> Found {
+        self.read_only.remove(&host);
         let before = self.watchers.len();
         self.watchers.retain(|(owner, _): &(HostId, SessionId), _| *owner != host);
         if self.watchers.len() != before {

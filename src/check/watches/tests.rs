@@ -4,6 +4,7 @@
 use crate::{
     check::clients::story::{Story, made, removed, set},
     event::{Act, Change, EventKind as E},
+    name::{HostId, SessionId},
 };
 
 const IN_ORDER: &str = "watch.in-order";
@@ -255,6 +256,49 @@ fn event_of_a_node_that_not_everybody_may_read_may_be_withheld() {
         story.read(1, 9, 3, "getData", "/b", "");
         assert_all_pass(&mut story);
     }
+}
+
+/// ZOOKEEPER-4466: a one-shot watch may have taken the place of a persistent one, so that what comes later is
+/// told or not; neither is taken for the other.
+#[test]
+fn event_after_a_mixed_watch_kept_silent_is_not_late() {
+    let mut story = watching("addWatch", "persistent");
+    story.read(1, 2, 1, GET.0, GET.1, "data");
+    story.write(vec![set("/a", 1)]).told(1, "/a", "NodeDataChanged");
+    story.write(vec![set("/a", 2)]).read(1, 3, 3, GET.0, GET.1, "data");
+    story.write(vec![set("/a", 3)]).told(1, "/a", "NodeDataChanged").read(1, 4, 4, GET.0, GET.1, "");
+    assert_all_pass(&mut story);
+}
+
+/// ZOOKEEPER-4466: what was under way when a recursive watch took the place of a child watch need not come.
+#[test]
+fn event_under_way_when_watches_are_mixed_may_stay_away() {
+    let mut story = watching("getChildren", "child");
+    story.write(vec![made("/a/b", 1)]).read(1, 2, 1, "addWatch", "/a", "recursive");
+    story.read(1, 3, 2, GET.0, GET.1, "");
+    assert_all_pass(&mut story);
+}
+
+/// `ClientCnxn`, seenRwServerBefore: what was watched in read-only mode is watched in the session that follows.
+#[test]
+fn watches_of_a_read_only_connection_go_into_the_next_session() {
+    let moved = |read_only| {
+        let mut story = Story::new();
+        story.write(vec![made("/a", 1)]);
+        story.note(1, |_| E::ClientConnected {
+            session: SessionId(77),
+            server: HostId::zookeeper(1),
+            resumed: false,
+            read_only,
+        });
+        story.note(1, |_| E::ClientDisconnected { session: SessionId(77) });
+        story.connect(1, 2, false).ask(1, -8, "setWatches", "", "");
+        story.answer(1, -8, 1, ("setWatches", ""), Ok(None));
+        story.write(vec![set("/a", 1)]).told(1, "/a", "NodeDataChanged");
+        story
+    };
+    assert_all_pass(&mut moved(true));
+    assert_only(moved(false), NO_MORE, "is told NodeDataChanged of /a, but nothing");
 }
 
 /// ZOOKEEPER-4466: 3.8 keeps the last mode only.

@@ -150,8 +150,10 @@ impl Watcher {
         &mut self.watches[kind as usize]
     }
 
-    /// A connection is established.
-    pub(super) fn connect(&mut self, read_only: bool) {
+    /// A connection is established; `inherits`: by a client that brings watches which it left in read-only mode,
+    /// as another session.
+    pub(super) fn connect(&mut self, read_only: bool, inherits: bool) {
+        self.inherited |= inherits;
         self.read_only = read_only || self.inherited;
         self.connected = true;
         self.armed = self.watches.iter().all(BTreeMap::is_empty);
@@ -181,9 +183,6 @@ impl Watcher {
     /// A request is sent.
     pub(super) fn asked(&mut self, xid: i32, op: &str, path: &str, watch: &str) {
         if op == "setWatches" {
-            let brings_others = self.watches.iter().all(BTreeMap::is_empty);
-            self.inherited |= brings_others;
-            self.read_only |= brings_others;
             self.in_parts |= self.rearming > 0;
             self.rearming += 1;
         } else if !watch.is_empty() {
