@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The version of this vocabulary; stored traces carry it, and a trace of another version is refused.
-pub const EVENT_VERSION: u32 = 2;
+pub const EVENT_VERSION: u32 = 3;
 
 /// A 64-bit hash of some content (a transaction, a document source), enough to tell two apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -230,6 +230,9 @@ event_kinds! {
         /// How long after the last fault the cluster may take to settle, in nanoseconds; derived from the
         /// configured timeouts.
         settle_bound: u64,
+        /// Which copies answer a realtime get: `any`, `primary` or `lease`.
+        #[serde(default)]
+        read_policy: Word,
     },
     /// The run ended, after its quiet period. The last event of every run.
     RunEnded,

@@ -82,6 +82,7 @@ fn record() -> Vec<Event> {
                 nodes: (1..=5).map(node).collect(),
                 copies: 6,
                 settle_bound: 1,
+                read_policy: "any".into(),
             },
         )
         .at(310, zk(3), EventKind::LeaderEstablished { epoch: Epoch(1), history: vec![] })

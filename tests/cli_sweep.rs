@@ -21,6 +21,7 @@ fn events(plan: &Plan) -> Vec<Event> {
         nodes: vec![],
         copies: 0,
         settle_bound: 0,
+        read_policy: "any".into(),
     };
     let mut kinds = vec![(None, started)];
     for server in 1..=leaders(plan.seed) {

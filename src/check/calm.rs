@@ -142,8 +142,15 @@ mod tests {
     /// A run with a bound of one second that began at 1 ms, and whatever happened a second later.
     fn run(later: E) -> Record {
         let (servers, nodes, scenario) = (vec![], vec![search(1)], "calm".to_owned());
-        let started =
-            E::RunStarted { scenario, seed: 1, servers, nodes, copies: 0, settle_bound: 1_000_000_000 };
+        let started = E::RunStarted {
+            scenario,
+            seed: 1,
+            servers,
+            nodes,
+            copies: 0,
+            settle_bound: 1_000_000_000,
+            read_policy: "any".into(),
+        };
         let mut record = Record::default();
         record.world(started).wait(999).on(search(1), later);
         record

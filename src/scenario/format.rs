@@ -14,7 +14,7 @@ use crate::{
     scenario::{
         duration,
         ensemble::{ZooKeeperClients, ZooKeeperSettings},
-        plan::{CutMode, Delay, Direction, Reconfiguration, Selector},
+        plan::{CutMode, Delay, Direction, ReadPolicy, Reconfiguration, Selector},
         recipes::RecipeClients,
     },
 };
@@ -102,6 +102,8 @@ pub struct Cluster {
     pub request_timeout: Duration,
     /// Operations in a translog that cause a flush. Default 200.
     pub flush_operations: u32,
+    /// Which copies answer a realtime get: `any` (Elasticsearch's, the default), `primary` or `lease`.
+    pub read_policy: ReadPolicy,
 }
 
 impl Default for Cluster {
@@ -119,6 +121,7 @@ impl Default for Cluster {
             delayed_allocation: Duration::from_secs(10),
             request_timeout: Duration::from_secs(5),
             flush_operations: 200,
+            read_policy: ReadPolicy::Any,
         }
     }
 }

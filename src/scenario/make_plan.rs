@@ -109,6 +109,7 @@ fn search(cluster: &Cluster) -> SearchConfig {
         delayed_allocation: cluster.delayed_allocation,
         request_timeout: cluster.request_timeout,
         flush_operations: cluster.flush_operations,
+        read_policy: cluster.read_policy,
     }
 }
 

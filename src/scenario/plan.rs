@@ -81,6 +81,33 @@ pub struct SearchConfig {
     pub request_timeout: Duration,
     /// Operations in the translog that cause a flush.
     pub flush_operations: u32,
+    /// Which copies answer a realtime get.
+    #[serde(default)]
+    pub read_policy: ReadPolicy,
+}
+
+/// Which copies answer a realtime get, and what they must know before they do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadPolicy {
+    /// Any active copy, at once, as in Elasticsearch: reads may be stale or dirty.
+    #[default]
+    Any,
+    /// The primary, once the in-sync copies have confirmed that it still is: linearizable.
+    Primary,
+    /// The primary, if it can prove by its own clock that its session lives: linearizable.
+    Lease,
+}
+
+impl ReadPolicy {
+    /// Its name, as scenario files write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Primary => "primary",
+            Self::Lease => "lease",
+        }
+    }
 }
 
 /// Delays of links: `min` plus an exponentially distributed rest, so that `mean` is the mean.

@@ -66,6 +66,7 @@ fn cluster(plan: &Plan) -> Cluster {
         delayed_allocation: plan.search.delayed_allocation,
         request_timeout: plan.search.request_timeout,
         flush_operations: plan.search.flush_operations,
+        read_policy: plan.search.read_policy,
         ..Cluster::default()
     }
 }

@@ -16,6 +16,7 @@ pub mod petitions;
 pub mod recovery;
 pub mod replication;
 pub mod routing;
+pub mod settings;
 pub mod shard;
 pub mod shards;
 #[cfg(test)]

@@ -297,6 +297,7 @@ mod tests {
             delayed_allocation: second,
             request_timeout: second,
             flush_operations: 10,
+            read_policy: Default::default(),
         };
         let config = NodeConfig {
             me: HostId::search(1),

@@ -19,6 +19,7 @@ use crate::{
     search::{
         api::{ApiError, Hit, WriteResult},
         control::ShardReport,
+        settings::SettingsDocument,
         shard::{Shard, layout},
         state::ClusterState,
         transport::Ctx,
@@ -143,6 +144,11 @@ impl Shards {
             self.copies.values_mut().for_each(|copy| copy.begin_anew(&mut step));
         }
         self.copies.retain(|_, copy| !copy.react(&mut step));
+    }
+
+    /// Applies newer settings.
+    pub fn apply_settings(&mut self, settings: &Arc<SettingsDocument>) {
+        self.desk.settings = settings.clone();
     }
 
     // A copy that the state puts on this node and that is not here yet.

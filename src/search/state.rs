@@ -12,6 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::settings::SettingsDocument;
 use crate::{
     event::{CopyState, Placement},
     name::{AllocationId, Epoch, HostId, IndexName, SessionId, ShardId, Term},
@@ -35,6 +36,9 @@ pub struct ClusterState {
     /// On which node's disk the data of each known copy lies, also of copies that are not assigned now.
     #[serde(default)]
     pub homes: BTreeMap<AllocationId, HostId>,
+    /// The settings by which the controller decided; their znode may be newer.
+    #[serde(default)]
+    pub settings: Arc<SettingsDocument>,
 }
 
 /// A node of the cluster.

@@ -114,6 +114,7 @@ impl World {
             nodes: self.plan.nodes.iter().map(|node| node.host).collect(),
             copies,
             settle_bound: self.settle_bound().as_nanos() as u64,
+            read_policy: self.plan.search.read_policy.name().into(),
         }
     }
 

@@ -125,6 +125,7 @@ fn judge_way(scope: &Scope, world: &World, last: &Arc<Step>) -> Option<String> {
         nodes: Vec::new(),
         copies: 0,
         settle_bound: 0,
+        read_policy: "any".into(),
     };
     let mut kinds = vec![(None, begun)];
     for step in steps(last) {

@@ -33,6 +33,7 @@ pub(crate) fn search_config() -> SearchConfig {
         delayed_allocation: Duration::from_secs(5),
         request_timeout: Duration::from_secs(20),
         flush_operations: 1_000,
+        read_policy: Default::default(),
     }
 }
 

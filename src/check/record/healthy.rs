@@ -180,6 +180,7 @@ impl Run {
             nodes: nodes.clone(),
             copies: 2,
             settle_bound: 10_000_000_000,
+            read_policy: "any".into(),
         });
         for host in servers.iter().chain(&nodes).chain([&client()]) {
             self.record.on(*host, E::HostStarted { incarnation: 1 });

@@ -8,6 +8,7 @@ use crate::{
     event::EventKind,
     name::{AllocationId, HostId, SeqNo, ShardId},
     search::{
+        settings::{Settings, SettingsDocument},
         shards::{ShardMessage, ShardNews, ShardsConfig},
         state::{ClusterState, ShardTable},
         transport::Ctx,
@@ -57,6 +58,8 @@ pub struct Desk {
     pub config: ShardsConfig,
     /// The newest state applied.
     pub state: Arc<ClusterState>,
+    /// The newest settings applied.
+    pub settings: Arc<SettingsDocument>,
     /// What happened, for the node's other parts.
     pub news: Vec<ShardNews>,
     tickets: BTreeMap<u64, Ticket>,
@@ -74,7 +77,8 @@ pub struct Step<'a, 'c> {
 impl Desk {
     /// A fresh one.
     pub fn new(config: ShardsConfig) -> Self {
-        Self { config, state: Arc::default(), news: Vec::new(), tickets: BTreeMap::new(), next_number: 1 }
+        let (state, settings) = (Arc::default(), Arc::default());
+        Self { config, state, settings, news: Vec::new(), tickets: BTreeMap::new(), next_number: 1 }
     }
 
     /// A number that no request, attempt, life or token of this node has had since it started.
@@ -114,6 +118,11 @@ impl Step<'_, '_> {
     /// The table of a shard in the newest state applied.
     pub fn table(&self, shard: &ShardId) -> Option<&ShardTable> {
         self.desk.state.shard(shard)
+    }
+
+    /// The settings of a shard's index, as this node has applied them.
+    pub fn settings(&self, shard: &ShardId) -> &Settings {
+        self.desk.settings.index(&shard.index)
     }
 
     /// Records an event.

@@ -44,6 +44,7 @@ fn search_config() -> SearchConfig {
         delayed_allocation: seconds(10),
         request_timeout: seconds(5),
         flush_operations: 100,
+        read_policy: Default::default(),
     }
 }
 

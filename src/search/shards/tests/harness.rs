@@ -78,6 +78,7 @@ pub(super) fn config() -> ShardsConfig {
         delayed_allocation: Duration::from_secs(60),
         request_timeout: Duration::from_secs(2),
         flush_operations: 1_000,
+        read_policy: Default::default(),
     };
     ShardsConfig { search, defects: Defects::default() }
 }

@@ -257,6 +257,7 @@ impl Group {
             nodes: Vec::new(),
             copies: 0,
             settle_bound: 20_000_000_000,
+            read_policy: "any".into(),
         };
         let end = self.bench.now;
         let told = self.bench.events.into_iter().map(|(at, host, kind)| (at, Some(host), kind));
