@@ -214,7 +214,7 @@ pub struct SettingsDocument {
 
 impl SettingsDocument {
     /// The settings of an index.
-    pub fn index(&self, index: &IndexName) -> &Settings {
+    pub fn of_index(&self, index: &IndexName) -> &Settings {
         static NONE: Settings = Settings(BTreeMap::new());
         self.indices.get(index).unwrap_or(&NONE)
     }

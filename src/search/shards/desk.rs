@@ -122,7 +122,7 @@ impl Step<'_, '_> {
 
     /// The settings of a shard's index, as this node has applied them.
     pub fn settings(&self, shard: &ShardId) -> &Settings {
-        self.desk.settings.index(&shard.index)
+        self.desk.settings.of_index(&shard.index)
     }
 
     /// Records an event.
