@@ -25,11 +25,13 @@ pub enum Defect {
     ReplicaIgnoresTerm,
     /// The controller writes the cluster state without checking its epoch.
     ControllerUnfenced,
+    /// A node takes any registration of its name for its own.
+    SkipsOwnershipCheck,
 }
 
 impl Defect {
     /// Every defect, in the order of the list command.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ZabAckBeforeSync,
         Self::ZabEpochNotWritten,
         Self::ZabTruncLeftOut,
@@ -38,6 +40,7 @@ impl Defect {
         Self::WatchesNotSetAgain,
         Self::ReplicaIgnoresTerm,
         Self::ControllerUnfenced,
+        Self::SkipsOwnershipCheck,
     ];
 
     /// The name that the command line and scenario files use.
@@ -51,6 +54,7 @@ impl Defect {
             Self::WatchesNotSetAgain => "watches-not-set-again",
             Self::ReplicaIgnoresTerm => "replica-ignores-term",
             Self::ControllerUnfenced => "controller-unfenced",
+            Self::SkipsOwnershipCheck => "skips-ownership-check",
         }
     }
 
@@ -87,6 +91,10 @@ impl Defect {
             }
             Self::ControllerUnfenced => {
                 "KAFKA-6082: a controller that slept through its session's end went on writing state"
+            }
+            Self::SkipsOwnershipCheck => {
+                "KAFKA-1387, KAFKA-7165: a node took the registration of its own dying session for the new one's, \
+                 and was out of the cluster when that session ended"
             }
         }
     }

@@ -55,6 +55,7 @@ builtin![
     "recipe-membership",
     "recipe-configuration",
     "recipe-notification",
+    "discovery-fast-restart",
 ];
 
 /// The scenario to run when none is named.
