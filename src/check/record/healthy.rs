@@ -235,8 +235,8 @@ impl Run {
         });
         let routing = if self.version == 1 { Vec::new() } else { routing.collect() };
         let nodes: Vec<_> = nodes.iter().map(|node| search(*node)).collect();
-        let state =
-            E::StatePublished { epoch, version, nodes: nodes.clone(), routing, why: "because".into() };
+        let (why, unlisted) = ("because".into(), Vec::new());
+        let state = E::StatePublished { epoch, version, nodes: nodes.clone(), routing, unlisted, why };
         self.record.on(search(controller), state);
         nodes.iter().for_each(|node| _ = self.record.on(*node, E::StateApplied { epoch, version }));
     }

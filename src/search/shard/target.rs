@@ -3,7 +3,7 @@
 use super::{Phase, Shard, flush::Flush};
 use crate::{
     core::DiskOp,
-    event::Word,
+    event::{EventKind, Word},
     name::{HostId, SeqNo, Term},
     search::{
         engine::Failure,
@@ -174,6 +174,8 @@ impl Shard {
             }
         };
         self.hand_on_disk(step);
+        let (shard, allocation, up_to) = (self.id.clone(), self.allocation, installed.committed());
+        step.note(EventKind::FilesInstalled { shard, allocation, up_to });
         self.replaced = self.store.replace(installed);
         self.store_life = step.desk.draw();
         if let Phase::Recovering(target) = &mut self.phase {
