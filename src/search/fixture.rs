@@ -2,7 +2,7 @@
 
 use crate::{
     event::CopyState,
-    name::{AllocationId, HostId, SessionId, Term},
+    name::{AllocationId, HostId, IndexUuid, SessionId, Term},
     search::state::{ClusterState, IndexMetadata, NodeEntry, ShardCopy, ShardTable},
 };
 
@@ -28,7 +28,7 @@ pub(crate) fn table(copies: Vec<ShardCopy>) -> ShardTable {
 pub(crate) fn state(version: u64, shards: Vec<ShardTable>) -> ClusterState {
     let entry = |number| NodeEntry { session: SessionId(u64::from(number) + 100), zone: "a".to_owned() };
     let nodes = (1..=3).map(|number| (HostId::search(number), entry(number)));
-    let articles = IndexMetadata { replicas: 1, routing_shards: shards.len() as u32, shards };
+    let articles = IndexMetadata { uuid: IndexUuid(1), replicas: 1, routing_shards: shards.len() as u32, shards };
     ClusterState {
         version,
         nodes: nodes.collect(),

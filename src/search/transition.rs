@@ -13,8 +13,10 @@ use super::{
 };
 use crate::{
     event::CopyState,
-    name::{AllocationId, Epoch, HostId, IndexName, ShardId, Term},
+    name::{AllocationId, Epoch, HostId, IndexName, IndexUuid, ShardId, Term},
 };
+
+mod replicas;
 
 /// Most shards an index may have (`index.max_number_of_shards`).
 const SHARDS_MAX: u32 = 1024;
@@ -70,7 +72,8 @@ impl ClusterState {
         }
         let table = ShardTable::unassigned(replicas);
         let shards_of = vec![table; shards as usize];
-        let index = IndexMetadata { replicas, routing_shards: routing_shards(shards), shards: shards_of };
+        let uuid = IndexUuid::default();
+        let index = IndexMetadata { uuid, replicas, routing_shards: routing_shards(shards), shards: shards_of };
         self.indices.insert(name.clone(), index);
         Ok(())
     }
@@ -199,7 +202,8 @@ impl ClusterState {
         self.controller = Some(controller);
     }
 
-    fn configured_copies(&self) -> u64 {
+    /// Copies that all indices should have.
+    pub(super) fn configured_copies(&self) -> u64 {
         let copies =
             self.indices.values().map(|index| index.shards.len() as u64 * u64::from(1 + index.replicas));
         copies.sum()
@@ -220,7 +224,8 @@ impl ClusterState {
         Some((index.shards.get_mut(shard.number as usize)?, index.replicas))
     }
 
-    fn forget_homes(&mut self) {
+    /// Forgets where copies lie that nothing knows of any more.
+    pub(super) fn forget_homes(&mut self) {
         let mut homes = std::mem::take(&mut self.homes);
         homes.retain(|id, _| self.shards().any(|(_, table)| table.knows(*id)));
         self.homes = homes;

@@ -108,6 +108,7 @@ impl Cluster {
         let nodes = [A, B, C].map(|host| (host, Node::boot(&config, Disk::default())));
         let entry = NodeEntry { session: SessionId(1), zone: "a".into() };
         let metadata = IndexMetadata {
+            uuid: Default::default(),
             replicas: 1,
             routing_shards: 1,
             shards: vec![ShardTable { term: Term(1), ..ShardTable::default() }],
