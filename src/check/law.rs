@@ -42,7 +42,7 @@ pub(super) trait Monitor {
 }
 
 /// Every law, in the order of reports: from the ensemble up to what clients see.
-pub static LAWS: [Law; 46] = [
+pub static LAWS: [Law; 48] = [
     agreement::ONE_LEADER,
     agreement::AGREEMENT,
     order::ORDER,
@@ -78,6 +78,8 @@ pub static LAWS: [Law; 46] = [
     copies::EQUAL,
     documents::DURABLE,
     documents::REALTIME,
+    documents::LINEARIZABLE,
+    documents::STALE,
     search::COMPLETE,
     recipes::EPOCH_ONCE,
     recipes::FENCED,
