@@ -9,8 +9,9 @@
 
 use crate::{
     check::{
-        agreement, clients, control, copies, documents, durability, ephemerals, epochs, membership, order,
-        placement, primaries, primary, promises, recipes, replicas, search, session, settle,
+        agreement, checkpoints, clients, control, copies, documents, durability, ephemerals, epochs,
+        membership, order, placement, primaries, primary, promises, recipes, replicas, search, session,
+        settle,
         verdict::{Judged, Judgement, Verdict},
         watches,
     },
@@ -42,7 +43,7 @@ pub(super) trait Monitor {
 }
 
 /// Every law, in the order of reports: from the ensemble up to what clients see.
-pub static LAWS: [Law; 46] = [
+pub static LAWS: [Law; 47] = [
     agreement::ONE_LEADER,
     agreement::AGREEMENT,
     order::ORDER,
@@ -75,6 +76,7 @@ pub static LAWS: [Law; 46] = [
     primaries::ONE_PRIMARY,
     primaries::ONE_OPERATION,
     primaries::TERM_FENCE,
+    checkpoints::GLOBAL_CHECKPOINT,
     copies::EQUAL,
     documents::DURABLE,
     documents::REALTIME,

@@ -55,6 +55,9 @@ builtin![
     "recipe-membership",
     "recipe-configuration",
     "recipe-notification",
+    "replication-promotion",
+    "replication-recovery",
+    "replication-flaky-links",
 ];
 
 /// The scenario to run when none is named.

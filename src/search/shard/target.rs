@@ -3,7 +3,7 @@
 use super::{Phase, Shard, flush::Flush};
 use crate::{
     core::DiskOp,
-    event::Word,
+    event::{EventKind, Word},
     name::{HostId, SeqNo, Term},
     search::{
         engine::Failure,
@@ -176,6 +176,10 @@ impl Shard {
         self.hand_on_disk(step);
         self.replaced = self.store.replace(installed);
         self.store_life = step.desk.draw();
+        let up_to = self.open_store().committed();
+        let (shard, allocation) = (self.id.clone(), self.allocation);
+        let (sent, bytes) = (files.len() as u32, files.values().map(|file| file.len() as u64).sum());
+        step.note(EventKind::FilesInstalled { shard, allocation, up_to, sent, reused: 0, bytes });
         if let Phase::Recovering(target) = &mut self.phase {
             target.progress = Progress::Installing;
             target.acts_at = None;
