@@ -8,18 +8,18 @@ use crate::{
 
 impl Cluster {
     /// Whether a node is up and its disk holds this copy.
-    pub(super) fn holds(&self, host: HostId, allocation: AllocationId) -> bool {
+    pub(in super::super) fn holds(&self, host: HostId, allocation: AllocationId) -> bool {
         let state: FileName = crate::search::shard::layout::state_file(&shard(), allocation).into();
         self.nodes.get(&host).is_some_and(|node| node.disk.volatile.contains_key(&state))
     }
 
     /// Names of the files that a node's disk holds for sure.
-    pub(super) fn durable_files(&self, host: HostId) -> Vec<FileName> {
+    pub(in super::super) fn durable_files(&self, host: HostId) -> Vec<FileName> {
         self.nodes[&host].disk.durable.keys().cloned().collect()
     }
 
     /// Everything a node holds, and the primary's, must be equal.
-    pub(super) fn assert_copies_equal(&mut self, hosts: &[HostId]) {
+    pub(in super::super) fn assert_copies_equal(&mut self, hosts: &[HostId]) {
         let held: Vec<_> = hosts.iter().map(|host| self.inspect(*host).expect("an active copy")).collect();
         for (docs, searchable) in &held {
             assert_eq!(docs, &held[0].0);
@@ -29,11 +29,11 @@ impl Cluster {
         }
     }
 
-    pub(super) fn happened(&self, host: HostId, name: &str) -> bool {
+    pub(in super::super) fn happened(&self, host: HostId, name: &str) -> bool {
         self.events.iter().any(|(at, event)| *at == host && event.name() == name)
     }
 
-    pub(super) fn count(&self, name: &str) -> usize {
+    pub(in super::super) fn count(&self, name: &str) -> usize {
         self.events.iter().filter(|(_, event)| event.name() == name).count()
     }
 }
