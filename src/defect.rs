@@ -33,11 +33,13 @@ pub enum Defect {
     TracksAfterSnapshot,
     /// The controller writes the cluster state without checking its epoch.
     ControllerUnfenced,
+    /// A node takes any registration of its name for its own.
+    SkipsOwnershipCheck,
 }
 
 impl Defect {
     /// Every defect, in the order of the list command.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ZabAckBeforeSync,
         Self::ZabEpochNotWritten,
         Self::ZabTruncLeftOut,
@@ -50,6 +52,7 @@ impl Defect {
         Self::CheckpointAfterGroup,
         Self::TracksAfterSnapshot,
         Self::ControllerUnfenced,
+        Self::SkipsOwnershipCheck,
     ];
 
     /// The name that the command line and scenario files use.
@@ -67,6 +70,7 @@ impl Defect {
             Self::CheckpointAfterGroup => "checkpoint-after-group",
             Self::TracksAfterSnapshot => "tracks-after-snapshot",
             Self::ControllerUnfenced => "controller-unfenced",
+            Self::SkipsOwnershipCheck => "skips-ownership-check",
         }
     }
 
@@ -119,6 +123,10 @@ impl Defect {
             }
             Self::ControllerUnfenced => {
                 "KAFKA-6082: a controller that slept through its session's end went on writing state"
+            }
+            Self::SkipsOwnershipCheck => {
+                "KAFKA-1387, KAFKA-7165: a node took the registration of its own dying session for the new one's, \
+                 and was out of the cluster when that session ended"
             }
         }
     }

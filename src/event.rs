@@ -155,6 +155,15 @@ pub struct Placement {
     pub term: Term,
 }
 
+/// One copy of a shard, by its names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CopyRef {
+    /// Of which shard.
+    pub shard: ShardId,
+    /// Which copy.
+    pub allocation: AllocationId,
+}
+
 /// A document or tombstone as a copy holds it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct HeldDoc {
@@ -642,6 +651,9 @@ event_kinds! {
         nodes: Vec<HostId>,
         /// Every copy.
         routing: Vec<Placement>,
+        /// In-sync copies that are none of `routing`: they may come back.
+        #[serde(default)]
+        unlisted: Vec<CopyRef>,
         /// What changed, for people.
         why: String,
     },
@@ -741,8 +753,11 @@ event_kinds! {
         shard: ShardId,
         /// Which copy.
         allocation: AllocationId,
-        /// The highest one kept.
+        /// The highest one that the primary sent.
         above: SeqNo,
+        /// The numbers thrown away, in order.
+        #[serde(default)]
+        void: Vec<SeqNo>,
     },
     /// The acting primary acknowledged a write to its client.
     WriteAcknowledged {
@@ -773,6 +788,26 @@ event_kinds! {
         /// The term.
         term: Term,
     },
+    /// A copy was opened from what its disk holds, after its process had died.
+    CopyOpened {
+        /// Of which shard.
+        shard: ShardId,
+        /// Which copy.
+        allocation: AllocationId,
+        /// It holds every operation up to here.
+        up_to: SeqNo,
+        /// And those of these numbers above.
+        above: Vec<SeqNo>,
+    },
+    /// A recovering copy put the files of a commit of the primary in the place of its own.
+    FilesInstalled {
+        /// Of which shard.
+        shard: ShardId,
+        /// Which copy.
+        allocation: AllocationId,
+        /// The commit has every operation up to here.
+        up_to: SeqNo,
+    },
     /// A copy began to recover.
     RecoveryStarted {
         /// Of which shard.
@@ -781,21 +816,6 @@ event_kinds! {
         allocation: AllocationId,
         /// `store`, `operations` or `files`.
         from: Word,
-    },
-    /// A copy has put the files of the primary's commit in place of its own.
-    FilesInstalled {
-        /// Of which shard.
-        shard: ShardId,
-        /// Which copy.
-        allocation: AllocationId,
-        /// Every operation up to here is in them.
-        up_to: SeqNo,
-        /// Files that were sent.
-        sent: u32,
-        /// Files that the copy had already, with the same name, length and checksum.
-        reused: u32,
-        /// Bytes that were sent.
-        bytes: u64,
     },
     /// A file of a copy is not what was written: its checksum or form is wrong.
     CorruptionFound {
@@ -1041,7 +1061,6 @@ impl EventKind {
             | E::ReplicaAppended { shard, .. }
             | E::GlobalCheckpointAdvanced { shard, .. }
             | E::GlobalCheckpointLearned { shard, .. }
-            | E::FilesInstalled { shard, .. }
             | E::CorruptionFound { shard, .. }
             | E::TranslogSynced { shard, .. }
             | E::TermAdopted { shard, .. }
@@ -1049,6 +1068,8 @@ impl EventKind {
             | E::WriteAcknowledged { shard, .. }
             | E::ResyncStarted { shard, .. }
             | E::ResyncCompleted { shard, .. }
+            | E::CopyOpened { shard, .. }
+            | E::FilesInstalled { shard, .. }
             | E::RecoveryStarted { shard, .. }
             | E::RecoveryCompleted { shard, .. }
             | E::CopyFailed { shard, .. }

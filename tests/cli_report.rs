@@ -42,7 +42,14 @@ fn placement(number: u32, node: u16, primary: bool, state: CopyState) -> Placeme
 
 fn published(epoch: u32, version: u64, nodes: &[u16], routing: Vec<Placement>) -> EventKind {
     let nodes = nodes.iter().copied().map(HostId::search).collect();
-    EventKind::StatePublished { epoch: Epoch(epoch), version, nodes, routing, why: "test".into() }
+    EventKind::StatePublished {
+        epoch: Epoch(epoch),
+        version,
+        nodes,
+        routing,
+        unlisted: vec![],
+        why: "test".into(),
+    }
 }
 
 fn activated(number: u32, term: u64) -> EventKind {

@@ -67,9 +67,13 @@ impl Copy {
         }
     }
 
-    fn drop_above(&mut self, seq_no: SeqNo) {
-        self.reached = self.reached.min(seq_no);
-        self.above.retain(|above| *above <= seq_no);
+    fn drop(&mut self, void: &[SeqNo]) {
+        if let Some(first) = void.iter().filter(|seq_no| **seq_no <= self.reached).min() {
+            let kept = first.0 + 1..=self.reached.0;
+            self.above.extend(kept.map(SeqNo));
+            self.reached = SeqNo(first.0 - 1);
+        }
+        void.iter().for_each(|seq_no| _ = self.above.remove(seq_no));
     }
 }
 
@@ -165,9 +169,7 @@ impl Monitor for GlobalCheckpoint {
             EventKind::FilesInstalled { allocation, up_to, .. } => {
                 self.copy(host, *allocation).take_up_to(*up_to);
             }
-            EventKind::OperationsTrimmed { allocation, above, .. } => {
-                self.copy(host, *allocation).drop_above(*above);
-            }
+            EventKind::OperationsTrimmed { allocation, void, .. } => self.copy(host, *allocation).drop(void),
             EventKind::StatePublished { epoch, version, routing, .. } => {
                 self.publish((*epoch, *version), routing);
             }

@@ -132,7 +132,8 @@ impl Record {
         };
         let routing = copies.iter().map(placement).collect();
         let (epoch, nodes, why) = (Epoch(1), vec![search(1), search(2), search(3)], String::new());
-        self.on(host, EventKind::StatePublished { epoch, version, nodes, routing, why })
+        let unlisted = Vec::new();
+        self.on(host, EventKind::StatePublished { epoch, version, nodes, routing, unlisted, why })
     }
 
     // ---- doctoring ----

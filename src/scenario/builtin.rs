@@ -55,6 +55,7 @@ builtin![
     "recipe-membership",
     "recipe-configuration",
     "recipe-notification",
+    "discovery-fast-restart",
     "replication-promotion",
     "replication-recovery",
     "replication-flaky-links",

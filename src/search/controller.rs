@@ -370,6 +370,7 @@ impl Controller {
             version: state.version,
             nodes: state.nodes.keys().copied().collect(),
             routing: state.placements(),
+            unlisted: state.unlisted(),
             why,
         });
         office.state = state;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::settings::SettingsDocument;
 use crate::{
-    event::{CopyState, Placement},
+    event::{CopyRef, CopyState, Placement},
     name::{AllocationId, Epoch, HostId, IndexName, SessionId, ShardId, Term},
 };
 
@@ -139,6 +139,15 @@ impl ClusterState {
             })
         });
         placements.collect()
+    }
+
+    /// The in-sync copies that no routing entry is, as events show them.
+    pub fn unlisted(&self) -> Vec<CopyRef> {
+        let unlisted = self.shards().flat_map(|(shard, table)| {
+            let ids = table.in_sync.iter().filter(|id| table.copy(**id).is_none());
+            ids.map(move |id| CopyRef { shard: shard.clone(), allocation: *id })
+        });
+        unlisted.collect()
     }
 }
 

@@ -235,8 +235,8 @@ impl Run {
         });
         let routing = if self.version == 1 { Vec::new() } else { routing.collect() };
         let nodes: Vec<_> = nodes.iter().map(|node| search(*node)).collect();
-        let state =
-            E::StatePublished { epoch, version, nodes: nodes.clone(), routing, why: "because".into() };
+        let (why, unlisted) = ("because".into(), Vec::new());
+        let state = E::StatePublished { epoch, version, nodes: nodes.clone(), routing, unlisted, why };
         self.record.on(search(controller), state);
         nodes.iter().for_each(|node| _ = self.record.on(*node, E::StateApplied { epoch, version }));
     }
@@ -255,11 +255,8 @@ impl Run {
         let allocation = AllocationId(id);
         self.record.on(search(node), E::RecoveryStarted { shard: shard(), allocation, from: from.into() });
         if from == "files" {
-            let (up_to, sent, reused, bytes) = (SeqNo(up_to), 2, 0, 1_000);
-            self.record.on(
-                search(node),
-                E::FilesInstalled { shard: shard(), allocation, up_to, sent, reused, bytes },
-            );
+            let up_to = SeqNo(up_to);
+            self.record.on(search(node), E::FilesInstalled { shard: shard(), allocation, up_to });
         }
         self.record.on(search(node), E::RecoveryCompleted { shard: shard(), allocation, operations: 0 });
     }

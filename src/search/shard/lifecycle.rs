@@ -132,11 +132,20 @@ impl Shard {
                 Ok(Some(store)) => Some(store),
                 Ok(None) | Err(_) => Some(self.start_anew(step)?),
             };
+            if !self.disk.is_empty() {
+                self.note_opened(step);
+            }
             self.disk.clear();
             self.store_life = step.desk.draw();
             self.term = self.term.max(self.open_store().known_term());
         }
         Ok(u64::from(self.open_store().uncommitted()))
+    }
+
+    fn note_opened(&self, step: &mut Step<'_, '_>) {
+        let Some(store) = &self.store else { return };
+        let (shard, allocation, up_to) = (self.id.clone(), self.allocation, store.local_checkpoint());
+        step.note(EventKind::CopyOpened { shard, allocation, up_to, above: store.numbers_above(up_to) });
     }
 
     fn start_anew(&self, step: &mut Step<'_, '_>) -> Result<Store, Failure> {

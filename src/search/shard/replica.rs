@@ -90,11 +90,12 @@ impl Shard {
 
     /// Voids what the primary has not sent: it does not have it.
     pub(super) fn trim(&mut self, step: &mut Step<'_, '_>, above: SeqNo) -> Result<(), Failure> {
-        if self.open_store().trim_unconfirmed()? > 0 {
+        let void = self.open_store().trim_unconfirmed()?;
+        if !void.is_empty() {
             self.hand_on_disk(step);
-            let (shard, allocation, above) =
-                (self.id.clone(), self.allocation, above.min(self.open_store().max_seq_no()));
-            step.note(EventKind::OperationsTrimmed { shard, allocation, above });
+            let (shard, allocation) = (self.id.clone(), self.allocation);
+            let above = above.min(self.open_store().max_seq_no());
+            step.note(EventKind::OperationsTrimmed { shard, allocation, above, void });
         }
         Ok(())
     }

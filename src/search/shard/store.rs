@@ -282,24 +282,23 @@ impl Store {
         Ok(())
     }
 
-    /// Voids every operation that the primary has not confirmed. Gives how many there were.
+    /// Voids every operation that the primary has not confirmed. Gives their numbers.
     ///
     /// # Errors
     ///
     /// If the engine cannot be built anew.
-    pub fn trim_unconfirmed(&mut self) -> Result<usize, Failure> {
+    pub fn trim_unconfirmed(&mut self) -> Result<Vec<SeqNo>, Failure> {
         let above = self.history.range(self.global_checkpoint.next()..);
         let void: Vec<SeqNo> =
             above.map(|(seq_no, _)| *seq_no).filter(|seq_no| !self.confirmed.has(*seq_no)).collect();
         if void.is_empty() {
-            return Ok(0);
+            return Ok(void);
         }
         self.history.retain(|seq_no, _| !void.contains(seq_no));
         self.max_seq_no = self.history.keys().next_back().copied().unwrap_or(self.floor);
-        let count = void.len();
-        self.translog.append(&Record::Trim { void });
+        self.translog.append(&Record::Trim { void: void.clone() });
         self.rebuild()?;
-        Ok(count)
+        Ok(void)
     }
 
     /// A new term began, or a recovery: only what is at or below the global checkpoint is known to be on the
@@ -345,6 +344,11 @@ impl Store {
     /// Every operation up to here is here and on the primary.
     pub fn local_checkpoint(&self) -> SeqNo {
         self.confirmed.get()
+    }
+
+    /// The numbers of the operations at hand above this one.
+    pub fn numbers_above(&self, seq_no: SeqNo) -> Vec<SeqNo> {
+        self.history.range(seq_no.next()..).map(|(seq_no, _)| *seq_no).collect()
     }
 
     /// The highest number here.

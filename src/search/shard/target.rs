@@ -174,12 +174,10 @@ impl Shard {
             }
         };
         self.hand_on_disk(step);
+        let (shard, allocation, up_to) = (self.id.clone(), self.allocation, installed.committed());
+        step.note(EventKind::FilesInstalled { shard, allocation, up_to });
         self.replaced = self.store.replace(installed);
         self.store_life = step.desk.draw();
-        let up_to = self.open_store().committed();
-        let (shard, allocation) = (self.id.clone(), self.allocation);
-        let (sent, bytes) = (files.len() as u32, files.values().map(|file| file.len() as u64).sum());
-        step.note(EventKind::FilesInstalled { shard, allocation, up_to, sent, reused: 0, bytes });
         if let Phase::Recovering(target) = &mut self.phase {
             target.progress = Progress::Installing;
             target.acts_at = None;

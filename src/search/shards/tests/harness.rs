@@ -101,8 +101,7 @@ impl Cluster {
             cluster.publish();
             cluster.run();
         }
-        let started = cluster.table().copies.iter().all(|copy| copy.state == CopyState::Started);
-        assert!(started, "{:?}", cluster.table());
+        assert!(cluster.table().copies.iter().all(|copy| copy.state == CopyState::Started));
         cluster
     }
 
