@@ -5,6 +5,7 @@
 
 mod agreement;
 mod calm;
+mod checkpoints;
 mod clients;
 mod committed;
 mod control;

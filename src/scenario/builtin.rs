@@ -55,6 +55,10 @@ builtin![
     "recipe-membership",
     "recipe-configuration",
     "recipe-notification",
+    "discovery-fast-restart",
+    "replication-promotion",
+    "replication-recovery",
+    "replication-flaky-links",
 ];
 
 /// The scenario to run when none is named.

@@ -20,7 +20,7 @@ use crate::{
     },
     zookeeper::{
         client::{Client, ClientConfig, ClientNews, ClientState},
-        recipes::{Candidacy, Follow, Layout, Seen, Standing, What},
+        recipes::{Candidacy, Follow, Layout, Ownership, Seen, Standing, What},
         wire::{Data, ServerFrame},
     },
 };
@@ -122,8 +122,6 @@ pub struct Control {
     controller: Controller,
     petitions: Petitions,
     state: Option<Arc<ClusterState>>,
-    /// Whether the session was certainly alive when time was last looked at.
-    alive: bool,
     news: VecDeque<ControlNews>,
 }
 
@@ -151,6 +149,8 @@ impl Control {
     pub fn new(config: ControlConfig, mut entropy: Entropy) -> Self {
         let petitions = Petitions::new(config.search.request_timeout, Entropy::new(entropy.draw()));
         let unfenced = config.defects.has(Defect::ControllerUnfenced);
+        let unchecked = config.defects.has(Defect::SkipsOwnershipCheck);
+        let ownership = if unchecked { Ownership::Assumed } else { Ownership::Checked };
         let controller = ControllerConfig {
             me: config.me,
             allocation: Settings::default(),
@@ -162,13 +162,12 @@ impl Control {
             client: Client::new(client, entropy),
             session: None,
             layout: discovery::layout(),
-            discovery: Discovery::new(config.me, &config.zone),
+            discovery: Discovery::new(config.me, &config.zone, ownership),
             followed: Follow::new(STATE, What::Data),
             candidacy: Candidacy::new(ELECTION),
             controller: Controller::new(controller),
             petitions,
             state: None,
-            alive: false,
             news: VecDeque::new(),
         }
     }
@@ -247,8 +246,7 @@ impl Control {
 
     /// When it wants to be woken.
     pub fn next_wake(&self) -> Option<Instant> {
-        let doubt = self.client.certain_until().filter(|_| self.alive);
-        let parts = [self.client.next_wake(), self.petitions.next_wake(), self.controller.next_wake(), doubt];
+        let parts = [self.client.next_wake(), self.petitions.next_wake(), self.controller.next_wake()];
         parts.into_iter().flatten().min()
     }
 
@@ -262,10 +260,11 @@ impl Control {
         self.state.as_ref()
     }
 
-    /// Whether this node's session is known to be alive, as of the last step of this part: contact within
-    /// two thirds of its timeout.
-    pub fn is_connected(&self) -> bool {
-        self.alive
+    /// Whether this node's session is certainly alive now: contact within two thirds of its timeout, by the
+    /// node's own clock. A process that wakes late from a pause may be asked something before it has looked
+    /// at anything else, so the answer is for this moment and never for the last step.
+    pub fn is_certainly_alive(&self, now: Instant) -> bool {
+        self.client.is_certainly_alive(now)
     }
 
     /// Takes the client's news to the recipes, lets the controller act, sends what they ask.
@@ -286,7 +285,6 @@ impl Control {
         }
         self.controller.act(ctx, &mut self.client);
         self.client.flush(ctx.now.mono, ctx.out);
-        self.alive = self.client.is_certainly_alive(ctx.now.mono);
     }
 
     fn digest(&mut self, ctx: &mut Ctx<'_>, news: &ClientNews) {

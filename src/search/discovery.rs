@@ -12,7 +12,7 @@ use crate::{
     name::{HostId, HostKind, SessionId},
     zookeeper::{
         client::{Client, ClientNews, ClientState, RequestId},
-        recipes::{Follow, Layout, Registration, Seen, What},
+        recipes::{Follow, Layout, Ownership, Registration, Seen, What},
         wire::{Op, Reply, ZkError},
     },
 };
@@ -53,10 +53,11 @@ struct Roster {
 }
 
 impl Discovery {
-    /// The discovery of node `me` in this zone.
-    pub fn new(me: HostId, zone: &str) -> Self {
+    /// The discovery of node `me` in this zone, which tells its own registration from another's like this.
+    pub fn new(me: HostId, zone: &str, ownership: Ownership) -> Self {
+        let registration = Registration::new(format!("{NODES}/{me}"), Some(zone.as_bytes().into()));
         Self {
-            registration: Registration::new(format!("{NODES}/{me}"), Some(zone.as_bytes().into())),
+            registration: registration.with_ownership(ownership),
             children: Follow::new(NODES, What::Children),
             members: None,
             roster: Roster::default(),

@@ -116,7 +116,10 @@ impl Parts {
                 }
             }
             Message::Request(request) => {
-                let view = View { state: self.applied.as_ref(), connected: self.control.is_connected() };
+                let view = View {
+                    state: self.applied.as_ref(),
+                    connected: self.control.is_certainly_alive(ctx.now.mono),
+                };
                 self.coordinator.request(ctx, view, conn, request);
             }
             // From a connection that was given up, or nothing that one says to a node.
@@ -135,7 +138,8 @@ impl Parts {
     }
 
     fn coordinate(&mut self, ctx: &mut Ctx<'_>, from: HostId, message: CoordinationMessage) {
-        let view = View { state: self.applied.as_ref(), connected: self.control.is_connected() };
+        let view =
+            View { state: self.applied.as_ref(), connected: self.control.is_certainly_alive(ctx.now.mono) };
         match message {
             CoordinationMessage::Ask { ticket, routed_by, ask } => {
                 let question = Question { from, ticket, routed_by, ask };
@@ -167,7 +171,8 @@ impl Parts {
             self.shards.wake(ctx);
         }
         self.serving.wake(ctx);
-        let view = View { state: self.applied.as_ref(), connected: self.control.is_connected() };
+        let view =
+            View { state: self.applied.as_ref(), connected: self.control.is_certainly_alive(ctx.now.mono) };
         self.coordinator.wake(ctx, view);
     }
 
@@ -213,7 +218,7 @@ impl Parts {
         match news {
             ControlNews::State(state) => self.apply(ctx, state),
             ControlNews::Answer { token, result } => self.coordinator.created(ctx, token, result),
-            // Writes are refused from now on, since the control part is not connected; copies stay as they
+            // Writes are refused from now on, since the session is not certainly alive; copies stay as they
             // are until a state says otherwise.
             ControlNews::SessionLost => {}
         }
@@ -241,7 +246,7 @@ impl Parts {
             }
         }
         self.tell_losses(ctx);
-        let view = View { state: Some(&state), connected: self.control.is_connected() };
+        let view = View { state: Some(&state), connected: self.control.is_certainly_alive(ctx.now.mono) };
         self.serving.state_applied(ctx, view, &mut self.shards);
         self.coordinator.state_applied(ctx, view);
     }
@@ -259,7 +264,8 @@ impl Parts {
         self.control.peer_lost(ctx, lost.peer);
         self.shards.peer_lost(ctx, lost.peer);
         self.serving.peer_lost(lost.peer);
-        let view = View { state: self.applied.as_ref(), connected: self.control.is_connected() };
+        let view =
+            View { state: self.applied.as_ref(), connected: self.control.is_certainly_alive(ctx.now.mono) };
         self.coordinator.peer_lost(ctx, view, lost);
     }
 }

@@ -39,6 +39,8 @@ pub(crate) struct Fake {
     opened: u64,
     /// Writes that clients asked for, in order.
     pub(crate) asked: Vec<Op>,
+    /// Reads, syncs and the rest, in the same order with the writes among them.
+    pub(crate) heard: Vec<Op>,
     /// Frames to be delivered; none: the connection is closed.
     pub(crate) outbox: Vec<(Caller, Option<ServerFrame>)>,
 }
@@ -144,6 +146,7 @@ impl Fake {
         let Some((id, session)) = owner else { return };
         let id = *id;
         session.deadline = now + session.timeout_ns;
+        self.heard.push(op.clone());
         if op.is_write() {
             self.asked.push(op.clone());
         }

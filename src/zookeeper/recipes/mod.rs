@@ -43,7 +43,7 @@ pub use self::{
     leadership::Leadership,
     membership::Membership,
     notification::{Publisher, Subscription},
-    registration::Registration,
+    registration::{Ownership, Registration},
 };
 use super::{
     client::{Client, ClientNews, ClientState, RequestId},

@@ -19,15 +19,32 @@ use crate::{
 pub struct Registration {
     path: String,
     data: Data,
+    ownership: Ownership,
     turn: Turn,
     creating: bool,
     owned_by: Option<SessionId>,
 }
 
+/// How a registration tells that a znode of its name is its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ownership {
+    /// By the session that owns it.
+    Checked,
+    /// Not at all: what is there is taken for its own and never looked at again
+    /// (KAFKA-1387, KAFKA-7165; a node then keeps a znode that goes with a dying session).
+    Assumed,
+}
+
 impl Registration {
     /// A registration at this path.
     pub fn new(path: impl Into<String>, data: Data) -> Self {
-        Self { path: path.into(), data, turn: Turn::Off, creating: false, owned_by: None }
+        let (path, ownership) = (path.into(), Ownership::Checked);
+        Self { path, data, ownership, turn: Turn::Off, creating: false, owned_by: None }
+    }
+
+    /// The same with another way to tell whose a znode is.
+    pub fn with_ownership(self, ownership: Ownership) -> Self {
+        Self { ownership, ..self }
     }
 
     /// Begins to register, in a new session.
@@ -64,6 +81,10 @@ impl Registration {
         match result {
             // Made just now, or met: the look tells whose it is, and leaves the watch.
             Ok(_) | Err(ZkError::NodeExists) if creating => self.look(client),
+            Ok(Reply::Stat(_)) if self.ownership == Ownership::Assumed => {
+                self.turn = Turn::Off;
+                return client.session();
+            }
             Ok(Reply::Stat(stat)) => return self.found(client, stat.ephemeral_owner),
             Err(ZkError::NoNode) if !creating => {
                 self.owned_by = None;

@@ -66,7 +66,7 @@ fn controller_without_contact_is_silent() {
     bench.silence(A);
     let alone = bench.now;
     bench.run(seconds(3));
-    assert!(!bench.core(A).control.is_connected());
+    assert!(!is_alive(&mut bench, A));
     wish(&mut bench, B, 9, "books");
     wish(&mut bench, A, 9, "books");
     bench.run(Duration::from_millis(500));

@@ -166,7 +166,7 @@ proptest! {
         prop_assert_eq!(chaos.bench.fake.children(ELECTION).len(), 3);
         prop_assert_eq!(chaos.bench.fake.children(discovery::NODES).len(), 3);
         for host in ALL {
-            prop_assert!(chaos.bench.core(host).control.is_connected());
+            prop_assert!(is_alive(&mut chaos.bench, host));
         }
     }
 }

@@ -14,7 +14,7 @@ fn nodes_register_elect_one_controller_and_apply_its_state() {
         let applied = state(&mut bench, host);
         assert_eq!(applied.controller, Some(A));
         assert_eq!(applied.nodes.keys().copied().collect::<Vec<_>>(), ALL);
-        assert!(bench.core(host).control.is_connected());
+        assert!(is_alive(&mut bench, host));
         let registered = |event: &&EventKind| matches!(event, EventKind::NodeRegistered { .. });
         assert_eq!(bench.notes(Some(host)).filter(registered).count(), 1);
     }

@@ -4,6 +4,7 @@
 mod fence;
 mod loss;
 mod membership;
+mod rules;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -202,6 +203,11 @@ fn green(defects: &[Defect]) -> Bench<Node> {
 fn wish(bench: &mut Bench<Node>, host: HostId, token: u64, index: &'static str) {
     bench.core(host).wishes.push((token, index));
     bench.step(host, Input::Wake);
+}
+
+fn is_alive(bench: &mut Bench<Node>, host: HostId) -> bool {
+    let now = Instant(bench.now);
+    bench.core(host).control.is_certainly_alive(now)
 }
 
 fn state(bench: &mut Bench<Node>, host: HostId) -> Arc<ClusterState> {
