@@ -105,7 +105,7 @@ pub struct UnassignedInfo {
     /// The kind of reason.
     pub reason: UnassignedReason,
     /// Since when, in milliseconds of the controller's wall clock; 0 until the controller has noted it.
-    pub at_ms: u64,
+    pub at_ms: i64,
     /// More about it, for people; may be empty.
     pub message: String,
     /// The node it was on last.

@@ -265,7 +265,7 @@ impl ClusterState {
     }
 
     /// Notes when copies became unassigned that have become so just now; wall time in milliseconds.
-    pub fn note_unassigned(&mut self, wall_ms: u64) {
+    pub fn note_unassigned(&mut self, wall_ms: i64) {
         let copies = self.tables_mut().flat_map(|table| &mut table.copies);
         let infos = copies.filter_map(|copy| copy.unassigned.as_mut());
         infos.filter(|info| info.at_ms == 0).for_each(|info| info.at_ms = wall_ms);
