@@ -23,6 +23,14 @@ pub enum Defect {
     WatchesNotSetAgain,
     /// A replica takes operations of a primary whose term is over.
     ReplicaIgnoresTerm,
+    /// A primary acknowledges a write as soon as its own disk has it.
+    AcknowledgesBeforeReplicas,
+    /// A new primary does not resend what the other copies may lack.
+    NoResync,
+    /// A primary samples the replication group before the global checkpoint.
+    CheckpointAfterGroup,
+    /// A primary tracks the target of a recovery only after it has read its highest number.
+    TracksAfterSnapshot,
     /// The controller writes the cluster state without checking its epoch.
     ControllerUnfenced,
     /// A node takes any registration of its name for its own.
@@ -31,7 +39,7 @@ pub enum Defect {
 
 impl Defect {
     /// Every defect, in the order of the list command.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::ZabAckBeforeSync,
         Self::ZabEpochNotWritten,
         Self::ZabTruncLeftOut,
@@ -39,6 +47,10 @@ impl Defect {
         Self::SessionLeavesEphemerals,
         Self::WatchesNotSetAgain,
         Self::ReplicaIgnoresTerm,
+        Self::AcknowledgesBeforeReplicas,
+        Self::NoResync,
+        Self::CheckpointAfterGroup,
+        Self::TracksAfterSnapshot,
         Self::ControllerUnfenced,
         Self::SkipsOwnershipCheck,
     ];
@@ -53,6 +65,10 @@ impl Defect {
             Self::SessionLeavesEphemerals => "session-leaves-ephemerals",
             Self::WatchesNotSetAgain => "watches-not-set-again",
             Self::ReplicaIgnoresTerm => "replica-ignores-term",
+            Self::AcknowledgesBeforeReplicas => "acknowledges-before-replicas",
+            Self::NoResync => "no-resync",
+            Self::CheckpointAfterGroup => "checkpoint-after-group",
+            Self::TracksAfterSnapshot => "tracks-after-snapshot",
             Self::ControllerUnfenced => "controller-unfenced",
             Self::SkipsOwnershipCheck => "skips-ownership-check",
         }
@@ -88,6 +104,22 @@ impl Defect {
             Self::ReplicaIgnoresTerm => {
                 "Elasticsearch #7572, #19269: a deposed primary's operations were taken, so two primaries \
                  wrote under one sequence"
+            }
+            Self::AcknowledgesBeforeReplicas => {
+                "OpenSearch #21456, Elasticsearch #7572: a write was acknowledged although no replica had it, and was \
+                 lost with its primary"
+            }
+            Self::NoResync => {
+                "Elasticsearch #10708, #20031: after a promotion the other copies kept, or went on missing, what had \
+                 been on its way when the old primary died"
+            }
+            Self::CheckpointAfterGroup => {
+                "Elasticsearch, ReplicationOperation: an operation went to a group with the global checkpoint of a \
+                 later, smaller one, so a copy was told of operations that it does not have"
+            }
+            Self::TracksAfterSnapshot => {
+                "Elasticsearch, RecoverySourceHandler: what was written between the snapshot of a recovery and the \
+                 tracking of its target reached the target never"
             }
             Self::ControllerUnfenced => {
                 "KAFKA-6082: a controller that slept through its session's end went on writing state"

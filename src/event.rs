@@ -804,6 +804,30 @@ event_kinds! {
         seq_no: SeqNo,
         /// What it does, hashed.
         digest: Digest,
+        /// The global checkpoint that came with it.
+        global_checkpoint: SeqNo,
+    },
+    /// The acting primary moved the global checkpoint: every in-sync copy has told it that it is so far.
+    GlobalCheckpointAdvanced {
+        /// Of which shard.
+        shard: ShardId,
+        /// Which copy.
+        allocation: AllocationId,
+        /// In which term.
+        term: Term,
+        /// Every operation up to here is on all in-sync copies.
+        global_checkpoint: SeqNo,
+    },
+    /// A copy was told of a global checkpoint above the one it knew, without an operation.
+    GlobalCheckpointLearned {
+        /// Of which shard.
+        shard: ShardId,
+        /// Which copy.
+        allocation: AllocationId,
+        /// The term of the primary that told it.
+        sender_term: Term,
+        /// What it was told.
+        global_checkpoint: SeqNo,
     },
     /// A copy learned of a higher term and will take nothing from lower ones.
     TermAdopted {
@@ -836,6 +860,8 @@ event_kinds! {
         seq_no: SeqNo,
         /// Copies that have it.
         copies: u32,
+        /// Whether all of them have it synced; with `index.translog.durability: async` they may not.
+        durable: bool,
     },
     /// A new primary began to resend what the other copies may lack.
     ResyncStarted {
@@ -881,6 +907,24 @@ event_kinds! {
         allocation: AllocationId,
         /// `store`, `operations` or `files`.
         from: Word,
+    },
+    /// A file of a copy is not what was written: its checksum or form is wrong.
+    CorruptionFound {
+        /// Of which shard.
+        shard: ShardId,
+        /// Which copy.
+        allocation: AllocationId,
+        /// Which file.
+        file: String,
+    },
+    /// A copy of an index with `index.translog.durability: async` synced its translog.
+    TranslogSynced {
+        /// Of which shard.
+        shard: ShardId,
+        /// Which copy.
+        allocation: AllocationId,
+        /// Every operation up to here is durable on it.
+        up_to: SeqNo,
     },
     /// A copy has recovered and serves.
     RecoveryCompleted {
@@ -1106,6 +1150,10 @@ impl EventKind {
             | E::PrimaryDeactivated { shard, .. }
             | E::PrimaryAppended { shard, .. }
             | E::ReplicaAppended { shard, .. }
+            | E::GlobalCheckpointAdvanced { shard, .. }
+            | E::GlobalCheckpointLearned { shard, .. }
+            | E::CorruptionFound { shard, .. }
+            | E::TranslogSynced { shard, .. }
             | E::TermAdopted { shard, .. }
             | E::OperationsTrimmed { shard, .. }
             | E::WriteAcknowledged { shard, .. }

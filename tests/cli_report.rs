@@ -68,6 +68,7 @@ fn record() -> Vec<Event> {
         term: Term(term),
         seq_no: SeqNo(seq_no),
         copies: 1,
+        durable: true,
     };
     let failed = |outcome| EventKind::DocCompleted {
         request: 1,

@@ -5,6 +5,7 @@
 
 mod agreement;
 mod calm;
+mod checkpoints;
 mod clients;
 mod committed;
 mod control;
@@ -20,6 +21,7 @@ mod hosts;
 mod inspected;
 pub mod law;
 mod line;
+mod linearizability;
 mod membership;
 mod order;
 mod placement;

@@ -300,6 +300,7 @@ mod tests {
             term: Term(term),
             seq_no: SeqNo(90),
             digest: Digest(90),
+            global_checkpoint: SeqNo::NONE,
         }
     }
 

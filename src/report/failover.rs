@@ -195,7 +195,8 @@ mod tests {
 
     fn acknowledged(ms: u64, node: u16) -> Event {
         let shard = "a/0".parse().unwrap();
-        let kind = EventKind::WriteAcknowledged { shard, term: Term(1), seq_no: SeqNo(0), copies: 1 };
+        let kind =
+            EventKind::WriteAcknowledged { shard, term: Term(1), seq_no: SeqNo(0), copies: 1, durable: true };
         event(ms, Some(HostId::search(node)), kind)
     }
 

@@ -307,6 +307,9 @@ impl Watch {
                 let detail = self.ended(&(shard.clone(), Some(*allocation)), at);
                 self.add(at, host, Tone::Good, "has recovered", format!("{shard}{detail}"));
             }
+            EventKind::CorruptionFound { shard, file, .. } => {
+                self.add(at, host, Tone::Bad, format!("finds {file} damaged, of"), shard);
+            }
             EventKind::CopyFailed { shard, why, .. } => {
                 self.add(at, host, Tone::Bad, format!("copy fails ({why}):"), shard);
             }

@@ -56,6 +56,9 @@ builtin![
     "recipe-configuration",
     "recipe-notification",
     "discovery-fast-restart",
+    "replication-promotion",
+    "replication-recovery",
+    "replication-flaky-links",
 ];
 
 /// The scenario to run when none is named.

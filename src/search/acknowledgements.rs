@@ -144,7 +144,7 @@ mod tests {
     const LAG: Duration = Duration::from_secs(90);
 
     fn nodes(sessions: &[(HostId, u64)]) -> BTreeMap<HostId, NodeEntry> {
-        let entry = |session| NodeEntry { session: SessionId(session), zone: "a".to_owned() };
+        let entry = |session| NodeEntry::new(SessionId(session), "a");
         sessions.iter().map(|(host, session)| (*host, entry(*session))).collect()
     }
 

@@ -1,10 +1,19 @@
 //! API — decides what clients can ask of a search node and what they are told; Elasticsearch's names and
 //! shapes. It never decides an answer.
 
+pub mod admin;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::admin::Health;
+use self::admin::{
+    Acknowledged, ClusterHealth, ClusterSettings, ClusterStateView, CreateIndexRequest, DeleteIndexRequest,
+    GetClusterSettingsRequest, GetIndexSettingsRequest, HealthRequest, IndexCreated, IndexSettings, NodeList,
+    NodesRequest, PendingTasks, PendingTasksRequest, StateRequest, UpdateClusterSettingsRequest,
+    UpdateIndexSettingsRequest,
+};
 use crate::{
     event::Word,
     name::{IndexName, SeqNo, Term},
@@ -23,14 +32,25 @@ pub struct ApiRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ApiCall {
     /// `PUT /index`.
-    CreateIndex {
-        /// Its name.
-        index: IndexName,
-        /// number_of_shards.
-        shards: u32,
-        /// number_of_replicas.
-        replicas: u32,
-    },
+    CreateIndex(CreateIndexRequest),
+    /// `DELETE /index`.
+    DeleteIndex(DeleteIndexRequest),
+    /// `GET /index/_settings`.
+    GetIndexSettings(GetIndexSettingsRequest),
+    /// `PUT /index/_settings`.
+    UpdateIndexSettings(UpdateIndexSettingsRequest),
+    /// `GET /_cluster/settings`.
+    GetClusterSettings(GetClusterSettingsRequest),
+    /// `PUT /_cluster/settings`.
+    UpdateClusterSettings(UpdateClusterSettingsRequest),
+    /// `GET /_cluster/health`.
+    Health(HealthRequest),
+    /// `GET /_cluster/state`.
+    State(StateRequest),
+    /// `GET /_nodes`.
+    Nodes(NodesRequest),
+    /// `GET /_cluster/pending_tasks`.
+    PendingTasks(PendingTasksRequest),
     /// `PUT /index/_doc/id`.
     Index {
         /// The index.
@@ -70,8 +90,6 @@ pub enum ApiCall {
         /// How many hits at most.
         size: u32,
     },
-    /// `GET /_cluster/health`.
-    Health,
 }
 
 /// What to find.
@@ -114,23 +132,25 @@ pub struct Hit {
     pub source: Arc<str>,
 }
 
-/// Health, worst shard first (`red` < `yellow` < `green`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Health {
-    /// A primary is not active.
-    Red,
-    /// A replica is not active.
-    Yellow,
-    /// Every copy is active.
-    Green,
-}
-
 /// A successful answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ApiAnswer {
-    /// CreateIndex: it is in the cluster state.
-    Acknowledged,
+    /// CreateIndex.
+    IndexCreated(IndexCreated),
+    /// DeleteIndex, UpdateIndexSettings.
+    Acknowledged(Acknowledged),
+    /// GetIndexSettings.
+    IndexSettings(IndexSettings),
+    /// GetClusterSettings, UpdateClusterSettings.
+    ClusterSettings(ClusterSettings),
+    /// Health of the cluster as this node sees it.
+    Health(ClusterHealth),
+    /// State.
+    State(ClusterStateView),
+    /// Nodes.
+    Nodes(NodeList),
+    /// PendingTasks.
+    PendingTasks(PendingTasks),
     /// Index, Delete: every in-sync copy has it, durable.
     Written {
         /// What it did.
@@ -163,13 +183,6 @@ pub enum ApiAnswer {
         total: u64,
         /// The best, best first: score, then shard, then document id.
         hits: Vec<Hit>,
-    },
-    /// Health of the cluster as this node sees it.
-    Health {
-        /// The worst of all shards.
-        status: Health,
-        /// Nodes in the cluster state.
-        nodes: u32,
     },
 }
 

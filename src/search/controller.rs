@@ -236,7 +236,8 @@ impl Controller {
         let standing = |(host, entry): (&HostId, &NodeEntry)| {
             let (applied, lagging) = self.acks.standing(*host);
             let applied = applied.map(|Applied { state, settings }| (state.epoch, state.version, settings));
-            let attributes = [("zone".to_owned(), entry.zone.clone())].into();
+            let mut attributes = entry.attributes.clone();
+            attributes.insert("zone".to_owned(), entry.zone.clone());
             (*host, NodeStanding { attributes, applied, lagging })
         };
         NodeList { master: Some(self.config.me), nodes: state.nodes.iter().map(standing).collect() }
@@ -322,6 +323,7 @@ impl Controller {
             return self.settle_answers(ctx, done.answers);
         }
         let mut state = rerouted.state;
+        state.note_unassigned(ctx.now.wall_ms);
         state.version += 1;
         let silent = if forced { "written anew" } else { "took office" };
         let why = if why.is_empty() { silent.to_owned() } else { why.join("; ") };

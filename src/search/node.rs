@@ -1,7 +1,7 @@
 //! Node — decides which part of a search node an input is for, and carries news between the parts. It never
 //! decides what a part makes of it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     core::{CloseReason, ConnId, Core, Entropy, Files, Input, Instant, Now, Output, Port},
@@ -13,6 +13,7 @@ use crate::{
         control::{Control, ControlConfig, ControlNews},
         coordination::{CoordinationMessage, Coordinator, Question, Serving, View},
         shards::{ShardNews, Shards, ShardsConfig},
+        settings::SettingsDocument,
         state::ClusterState,
         transport::{Ctx, Links, Lost},
         wire::{Message, Transport},
@@ -29,6 +30,8 @@ pub struct NodeConfig {
     pub me: HostId,
     /// Its zone.
     pub zone: String,
+    /// Its other attributes (`node.attr.*`).
+    pub attributes: BTreeMap<String, String>,
     /// The ensemble.
     pub servers: Vec<HostId>,
     /// Settings of the search cluster.
@@ -57,12 +60,12 @@ struct Parts {
 impl Node {
     /// A node that starts with what its disk holds.
     pub fn boot(config: NodeConfig, mut entropy: Entropy, files: &Files) -> Self {
-        let NodeConfig { me, zone, servers, search, defects } = config;
+        let NodeConfig { me, zone, attributes, servers, search, defects } = config;
         let life = entropy.draw();
         let timeout = search.request_timeout;
         let shards = ShardsConfig { search: search.clone(), defects: defects.clone() };
         let parts = Parts {
-            control: Control::new(ControlConfig { me, zone, servers, search, defects }, entropy),
+            control: Control::new(ControlConfig { me, zone, attributes, servers, search, defects }, entropy),
             shards: Shards::boot(shards, files),
             coordinator: Coordinator::new(timeout, life, usize::from(me.number)),
             serving: Serving::new(timeout),
@@ -120,6 +123,7 @@ impl Parts {
                     state: self.applied.as_ref(),
                     connected: self.control.is_certainly_alive(ctx.now.mono),
                 };
+                self.coordinator.note_pending_tasks(self.control.pending_tasks());
                 self.coordinator.request(ctx, view, conn, request);
             }
             // From a connection that was given up, or nothing that one says to a node.
@@ -196,17 +200,17 @@ impl Parts {
         let losses = self.tell_losses(ctx);
         let control = self.control.take_news();
         let shards = self.shards.take_news();
-        let creates = self.coordinator.take_creates();
+        let petitions = self.coordinator.take_petitions();
         let local = ctx.links.take_local();
-        let idle = control.is_empty() && shards.is_empty() && creates.is_empty() && local.is_empty();
+        let idle = control.is_empty() && shards.is_empty() && petitions.is_empty() && local.is_empty();
         for news in control {
             self.control_news(ctx, news);
         }
         for news in shards {
             self.shard_news(ctx, news);
         }
-        for (token, call) in creates {
-            self.control.create_index(ctx, token, call.index, call.shards, call.replicas);
+        for (token, call) in petitions {
+            self.control.administer(ctx, token, call);
         }
         for message in local {
             self.transported(ctx, ctx.me, message);
@@ -217,7 +221,12 @@ impl Parts {
     fn control_news(&mut self, ctx: &mut Ctx<'_>, news: ControlNews) {
         match news {
             ControlNews::State(state) => self.apply(ctx, state),
-            ControlNews::Answer { token, result } => self.coordinator.created(ctx, token, result),
+            ControlNews::Settings(settings) => self.apply_settings(ctx, &settings),
+            ControlNews::Answer { token, result } => {
+                let connected = self.control.is_certainly_alive(ctx.now.mono);
+                let view = View { state: self.applied.as_ref(), connected };
+                self.coordinator.granted(ctx, view, token, result);
+            }
             // Writes are refused from now on, since the session is not certainly alive; copies stay as they
             // are until a state says otherwise.
             ControlNews::SessionLost => {}
@@ -229,6 +238,12 @@ impl Parts {
             ShardNews::Report(report) => self.control.report(ctx, report),
             ShardNews::Write { token, result } => self.serving.write_ended(ctx, token, result),
         }
+    }
+
+    fn apply_settings(&mut self, ctx: &mut Ctx<'_>, settings: &Arc<SettingsDocument>) {
+        let (version, digest) = (settings.version, settings.digest());
+        ctx.out.note(EventKind::SettingsApplied { version, digest });
+        self.shards.apply_settings(settings);
     }
 
     /// Copies first, so that they know whose loss matters no more; then what waited for a newer state.
@@ -249,6 +264,7 @@ impl Parts {
         let view = View { state: Some(&state), connected: self.control.is_certainly_alive(ctx.now.mono) };
         self.serving.state_applied(ctx, view, &mut self.shards);
         self.coordinator.state_applied(ctx, view);
+        self.control.state_applied(ctx, &state);
     }
 
     fn tell_losses(&mut self, ctx: &mut Ctx<'_>) -> bool {
@@ -308,6 +324,7 @@ mod tests {
         let config = NodeConfig {
             me: HostId::search(1),
             zone: "a".to_owned(),
+            attributes: Default::default(),
             servers: vec![HostId::zookeeper(1)],
             search,
             defects: Defects::default(),
@@ -338,7 +355,7 @@ mod tests {
             let accepted = Input::Accepted { conn, from: HostId::client(1), port: Port::Api };
             assert_eq!(step(&mut node, accepted), []);
         }
-        let message = Message::Request(ApiRequest { id: 9, call: ApiCall::Health });
+        let message = Message::Request(ApiRequest { id: 9, call: ApiCall::Health(Default::default()) });
         let effects = step(&mut node, Input::Received { conn: second, message });
         let [Effect::Send { conn, message: Message::Reply(ApiReply { id: 9, result }) }] = effects.as_slice()
         else {

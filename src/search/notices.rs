@@ -156,7 +156,7 @@ mod tests {
     fn copy_that_failed_on_a_node_that_stays_is_told() {
         let mut next = both();
         next.homes = [(AllocationId(1), A), (AllocationId(2), B)].into();
-        assert!(next.copy_failed(&shard(), AllocationId(2), Term(1), A));
+        assert!(next.copy_failed(&shard(), AllocationId(2), Term(1), A, "gone"));
         let failed = ClusterChange::ShardFailed { shard: shard(), allocation: AllocationId(2), node: B };
         assert_eq!(changes(&both(), &next), [failed]);
     }

@@ -102,6 +102,14 @@ impl Group {
         }
     }
 
+    /// A copy is being built that has not asked this primary: it is tracked no more, unless it has been found
+    /// level already.
+    pub fn forget_life(&mut self, copy: AllocationId, deadline: Instant) {
+        if !self.finalized.contains(&copy) {
+            self.untrack(copy, deadline);
+        }
+    }
+
     /// The tracked copies and where they are.
     pub fn tracked(&self) -> impl Iterator<Item = (AllocationId, HostId)> {
         self.channels.iter().map(|(copy, channel)| (*copy, channel.node))
@@ -214,6 +222,11 @@ impl Group {
         let done = |write: &PendingWrite| write.synced && write.waiting.is_empty();
         let numbers: Vec<_> = self.writes.iter().filter(|(_, write)| done(write)).map(|(n, _)| *n).collect();
         numbers.iter().filter_map(|seq_no| self.writes.remove(seq_no)).collect()
+    }
+
+    /// Every write waits for the primary's own disk alone from now on.
+    pub fn wait_for_nobody(&mut self) {
+        self.writes.values_mut().for_each(|write| write.waiting.clear());
     }
 
     /// Takes out every write: the primary's time is over.

@@ -251,9 +251,13 @@ impl Run {
         self.record.on(search(node), E::PrimaryActivated { shard: shard(), allocation, term });
     }
 
-    fn recover(&mut self, node: u16, id: u64, from: &'static str) {
+    fn recover(&mut self, node: u16, id: u64, from: &'static str, up_to: i64) {
         let allocation = AllocationId(id);
         self.record.on(search(node), E::RecoveryStarted { shard: shard(), allocation, from: from.into() });
+        if from == "files" {
+            let up_to = SeqNo(up_to);
+            self.record.on(search(node), E::FilesInstalled { shard: shard(), allocation, up_to });
+        }
         self.record.on(search(node), E::RecoveryCompleted { shard: shard(), allocation, operations: 0 });
     }
 
@@ -262,10 +266,10 @@ impl Run {
         self.elect(1);
         self.publish(1, &[1, 2, 3], [None, None]);
         self.publish(1, &[1, 2, 3], [Some((1, 1, Initializing)), None]);
-        self.recover(1, 1, "store");
+        self.recover(1, 1, "store", -1);
         self.activate(1, 1, 1);
         self.publish(1, &[1, 2, 3], [Some((1, 1, Started)), Some((2, 2, Initializing))]);
-        self.recover(2, 2, "files");
+        self.recover(2, 2, "files", -1);
         self.publish(1, &[1, 2, 3], [Some((1, 1, Started)), Some((2, 2, Started))]);
     }
 
@@ -284,14 +288,27 @@ impl Run {
         self.record.write(request, id, source);
         let (on, allocation) = (search(primary.0), AllocationId(primary.1));
         self.record.on(on, E::PrimaryAppended { shard: shard(), allocation, term: term_of, seq_no, digest });
-        let allocation = AllocationId(replica.1);
-        let (sender_term, term_of_op) = (term_of, term_of);
-        self.record.on(
-            search(replica.0),
-            E::ReplicaAppended { shard: shard(), allocation, sender_term, term: term_of_op, seq_no, digest },
-        );
-        self.record.on(on, E::WriteAcknowledged { shard: shard(), term: term_of, seq_no, copies: 2 });
+        self.take(replica, term_of, seq_no, digest);
+        let moved = E::GlobalCheckpointAdvanced {
+            shard: shard(),
+            allocation,
+            term: term_of,
+            global_checkpoint: seq_no,
+        };
+        self.record.on(on, moved);
+        let (copies, durable) = (2, true);
+        self.record.on(on, E::WriteAcknowledged { shard: shard(), term: term_of, seq_no, copies, durable });
         self.record.acknowledge(request, seq_no.0, term);
+    }
+
+    fn take(&mut self, replica: (u16, u64), term: Term, seq_no: SeqNo, digest: Digest) {
+        let (allocation, sender_term) = (AllocationId(replica.1), term);
+        let global_checkpoint = SeqNo(seq_no.0 - 1);
+        let (on, shard) = (search(replica.0), shard());
+        self.record.on(
+            on,
+            E::ReplicaAppended { shard, allocation, sender_term, term, seq_no, digest, global_checkpoint },
+        );
     }
 
     fn serve_clients(&mut self) {
@@ -325,7 +342,7 @@ impl Run {
         self.activate(2, 2, 2);
         self.record.on(search(2), E::ResyncStarted { shard: shard(), term: Term(2), operations: 0 });
         self.record.on(search(2), E::ResyncCompleted { shard: shard(), term: Term(2) });
-        self.recover(3, 3, "files");
+        self.recover(3, 3, "files", 2);
         self.publish(2, &[2, 3], [Some((2, 2, Started)), Some((3, 3, Started))]);
         self.write(4, "doc-3", Some(3), (2, 2), (3, 3), 2);
     }

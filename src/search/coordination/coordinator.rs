@@ -7,16 +7,18 @@ use std::{
 };
 
 use super::{
-    Ask, CoordinationMessage, CreateCall, Outcome, Ticket, View,
+    Ask, CoordinationMessage, Outcome, Ticket, View,
     alarm::Alarms,
     flow::{self, Ending, Flow, Move},
-    intake::{self, Beginning},
+    intake::{self, Beginning, Own},
 };
 use crate::{
     core::{ConnId, Instant},
-    name::HostId,
+    event::Digest,
+    name::{HostId, IndexUuid},
     search::{
-        api::{ApiReply, ApiRequest},
+        api::{ApiError, ApiReply, ApiRequest},
+        control::{AdminCall, Granted},
         routing::Rotation,
         transport::{Ctx, Fate, Lost},
         wire::{Message, Transport},
@@ -29,6 +31,8 @@ struct Pending {
     conn: ConnId,
     id: u64,
     began: Instant,
+    /// When its time is up.
+    deadline: Instant,
     flow: Box<dyn Flow>,
     asks: BTreeSet<u64>,
 }
@@ -62,7 +66,8 @@ pub struct Coordinator {
     requests: BTreeMap<u64, Pending>,
     asks: BTreeMap<u64, Asked>,
     alarms: Alarms<Alarm>,
-    creates: Vec<(u64, CreateCall)>,
+    petitions: Vec<(u64, AdminCall)>,
+    pending_tasks: u32,
 }
 
 impl Coordinator {
@@ -77,34 +82,54 @@ impl Coordinator {
             requests: BTreeMap::new(),
             asks: BTreeMap::new(),
             alarms: Alarms::default(),
-            creates: Vec::new(),
+            petitions: Vec::new(),
+            pending_tasks: 0,
         }
     }
 
     /// A client asks something; the reply goes back on its connection, or nowhere if that has closed.
     pub fn request(&mut self, ctx: &mut Ctx<'_>, view: View<'_>, conn: ConnId, request: ApiRequest) {
         let ApiRequest { id, call } = request;
-        match intake::begin(view, &mut self.rotation, call) {
+        let own = Own { pending_tasks: self.pending_tasks, uuid: self.next_uuid() };
+        match intake::begin(view, &mut self.rotation, own, call) {
             Err(error) => reply(ctx, conn, id, Err(error)),
             Ok(Beginning::Answer(answer)) => reply(ctx, conn, id, Ok(answer)),
             Ok(Beginning::Flow(flow)) => {
                 self.begin(ctx, view, conn, id, flow);
             }
-            Ok(Beginning::Create(call, flow)) => {
-                let token = self.begin(ctx, view, conn, id, Box::new(flow));
-                self.creates.push((token, call));
+            Ok(Beginning::Admin(call, flow)) => {
+                let token = self.begin(ctx, view, conn, id, flow);
+                self.petitions.push((token, call));
             }
         }
     }
 
-    /// Indices to be made, each with the token of its [`Coordinator::created`].
-    pub fn take_creates(&mut self) -> Vec<(u64, CreateCall)> {
-        std::mem::take(&mut self.creates)
+    /// How many tasks wait, if this node is the controller: health tells it.
+    pub fn note_pending_tasks(&mut self, count: u32) {
+        self.pending_tasks = count;
     }
 
-    /// The making of an index ended.
-    pub fn created(&mut self, ctx: &mut Ctx<'_>, token: u64, result: Ending) {
-        self.end(ctx, token, result);
+    /// What the controller is to be asked, each with the token of its [`Coordinator::granted`].
+    pub fn take_petitions(&mut self) -> Vec<(u64, AdminCall)> {
+        std::mem::take(&mut self.petitions)
+    }
+
+    /// The controller has done what it was asked, or not.
+    pub fn granted(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        view: View<'_>,
+        token: u64,
+        result: Result<Granted, ApiError>,
+    ) {
+        let (Some(pending), Some(state)) = (self.requests.get_mut(&token), view.state) else { return };
+        match result {
+            Ok(granted) => {
+                let moves = pending.flow.granted(granted, state);
+                self.carry_out(ctx, view, token, moves);
+            }
+            Err(error) => self.end(ctx, token, Err(error)),
+        }
     }
 
     /// A node answered. Answers to an earlier life, to what was given up, or from the wrong node count for
@@ -165,8 +190,9 @@ impl Coordinator {
     ) -> u64 {
         let moves = flow.begin(view.state.expect("a request begins only once a state is known"));
         let (number, began) = (self.draw(), ctx.now.mono);
-        self.requests.insert(number, Pending { conn, id, began, flow, asks: BTreeSet::new() });
-        self.alarms.set(began + self.timeout, Alarm::GiveUp(number));
+        let deadline = began + flow.patience().unwrap_or(self.timeout);
+        self.requests.insert(number, Pending { conn, id, began, deadline, flow, asks: BTreeSet::new() });
+        self.alarms.set(deadline, Alarm::GiveUp(number));
         self.carry_out(ctx, view, number, moves);
         number
     }
@@ -198,6 +224,7 @@ impl Coordinator {
             match step {
                 Move::Ask { to, part, ask } => self.ask(ctx, view, request, to, part, ask),
                 Move::Wait => self.wait(ctx, request),
+                Move::Patience(span) => self.grant_time(ctx, request, span),
                 Move::End(ending) => self.end(ctx, request, ending),
             }
         }
@@ -221,9 +248,16 @@ impl Coordinator {
         }
     }
 
+    fn grant_time(&mut self, ctx: &Ctx<'_>, request: u64, span: Duration) {
+        let Some(pending) = self.requests.get_mut(&request) else { return };
+        let deadline = ctx.now.mono + span;
+        self.alarms.cancel(std::mem::replace(&mut pending.deadline, deadline), Alarm::GiveUp(request));
+        self.alarms.set(deadline, Alarm::GiveUp(request));
+    }
+
     fn end(&mut self, ctx: &mut Ctx<'_>, request: u64, ending: Ending) {
         let Some(pending) = self.requests.remove(&request) else { return };
-        self.alarms.cancel(pending.began + self.timeout, Alarm::GiveUp(request));
+        self.alarms.cancel(pending.deadline, Alarm::GiveUp(request));
         self.alarms.cancel(self.retry_at(&pending), Alarm::Retry(request));
         for number in &pending.asks {
             self.asks.remove(number);
@@ -233,6 +267,12 @@ impl Coordinator {
 
     fn retry_at(&self, pending: &Pending) -> Instant {
         pending.began + self.timeout / 2
+    }
+
+    /// No index has it: it is hashed from this life of the node and a number that is used once.
+    fn next_uuid(&self) -> IndexUuid {
+        let bytes = [self.life.to_le_bytes(), self.next.to_le_bytes()].concat();
+        IndexUuid(Digest::of(&bytes).0)
     }
 
     fn draw(&mut self) -> u64 {

@@ -1,12 +1,13 @@
 //! Flows — decides the language between a coordinating node and the course of one request. It never sends.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, time::Duration};
 
 use super::{Ask, Outcome};
 use crate::{
     name::HostId,
     search::{
         api::{ApiAnswer, ApiError},
+        control::Granted,
         shards::ShardRefusal,
         state::ClusterState,
     },
@@ -29,6 +30,8 @@ pub(super) enum Move {
     },
     /// Wait for a newer cluster state ([`Flow::state_applied`]).
     Wait,
+    /// The flow's time is up so long after now, whatever was said before.
+    Patience(Duration),
     /// Tell the client. The last move of a flow.
     End(Ending),
 }
@@ -45,6 +48,16 @@ pub(super) trait Flow: Debug {
     /// A newer state was applied, or it is time for another try.
     fn state_applied(&mut self, _state: &ClusterState) -> Vec<Move> {
         Vec::new()
+    }
+
+    /// What the controller was asked for is done.
+    fn granted(&mut self, _granted: Granted, _state: &ClusterState) -> Vec<Move> {
+        Vec::new()
+    }
+
+    /// How long it takes at the most; none: as long as any request.
+    fn patience(&self) -> Option<Duration> {
+        None
     }
 
     /// Time is up: what the client is told.

@@ -3,13 +3,23 @@
 use std::collections::VecDeque;
 
 use super::{
-    View, create::CreateFlow, error, flow::Flow, get::GetFlow, health, refresh::RefreshFlow,
-    scatter::SearchFlow, write::WriteFlow,
+    View,
+    admin::{self, Petition},
+    blocks::{self, Level},
+    error,
+    flow::Flow,
+    get::GetFlow,
+    health::HealthFlow,
+    refresh::RefreshFlow,
+    scatter::SearchFlow,
+    write::WriteFlow,
 };
 use crate::{
-    name::{HostId, IndexName, ShardId},
+    name::{HostId, IndexName, IndexUuid, ShardId},
     search::{
+        administration::AdminTask,
         api::{ApiAnswer, ApiCall, ApiError},
+        control::{AdminCall, Inquiry},
         routing::{self, Rotation},
         shards::WriteCall,
         state::{ClusterState, IndexMetadata},
@@ -28,28 +38,29 @@ pub(super) enum Beginning {
     Answer(ApiAnswer),
     /// It takes its course.
     Flow(Box<dyn Flow>),
-    /// The control part is asked for an index; the flow waits.
-    Create(CreateCall, CreateFlow),
+    /// The controller is asked; the flow waits.
+    Admin(AdminCall, Box<dyn Flow>),
 }
 
-/// An index to be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CreateCall {
-    /// Its name.
-    pub index: IndexName,
-    /// number_of_shards.
-    pub shards: u32,
-    /// number_of_replicas.
-    pub replicas: u32,
+/// What of the node itself a request may need.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Own {
+    /// Tasks that wait here, if this node is the controller.
+    pub(super) pending_tasks: u32,
+    /// An identity that no index has.
+    pub(super) uuid: IndexUuid,
 }
 
 /// Begins a request by the node's own view. A node that is cut off from ZooKeeper refuses writes and goes on
 /// serving reads from its last state (`no_master_block: write`).
-pub(super) fn begin(view: View<'_>, rotation: &mut Rotation, call: ApiCall) -> Result<Beginning, ApiError> {
+pub(super) fn begin(
+    view: View<'_>,
+    rotation: &mut Rotation,
+    own: Own,
+    call: ApiCall,
+) -> Result<Beginning, ApiError> {
     let state: &ClusterState = view.state.ok_or_else(error::no_master)?;
     let flow: Box<dyn Flow> = match call {
-        ApiCall::Health => return Ok(Beginning::Answer(health::of(state))),
-        ApiCall::CreateIndex { index, shards, replicas } => return create(view, index, shards, replicas),
         ApiCall::Index { index, id, source, condition } => {
             let shard = writable(view, state, &index, &id)?;
             Box::new(WriteFlow::new(shard, WriteCall::Index { id, source, condition }))
@@ -59,7 +70,7 @@ pub(super) fn begin(view: View<'_>, rotation: &mut Rotation, call: ApiCall) -> R
             Box::new(WriteFlow::new(shard, WriteCall::Delete { id }))
         }
         ApiCall::Get { index, id } => {
-            let shard = routing::shard_of(&index, metadata(state, &index)?, &id);
+            let shard = routing::shard_of(&index, readable(state, &index)?, &id);
             let copies = state.shard(&shard).map(|table| rotation.order(&shard, table));
             Box::new(GetFlow::new(shard, id, copies.unwrap_or_default()))
         }
@@ -68,19 +79,65 @@ pub(super) fn begin(view: View<'_>, rotation: &mut Rotation, call: ApiCall) -> R
             Box::new(RefreshFlow::new(&index, shards))
         }
         ApiCall::Search { index, query, size } => {
-            let shards = copies(rotation, &index, metadata(state, &index)?);
+            let shards = copies(rotation, &index, readable(state, &index)?);
             Box::new(SearchFlow::new(index, query, window(size)?, shards))
         }
+        administrative => return administer(view, state, own, administrative),
     };
     Ok(Beginning::Flow(flow))
 }
 
-fn create(view: View<'_>, index: IndexName, shards: u32, replicas: u32) -> Result<Beginning, ApiError> {
-    if !view.connected {
-        return Err(error::no_master());
+/// Begins an administrative request.
+fn administer(
+    view: View<'_>,
+    state: &ClusterState,
+    own: Own,
+    call: ApiCall,
+) -> Result<Beginning, ApiError> {
+    let (call, flow): Petition = match call {
+        ApiCall::CreateIndex(request) => admin::create(view, request, own.uuid)?,
+        ApiCall::DeleteIndex(request) => {
+            let task = AdminTask::DeleteIndex { index: request.index };
+            admin::change(view, task, [request.timeout, request.master_timeout])?
+        }
+        ApiCall::UpdateIndexSettings(request) => {
+            let (index, changes) = (request.index, request.settings);
+            let preserve_existing = request.preserve_existing;
+            let task = AdminTask::IndexSettings { index, changes, preserve_existing };
+            admin::change(view, task, [request.timeout, request.master_timeout])?
+        }
+        ApiCall::UpdateClusterSettings(request) => {
+            let task = AdminTask::ClusterSettings { changes: request.persistent };
+            admin::change(view, task, [request.timeout, request.master_timeout])?
+        }
+        ApiCall::Nodes(request) => admin::inquire(view, Inquiry::Nodes, request.master_timeout)?,
+        ApiCall::PendingTasks(request) => {
+            admin::inquire(view, Inquiry::PendingTasks, request.master_timeout)?
+        }
+        own_view => return look(view, state, own, own_view),
+    };
+    Ok(Beginning::Admin(call, flow))
+}
+
+/// Begins what the node answers by the state that it has applied.
+fn look(view: View<'_>, state: &ClusterState, own: Own, call: ApiCall) -> Result<Beginning, ApiError> {
+    match call {
+        ApiCall::Health(request) => {
+            let flow = HealthFlow::new(request, own.pending_tasks, state)?;
+            Ok(Beginning::Flow(Box::new(flow)))
+        }
+        ApiCall::State(request) => admin::cluster_state(view, request).map(Beginning::Answer),
+        ApiCall::GetIndexSettings(request) => admin::index_settings(state, request).map(Beginning::Answer),
+        ApiCall::GetClusterSettings(request) => {
+            Ok(Beginning::Answer(admin::cluster_settings(state, &request)))
+        }
+        other => unreachable!("{other:?} has begun elsewhere"),
     }
-    let flow = CreateFlow::new(index.clone());
-    Ok(Beginning::Create(CreateCall { index, shards, replicas }, flow))
+}
+
+fn readable<'a>(state: &'a ClusterState, index: &IndexName) -> Result<&'a IndexMetadata, ApiError> {
+    blocks::check(state, index, Level::Read)?;
+    metadata(state, index)
 }
 
 fn metadata<'a>(state: &'a ClusterState, index: &IndexName) -> Result<&'a IndexMetadata, ApiError> {
@@ -99,7 +156,9 @@ fn writable(view: View<'_>, state: &ClusterState, index: &IndexName, id: &str) -
         let reason = format!("id is too long, must be no longer than {ID_BYTES_MAX} bytes but was: {bytes}");
         return Err(error::invalid(reason));
     }
-    Ok(routing::shard_of(index, metadata(state, index)?, id))
+    let metadata = metadata(state, index)?;
+    blocks::check(state, index, Level::Write)?;
+    Ok(routing::shard_of(index, metadata, id))
 }
 
 fn window(size: u32) -> Result<u32, ApiError> {
@@ -121,12 +180,14 @@ mod tests {
 
     use super::*;
     use crate::search::{
-        api::Query,
+        api::{Query, admin::CreateIndexRequest},
         fixture::{state, table},
     };
 
+    const OWN: Own = Own { pending_tasks: 0, uuid: IndexUuid(1) };
+
     fn refused(view: View<'_>, call: ApiCall) -> (u16, String, bool) {
-        let error = begin(view, &mut Rotation::default(), call).unwrap_err();
+        let error = begin(view, &mut Rotation::default(), OWN, call).unwrap_err();
         (error.status, error.kind.into_owned(), error.certain)
     }
 
@@ -139,13 +200,13 @@ mod tests {
     }
 
     fn create() -> ApiCall {
-        ApiCall::CreateIndex { index: "books".into(), shards: 1, replicas: 0 }
+        ApiCall::CreateIndex(CreateIndexRequest::new("books", 1, 0))
     }
 
     #[test]
     fn nothing_begins_before_a_first_state() {
         let view = View { state: None, connected: true };
-        for call in [delete("articles", "a"), search(1), create(), ApiCall::Health] {
+        for call in [delete("articles", "a"), search(1), create(), ApiCall::Health(Default::default())] {
             assert_eq!(refused(view, call), (503, "master_not_discovered_exception".to_owned(), true));
         }
     }
@@ -157,7 +218,7 @@ mod tests {
         let blocked = (503, "cluster_block_exception".to_owned(), true);
         assert_eq!(refused(view, delete("articles", "a")), blocked);
         assert_eq!(refused(view, create()), (503, "master_not_discovered_exception".to_owned(), true));
-        assert!(begin(view, &mut Rotation::default(), search(1)).is_ok());
+        assert!(begin(view, &mut Rotation::default(), OWN, search(1)).is_ok());
     }
 
     #[test]
@@ -173,6 +234,6 @@ mod tests {
         for (call, status, kind) in cases {
             assert_eq!(refused(view, call), (status, kind.to_owned(), true));
         }
-        assert!(begin(view, &mut Rotation::default(), delete("articles", &"x".repeat(512))).is_ok());
+        assert!(begin(view, &mut Rotation::default(), OWN, delete("articles", &"x".repeat(512))).is_ok());
     }
 }

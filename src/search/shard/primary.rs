@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,10 +15,12 @@ use super::{
 };
 use crate::{
     core::Instant,
+    defect::Defect,
     event::{EventKind, Word},
     name::{AllocationId, HostId, SeqNo, Term},
     search::{
         engine::Failure,
+        operation::Operation,
         replication::{Group, PendingWrite},
         shards::{Awaited, Body, Operations, PrimaryContext, Purpose, ShardNews, ShardRefusal, Step},
     },
@@ -41,6 +44,8 @@ pub(super) struct Primary {
     pub(super) sessions: BTreeMap<AllocationId, Session>,
     pub(super) draining: Option<Draining>,
     checkpoint_sync_at: Option<Instant>,
+    /// Operations that have not been sent to the group that was sampled for them.
+    pub(super) unsent: Vec<(Vec<(AllocationId, HostId)>, Arc<Operation>)>,
 }
 
 impl Primary {
@@ -89,11 +94,12 @@ impl Shard {
             sessions: BTreeMap::new(),
             draining: None,
             checkpoint_sync_at: None,
+            unsent: Vec::new(),
         }));
         self.open_channels(step, context.as_ref());
         self.fill_gaps(step)?;
         self.await_own_disk(step);
-        if context.is_none() {
+        if context.is_none() && !step.desk.config.defects.has(Defect::NoResync) {
             self.resync(step, global_checkpoint)?;
         }
         self.advance(step)
@@ -156,7 +162,7 @@ impl Shard {
         &mut self,
         step: &mut Step<'_, '_>,
         to: (HostId, AllocationId),
-        operations: &[std::sync::Arc<crate::search::operation::Operation>],
+        operations: &[Arc<Operation>],
         purpose: impl Fn(bool) -> Purpose,
     ) -> Vec<u64> {
         let count = operations.len().div_ceil(BATCH).max(1);
@@ -175,7 +181,7 @@ impl Shard {
         step: &mut Step<'_, '_>,
         (node, copy): (HostId, AllocationId),
         purpose: Purpose,
-        operations: Vec<std::sync::Arc<crate::search::operation::Operation>>,
+        operations: Vec<Arc<Operation>>,
     ) -> u64 {
         let (request, deadline) = (step.desk.draw(), step.request_deadline());
         let Phase::Primary(primary) = &mut self.phase else { return request };
@@ -184,6 +190,18 @@ impl Shard {
         primary.group.sent(copy, operations.clone(), deadline);
         step.send(node, self.message(copy, Body::Operations(operations)));
         request
+    }
+
+    /// Sends a client's operation to the copies that were tracked when it was numbered.
+    pub(super) fn send_to_group(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        copies: Vec<(AllocationId, HostId)>,
+        operation: &Arc<Operation>,
+    ) {
+        for (copy, node) in copies {
+            self.send_operations(step, (node, copy), Purpose::Write, vec![operation.clone()]);
+        }
     }
 
     /// Has this copy told when its own translog is durable up to here.
@@ -197,6 +215,9 @@ impl Shard {
     pub(super) fn appended(&mut self, step: &mut Step<'_, '_>, up_to: SeqNo) -> Result<(), Failure> {
         let Phase::Primary(primary) = &mut self.phase else { return Ok(()) };
         primary.group.synced(up_to);
+        for (copies, operation) in std::mem::take(&mut primary.unsent) {
+            self.send_to_group(step, copies, &operation);
+        }
         self.advance(step)
     }
 
@@ -209,6 +230,7 @@ impl Shard {
         request: u64,
         local_checkpoint: SeqNo,
     ) -> Result<(), Failure> {
+        self.track_late(step, copy, request, local_checkpoint);
         let Phase::Primary(primary) = &mut self.phase else { return Ok(()) };
         if term != self.term || primary.group.taken(copy, request, local_checkpoint).is_none() {
             return Ok(());
@@ -254,8 +276,11 @@ impl Shard {
     /// After anything that may have moved: the global checkpoint, acknowledgements, resync, hand-off.
     pub(super) fn advance(&mut self, step: &mut Step<'_, '_>) -> Result<(), Failure> {
         let sync_at = step.after(CHECKPOINT_SYNC);
+        self.advance_global_checkpoint(step);
         let Phase::Primary(primary) = &mut self.phase else { return Ok(()) };
-        let global_checkpoint = primary.group.advance();
+        if step.desk.config.defects.has(Defect::AcknowledgesBeforeReplicas) {
+            primary.group.wait_for_nobody();
+        }
         if primary.checkpoint_sync_at.is_none() && !primary.group.untold().is_empty() {
             primary.checkpoint_sync_at = Some(sync_at);
         }
@@ -264,7 +289,6 @@ impl Shard {
         if resynced {
             primary.resync = None;
         }
-        self.open_store().learn_global_checkpoint(global_checkpoint, false);
         done.into_iter().for_each(|write| self.acknowledge(step, write));
         if resynced {
             let (shard, term) = (self.id.clone(), self.term);
@@ -275,6 +299,17 @@ impl Shard {
         self.flush_if_due(step)
     }
 
+    fn advance_global_checkpoint(&mut self, step: &mut Step<'_, '_>) {
+        let Phase::Primary(primary) = &mut self.phase else { return };
+        let before = primary.group.global_checkpoint();
+        let global_checkpoint = primary.group.advance();
+        if global_checkpoint > before {
+            let (shard, allocation, term) = (self.id.clone(), self.allocation, self.term);
+            step.note(EventKind::GlobalCheckpointAdvanced { shard, allocation, term, global_checkpoint });
+            self.open_store().learn_global_checkpoint(global_checkpoint, false);
+        }
+    }
+
     fn acknowledge(&self, step: &mut Step<'_, '_>, write: PendingWrite) {
         let PendingWrite { token, written, .. } = write;
         step.note(EventKind::WriteAcknowledged {
@@ -282,6 +317,7 @@ impl Shard {
             term: written.term,
             seq_no: written.seq_no,
             copies: written.copies.1,
+            durable: true,
         });
         step.desk.news.push(ShardNews::Write { token, result: Ok(written) });
     }
@@ -309,9 +345,16 @@ impl Shard {
         let in_sync = table.in_sync.iter().copied().filter(|copy| *copy != me).collect();
         let listed = table.copies.iter().filter(|copy| copy.node.is_some());
         let listed: BTreeSet<_> = listed.filter_map(|copy| copy.allocation).collect();
+        // A copy that is built anew has been gone since: what its former life was sent is void (#24333).
+        let rebuilt = table.copies.iter().filter(|copy| !copy.is_active());
+        let rebuilt: Vec<_> = rebuilt.filter_map(|copy| copy.allocation).collect();
+        let deadline = step.request_deadline();
         let Phase::Primary(primary) = &mut self.phase else { return };
         primary.group.adopt(in_sync, &listed);
         primary.sessions.retain(|copy, _| listed.contains(copy));
+        for copy in rebuilt.into_iter().filter(|copy| !primary.sessions.contains_key(copy)) {
+            primary.group.forget_life(copy, deadline);
+        }
     }
 
     // "mark unavailable in-sync ids stale": before a write is acknowledged, the controller must have taken

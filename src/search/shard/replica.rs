@@ -78,6 +78,7 @@ impl Shard {
                 term: operation.term,
                 seq_no: operation.seq_no,
                 digest: operation.digest(),
+                global_checkpoint: operations.global_checkpoint,
             });
         }
         store.learn_global_checkpoint(operations.global_checkpoint, in_sync);
@@ -93,6 +94,7 @@ impl Shard {
         if !void.is_empty() {
             self.hand_on_disk(step);
             let (shard, allocation) = (self.id.clone(), self.allocation);
+            let above = above.min(self.open_store().max_seq_no());
             step.note(EventKind::OperationsTrimmed { shard, allocation, above, void });
         }
         Ok(())
@@ -107,9 +109,17 @@ impl Shard {
     ) -> Result<(), Failure> {
         let replica = matches!(self.phase, Phase::Replica | Phase::Recovered { .. });
         if replica && term == self.term {
+            if checkpoint > self.open_store().global_checkpoint() {
+                self.note_learned(step, checkpoint);
+            }
             self.open_store().learn_global_checkpoint(checkpoint, true);
             return self.flush_if_due(step);
         }
         Ok(())
+    }
+
+    fn note_learned(&self, step: &mut Step<'_, '_>, global_checkpoint: SeqNo) {
+        let (shard, allocation, sender_term) = (self.id.clone(), self.allocation, self.term);
+        step.note(EventKind::GlobalCheckpointLearned { shard, allocation, sender_term, global_checkpoint });
     }
 }

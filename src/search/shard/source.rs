@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{Phase, Shard};
 use crate::{
     core::Instant,
+    defect::Defect,
     event::CopyState,
     name::{AllocationId, HostId, SeqNo, Term},
     search::{
@@ -33,6 +34,8 @@ enum Stage {
     Files { committed: SeqNo, files: BTreeMap<String, Arc<[u8]>> },
     /// It has been sent all operations; the answer to this request says that it has them.
     Operations { last: u64 },
+    /// The same, and it is to be tracked only then.
+    Snapshot { last: u64 },
     /// It has them.
     CaughtUp,
 }
@@ -109,12 +112,33 @@ impl Shard {
         next: SeqNo,
     ) {
         let Phase::Primary(primary) = &mut self.phase else { return };
-        primary.group.track(copy, node, Some(SeqNo(next.0 - 1)));
+        let tracks_late = step.desk.config.defects.has(Defect::TracksAfterSnapshot);
+        if !tracks_late {
+            primary.group.track(copy, node, Some(SeqNo(next.0 - 1)));
+        }
         let operations = self.open_store().operations_from(next).unwrap_or_default();
         let requests = self.send_batches(step, (node, copy), &operations, |_| Purpose::Recovery { attempt });
         let last = requests.last().copied().unwrap_or_default();
         if let Phase::Primary(primary) = &mut self.phase {
-            primary.sessions.insert(copy, Session { attempt, node, stage: Stage::Operations { last } });
+            let stage = if tracks_late { Stage::Snapshot { last } } else { Stage::Operations { last } };
+            primary.sessions.insert(copy, Session { attempt, node, stage });
+        }
+    }
+
+    /// The target has answered for the whole snapshot: if it is still to be tracked, it is from now on.
+    pub(super) fn track_late(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        copy: AllocationId,
+        request: u64,
+        checkpoint: SeqNo,
+    ) {
+        let Phase::Primary(primary) = &mut self.phase else { return };
+        let Some(session) = primary.sessions.get_mut(&copy) else { return };
+        if matches!(session.stage, Stage::Snapshot { last } if last == request) {
+            session.stage = Stage::CaughtUp;
+            primary.group.track(copy, session.node, Some(checkpoint));
+            self.recovery_answered(step, copy, request);
         }
     }
 

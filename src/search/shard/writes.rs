@@ -9,13 +9,14 @@ use std::sync::Arc;
 use super::{Phase, Shard};
 use crate::{
     core::Instant,
+    defect::Defect,
     event::EventKind,
     name::{SeqNo, Term},
     search::{
         api::{ApiError, WriteResult},
         engine::{Failure, Version},
         operation::{Action, Operation},
-        shards::{Purpose, ShardNews, ShardRefusal, Step, WriteCall, Written},
+        shards::{ShardNews, ShardRefusal, Step, WriteCall, Written},
     },
 };
 
@@ -125,8 +126,10 @@ impl Shard {
         let Phase::Primary(primary) = &mut self.phase else { return };
         let unreachable = primary.group.begin(token, written, deadline, |copy| reachable.contains(&copy));
         let copies: Vec<_> = primary.group.tracked().collect();
-        for (copy, node) in copies {
-            self.send_operations(step, (node, copy), Purpose::Write, vec![operation.clone()]);
+        if step.desk.config.defects.has(Defect::CheckpointAfterGroup) {
+            primary.unsent.push((copies, operation.clone()));
+        } else {
+            self.send_to_group(step, copies, operation);
         }
         for copy in unreachable {
             self.report_copy(step, copy, "in sync, but on no node");

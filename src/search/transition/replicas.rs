@@ -35,7 +35,8 @@ impl ShardTable {
         // In front of targets of relocations, which come last.
         while places(self) < 1 + replicas {
             let at = places(self);
-            self.copies.insert(at, ShardCopy::unassigned(false));
+            let unassigned = Some(Box::new(UnassignedInfo::new(UnassignedReason::ReplicaAdded)));
+            self.copies.insert(at, ShardCopy { unassigned, ..ShardCopy::unassigned(false) });
         }
     }
 

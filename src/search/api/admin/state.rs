@@ -158,10 +158,12 @@ impl ClusterStateView {
 
 fn nodes(state: &ClusterState) -> Value {
     let node = |(host, entry): (&HostId, &crate::search::state::NodeEntry)| {
+        let mut attributes = entry.attributes.clone();
+        attributes.insert("zone".to_owned(), entry.zone.clone());
         let told = json!({
             "name": host.to_string(),
             "ephemeral_id": entry.session.to_string(),
-            "attributes": {"zone": entry.zone},
+            "attributes": attributes,
             "roles": ["data", "ingest", "master"],
         });
         (host.to_string(), told)

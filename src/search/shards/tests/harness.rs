@@ -1,6 +1,8 @@
 //! Harness — decides how the nodes of a test are wired: queues for links, two images for a disk, a controller
 //! that does as it is told. It never checks anything.
 
+mod look;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
@@ -106,10 +108,11 @@ impl Cluster {
     /// Three nodes and an index of one shard without copies.
     pub(super) fn empty(config: ShardsConfig) -> Self {
         let nodes = [A, B, C].map(|host| (host, Node::boot(&config, Disk::default())));
-        let entry = NodeEntry { session: SessionId(1), zone: "a".into() };
+        let entry = NodeEntry::new(SessionId(1), "a");
         let metadata = IndexMetadata {
             uuid: Default::default(),
             replicas: 1,
+            read_only_allow_delete: false,
             routing_shards: 1,
             shards: vec![ShardTable { term: Term(1), ..ShardTable::default() }],
         };
@@ -157,6 +160,7 @@ impl Cluster {
             allocation: Some(allocation),
             relocating: None,
             failures: 0,
+            unassigned: None,
         };
         table.copies.push(copy);
         allocation
@@ -541,17 +545,6 @@ impl Cluster {
         self.nodes.insert(host, Node::boot(&self.config, disk));
     }
 
-    /// Whether a node is up and its disk holds this copy.
-    pub(super) fn holds(&self, host: HostId, allocation: AllocationId) -> bool {
-        let state: FileName = crate::search::shard::layout::state_file(&shard(), allocation).into();
-        self.nodes.get(&host).is_some_and(|node| node.disk.volatile.contains_key(&state))
-    }
-
-    /// Names of the files that a node's disk holds for sure.
-    pub(super) fn durable_files(&self, host: HostId) -> Vec<FileName> {
-        self.nodes[&host].disk.durable.keys().cloned().collect()
-    }
-
     /// Damages every durable file whose name ends so.
     pub(super) fn rot(&mut self, host: HostId, suffix: &str) {
         let disk = self.dead.get_mut(&host).unwrap();
@@ -562,25 +555,6 @@ impl Cluster {
             *bytes = rotten.into();
         }
         disk.volatile.clone_from(&disk.durable);
-    }
-
-    /// Everything a node holds, and the primary's, must be equal.
-    pub(super) fn assert_copies_equal(&mut self, hosts: &[HostId]) {
-        let held: Vec<_> = hosts.iter().map(|host| self.inspect(*host).expect("an active copy")).collect();
-        for (docs, searchable) in &held {
-            assert_eq!(docs, &held[0].0);
-            let living: Vec<_> =
-                docs.iter().filter(|doc| doc.source.is_some()).map(|doc| doc.id.clone()).collect();
-            assert_eq!(searchable, &living);
-        }
-    }
-
-    pub(super) fn happened(&self, host: HostId, name: &str) -> bool {
-        self.events.iter().any(|(at, event)| *at == host && event.name() == name)
-    }
-
-    pub(super) fn count(&self, name: &str) -> usize {
-        self.events.iter().filter(|(_, event)| event.name() == name).count()
     }
 }
 

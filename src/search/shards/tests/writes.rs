@@ -237,7 +237,15 @@ fn primary_notes_what_it_did_in_order() {
     cluster.write(A, index("1", "a"));
     cluster.run();
     let names: Vec<_> = cluster.events.iter().map(|(host, event)| (*host, event.name())).collect();
-    assert_eq!(names, [(A, "PrimaryAppended"), (B, "ReplicaAppended"), (A, "WriteAcknowledged")]);
+    assert_eq!(
+        names,
+        [
+            (A, "PrimaryAppended"),
+            (B, "ReplicaAppended"),
+            (A, "GlobalCheckpointAdvanced"),
+            (A, "WriteAcknowledged")
+        ]
+    );
     let digests: Vec<_> = cluster
         .events
         .iter()
