@@ -49,12 +49,32 @@ impl<T> Default for Acknowledgements<T> {
 }
 
 impl<T> Acknowledgements<T> {
-    /// A state was written that these nodes are to apply. `lag`: how long that may take.
-    pub fn published(&mut self, state: Position, now: Instant, lag: Duration) {
-        // A node that is behind an earlier state already has its time running.
-        if self.lag.is_none_or(|(earlier, _)| self.applied.values().all(|(_, said)| said.state >= earlier)) {
+    /// A state was written that these nodes are to apply. `lag`: how long that may take. A node that is behind an
+    /// earlier state already has its time running.
+    pub fn published(
+        &mut self,
+        state: Position,
+        nodes: &BTreeMap<HostId, NodeEntry>,
+        now: Instant,
+        lag: Duration,
+    ) {
+        let is_running = self.lag.is_some_and(|(earlier, _)| self.behind(earlier, nodes).next().is_some());
+        if !is_running {
             self.lag = Some((state, now + lag));
         }
+    }
+
+    /// Nodes that have not said that they have applied this state.
+    fn behind<'a>(
+        &'a self,
+        state: Position,
+        nodes: &'a BTreeMap<HostId, NodeEntry>,
+    ) -> impl Iterator<Item = (HostId, SessionId)> + 'a {
+        let is_level = move |host: &HostId, session: SessionId| {
+            self.applied.get(host).is_some_and(|(of, said)| *of == session && said.state >= state)
+        };
+        let behind = nodes.iter().filter(move |(host, entry)| !is_level(host, entry.session));
+        behind.map(|(host, entry)| (*host, entry.session))
     }
 
     /// Has `what` wait until all these nodes have applied this state.
@@ -65,7 +85,8 @@ impl<T> Acknowledgements<T> {
 
     /// A node says how far it is.
     pub fn heard(&mut self, from: HostId, session: SessionId, applied: Applied) {
-        let newest = self.applied.get(&from).filter(|(of, said)| *of == session && said.state > applied.state);
+        let newest =
+            self.applied.get(&from).filter(|(of, said)| *of == session && said.state > applied.state);
         if newest.is_none() {
             self.applied.insert(from, (session, applied));
         }
@@ -73,9 +94,8 @@ impl<T> Acknowledgements<T> {
 
     /// Who is there now: others will not say anything more.
     pub fn members(&mut self, nodes: &BTreeMap<HostId, NodeEntry>) {
-        let is_there = |host: &HostId, session: SessionId| {
-            nodes.get(host).is_some_and(|entry| entry.session == session)
-        };
+        let is_there =
+            |host: &HostId, session: SessionId| nodes.get(host).is_some_and(|entry| entry.session == session);
         self.applied.retain(|host, (session, _)| is_there(host, *session));
         self.lagging.retain(|host, session| is_there(host, *session));
         for waiting in &mut self.waiting {
@@ -104,14 +124,14 @@ impl<T> Acknowledgements<T> {
     }
 
     /// Nodes that have begun to lag: time is up, and they have not applied what was published before.
-    pub fn take_laggards(&mut self, nodes: &BTreeMap<HostId, NodeEntry>, now: Instant) -> Vec<(HostId, Position)> {
+    pub fn take_laggards(
+        &mut self,
+        nodes: &BTreeMap<HostId, NodeEntry>,
+        now: Instant,
+    ) -> Vec<(HostId, Position)> {
         let Some((state, due)) = self.lag else { return Vec::new() };
-        let is_level = |host: &HostId, session: SessionId| {
-            self.applied.get(host).is_some_and(|(of, said)| *of == session && said.state >= state)
-        };
-        self.lagging.retain(|host, session| !is_level(host, *session));
-        let behind = nodes.iter().filter(|(host, entry)| !is_level(host, entry.session));
-        let behind: Vec<(HostId, SessionId)> = behind.map(|(host, entry)| (*host, entry.session)).collect();
+        let behind: BTreeMap<HostId, SessionId> = self.behind(state, nodes).collect();
+        self.lagging.retain(|host, _| behind.contains_key(host));
         if behind.is_empty() || due <= now {
             self.lag = None;
         }
@@ -210,14 +230,14 @@ mod tests {
     #[test]
     fn node_that_stays_behind_lags_until_it_has_caught_up() {
         let (mut acks, members) = (Acknowledgements::<()>::default(), nodes(&[(A, 1), (B, 2)]));
-        acks.published(at(5), Instant(0), LAG);
+        acks.published(at(5), &members, Instant(0), LAG);
         acks.heard(A, SessionId(1), applied(5));
-        acks.published(at(6), Instant(0) + LAG / 2, LAG);
+        acks.published(at(6), &members, Instant(0) + LAG / 2, LAG);
         assert_eq!(acks.take_laggards(&members, Instant(0) + LAG / 2), []);
         assert_eq!(acks.take_laggards(&members, Instant(0) + LAG), [(B, at(5))]);
         assert!(acks.standing(B).1);
         acks.heard(B, SessionId(2), applied(6));
-        acks.published(at(7), Instant(0) + LAG, LAG);
+        acks.published(at(7), &members, Instant(0) + LAG, LAG);
         acks.heard(A, SessionId(1), applied(7));
         acks.heard(B, SessionId(2), applied(7));
         assert_eq!(acks.take_laggards(&members, Instant(0) + LAG), []);

@@ -124,7 +124,8 @@ impl ClusterState {
         chosen.change(Scope::Index, &changes, false)?;
         let number = |name| chosen.integer(Scope::Index, name) as u32;
         let (shards, replicas) = (number("index.number_of_shards"), number("index.number_of_replicas"));
-        let routing = chosen.set("index.number_of_routing_shards").map(|_| number("index.number_of_routing_shards"));
+        let routing =
+            chosen.set("index.number_of_routing_shards").map(|_| number("index.number_of_routing_shards"));
         if let Some(routing) = routing.filter(|routing| !routing.is_multiple_of(shards)) {
             let why = format!("the number of source shards [{shards}] must be a factor of [{routing}]");
             return Err(refused(400, "illegal_argument_exception", why));
@@ -267,7 +268,8 @@ mod tests {
     #[test]
     fn index_is_made_with_its_settings() {
         let mut state = articles();
-        let settings = [("number_of_shards", "4"), ("index.number_of_replicas", "0"), ("refresh_interval", "5s")];
+        let settings =
+            [("number_of_shards", "4"), ("index.number_of_replicas", "0"), ("refresh_interval", "5s")];
         state.carry_out(&create("books", 7, &settings)).unwrap();
         let index = &state.indices[&"books".into()];
         assert_eq!((index.shards.len(), index.replicas, index.uuid), (4, 0, IndexUuid(7)));
@@ -324,7 +326,8 @@ mod tests {
     fn existing_settings_are_preserved_if_asked() {
         let mut state = articles();
         state.carry_out(&change("refresh_interval", Some("2s"))).unwrap();
-        let changes = ["refresh_interval", "gc_deletes"].map(|name| (name.to_owned(), Some("9s".to_owned()))).into();
+        let changes =
+            ["refresh_interval", "gc_deletes"].map(|name| (name.to_owned(), Some("9s".to_owned()))).into();
         let task = AdminTask::IndexSettings { index: "articles".into(), changes, preserve_existing: true };
         state.carry_out(&task).unwrap();
         let settings = state.settings.of_index(&"articles".into());
@@ -336,9 +339,15 @@ mod tests {
     fn wrong_setting_changes_nothing() {
         let mut state = articles();
         let wrong = [
-            (change("number_of_shards", Some("2")), "final index setting [index.number_of_shards], not updateable"),
+            (
+                change("number_of_shards", Some("2")),
+                "final index setting [index.number_of_shards], not updateable",
+            ),
             (change("refresh_interval", Some("soon")), "Failed to parse value [soon] for setting"),
-            (change("refresh_intervall", Some("1s")), "unknown setting [index.refresh_intervall] did you mean"),
+            (
+                change("refresh_intervall", Some("1s")),
+                "unknown setting [index.refresh_intervall] did you mean",
+            ),
         ];
         for (task, expected) in wrong {
             let (status, kind, reason) = refusal(&mut state, &task);
@@ -353,7 +362,9 @@ mod tests {
     fn blocked_index_is_neither_changed_nor_deleted_until_it_is_unblocked() {
         let mut state = articles();
         state.carry_out(&change("blocks.read_only", Some("true"))).unwrap();
-        for task in [change("refresh_interval", Some("2s")), AdminTask::DeleteIndex { index: "articles".into() }] {
+        for task in
+            [change("refresh_interval", Some("2s")), AdminTask::DeleteIndex { index: "articles".into() }]
+        {
             let (status, kind, reason) = refusal(&mut state, &task);
             assert_eq!((status, &*kind), (403, "cluster_block_exception"));
             assert_eq!(reason, "index [articles] blocked by: [FORBIDDEN/5/index read-only (api)];");
@@ -367,10 +378,14 @@ mod tests {
     fn index_that_would_not_fit_into_the_znode_is_refused() {
         let mut state = articles();
         let shards = [("number_of_shards", "1024"), ("number_of_replicas", "2")];
-        let made = (0..9).take_while(|nth| state.carry_out(&create(&format!("i{nth}"), *nth, &shards)).is_ok());
+        let made =
+            (0..9).take_while(|nth| state.carry_out(&create(&format!("i{nth}"), *nth, &shards)).is_ok());
         assert_eq!(made.count(), 0, "3 nodes may have 3000 copies");
-        state.nodes = (1..=90).map(|number| (crate::name::HostId::search(number), state.nodes.values().next().unwrap().clone())).collect();
-        let made = (0..9).take_while(|nth| state.carry_out(&create(&format!("i{nth}"), *nth, &shards)).is_ok());
+        state.nodes = (1..=90)
+            .map(|number| (crate::name::HostId::search(number), state.nodes.values().next().unwrap().clone()))
+            .collect();
+        let made =
+            (0..9).take_while(|nth| state.carry_out(&create(&format!("i{nth}"), *nth, &shards)).is_ok());
         let made = made.count();
         assert!((2..9).contains(&made), "{made}");
         let (status, kind, reason) = refusal(&mut state, &create("last", 99, &shards));

@@ -300,7 +300,8 @@ impl Controller {
             ctx.out.note(EventKind::NodeLagging { node, version: behind.version });
         }
         let done = self.acks.take_done(now);
-        self.tasks.answer(ctx, done.into_iter().map(|(answer, acknowledged)| answer.acknowledged(acknowledged)));
+        self.tasks
+            .answer(ctx, done.into_iter().map(|(answer, acknowledged)| answer.acknowledged(acknowledged)));
     }
 
     /// Folds everything that has come in into one next state.
@@ -474,6 +475,7 @@ impl Controller {
             version,
             nodes: state.nodes.keys().copied().collect(),
             routing: state.placements(),
+            unlisted: state.unlisted(),
             why,
         });
         if with_settings {
@@ -492,7 +494,7 @@ impl Controller {
             self.trimmer.published(client);
         }
         self.acks.members(&state.nodes);
-        self.acks.published(Position::of(&state), ctx.now.mono, FOLLOWER_LAG);
+        self.acks.published(Position::of(&state), &state.nodes, ctx.now.mono, FOLLOWER_LAG);
         office.state = state;
         self.settle_answers(ctx, answers);
     }

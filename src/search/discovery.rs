@@ -37,8 +37,7 @@ pub const CLUSTER_NOTICES: &str = "/shardarium/notices/cluster";
 
 /// The persistent znodes, made by whichever node comes first.
 pub fn layout() -> Layout {
-    let paths =
-        [ROOT, NODES, ELECTION, CONTROLLER_EPOCH, STATE, SETTINGS, NOTICES, CLUSTER_NOTICES];
+    let paths = [ROOT, NODES, ELECTION, CONTROLLER_EPOCH, STATE, SETTINGS, NOTICES, CLUSTER_NOTICES];
     Layout::new(paths.iter().map(|path| ((*path).to_owned(), None)).collect())
 }
 

@@ -12,8 +12,8 @@ use crate::{
     search::{
         control::{Control, ControlConfig, ControlNews},
         coordination::{CoordinationMessage, Coordinator, Question, Serving, View},
-        shards::{ShardNews, Shards, ShardsConfig},
         settings::SettingsDocument,
+        shards::{ShardNews, Shards, ShardsConfig},
         state::ClusterState,
         transport::{Ctx, Links, Lost},
         wire::{Message, Transport},

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     event::{ClusterChange, CopyState},
-    name::{Epoch, HostId, ShardId},
+    name::{Epoch, HostId, IndexName, ShardId},
     zookeeper::{recipes::notification, wire::Op},
 };
 
@@ -51,21 +51,24 @@ impl Announcement {
 /// What happened between two states: nodes, then indices, then shards, each in order.
 pub fn changes(former: &ClusterState, next: &ClusterState) -> Vec<ClusterChange> {
     let mut changes = Vec::new();
-    let session = |state: &ClusterState, host| state.nodes.get(host).map(|entry| entry.session);
-    let is_new = |in_one: &ClusterState, in_other: &ClusterState, host| session(in_one, host) != session(in_other, host);
+    let session = |state: &ClusterState, host: &HostId| state.nodes.get(host).map(|entry| entry.session);
+    let is_new = |in_one: &ClusterState, in_other: &ClusterState, host: &HostId| {
+        session(in_one, host) != session(in_other, host)
+    };
     let left = former.nodes.keys().filter(|host| is_new(former, next, host));
     changes.extend(left.map(|node| ClusterChange::NodeLeft { node: *node }));
     let joined = next.nodes.keys().filter(|host| is_new(next, former, host));
     changes.extend(joined.map(|node| ClusterChange::NodeJoined { node: *node }));
-    let uuid = |state: &ClusterState, index| state.indices.get(index).map(|metadata| metadata.uuid);
-    let is_other = |index| uuid(former, index) != uuid(next, index);
+    let uuid =
+        |state: &ClusterState, index: &IndexName| state.indices.get(index).map(|metadata| metadata.uuid);
+    let is_other = |index: &IndexName| uuid(former, index) != uuid(next, index);
     let deleted = former.indices.keys().filter(|index| is_other(index));
     changes.extend(deleted.map(|index| ClusterChange::IndexDeleted { index: index.to_string() }));
     let created = next.indices.keys().filter(|index| is_other(index));
     changes.extend(created.map(|index| ClusterChange::IndexCreated { index: index.to_string() }));
     for (shard, was) in former.shards().filter(|(shard, _)| !is_other(&shard.index)) {
         let Some(is) = next.shard(&shard).filter(|is| *is != was) else { continue };
-        let stays = |node| session(next, &node).is_some() && session(former, &node) == session(next, &node);
+        let stays = |node: HostId| !is_new(former, next, &node) && next.nodes.contains_key(&node);
         let shrinks = is.copies.len() < was.copies.len();
         if !shrinks {
             changes.extend(failed(&shard, was, is, &stays));

@@ -197,7 +197,9 @@ impl Petitions {
 
     /// It is told once to each controller, and once more if the connection broke: what is newer makes up for the rest.
     fn send_applied(&mut self, ctx: &mut Ctx<'_>) {
-        let (Some((applied, is_due)), Some((controller, _))) = (&mut self.applied, self.controller) else { return };
+        let (Some((applied, is_due)), Some((controller, _))) = (&mut self.applied, self.controller) else {
+            return;
+        };
         *is_due = false;
         let session = self.session.unwrap_or(SessionId::NONE);
         let message = ControlMessage::Applied { session, applied: *applied };

@@ -12,11 +12,16 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::SettingsDocument;
+use super::settings::{Settings, SettingsDocument};
 use crate::{
-    event::{CopyRef, CopyState, Placement},
-    name::{AllocationId, Epoch, HostId, IndexName, SessionId, ShardId, Term},
+    event::{CopyRef, CopyState, Digest, Placement},
+    name::{AllocationId, Epoch, HostId, IndexName, IndexUuid, SessionId, ShardId, Term},
 };
+
+/// How a written state begins, before the digest of the rest: what does not is none.
+const MAGIC: &[u8; 4] = b"SHS1";
+/// Bytes of the magic and the digest.
+const HEADER: usize = MAGIC.len() + size_of::<u64>();
 
 /// What every node knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -208,7 +213,8 @@ impl ClusterState {
     /// The state as it stands in its znode: a magic, the digest of what follows, and that (postcard).
     pub fn to_bytes(&self) -> Arc<[u8]> {
         let bytes = postcard::to_extend(self, vec![0; HEADER]);
-        let mut bytes = bytes.unwrap_or_else(|error| unreachable!("a cluster state can be written down: {error}"));
+        let mut bytes =
+            bytes.unwrap_or_else(|error| unreachable!("a cluster state can be written down: {error}"));
         let digest = Digest::of(&bytes[HEADER..]);
         bytes[..MAGIC.len()].copy_from_slice(MAGIC);
         bytes[MAGIC.len()..HEADER].copy_from_slice(&digest.0.to_le_bytes());

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use super::{
-    Outcome, View, error,
+    Outcome, View,
     create::CreateFlow,
+    error,
     flow::{Ending, Flow, Move},
 };
 use crate::{
@@ -15,8 +16,8 @@ use crate::{
         api::{
             ApiAnswer, ApiError,
             admin::{
-                Acknowledged, ClusterSettings, ClusterStateView, CreateIndexRequest, GetClusterSettingsRequest,
-                GetIndexSettingsRequest, IndexSettings, StateRequest, TIMEOUT,
+                Acknowledged, ClusterSettings, ClusterStateView, CreateIndexRequest,
+                GetClusterSettingsRequest, GetIndexSettingsRequest, IndexSettings, StateRequest, TIMEOUT,
             },
         },
         control::{AdminCall, Granted, Inquiry},
@@ -134,7 +135,9 @@ impl Flow for AdminFlow {
 
     fn granted(&mut self, granted: Granted, _state: &ClusterState) -> Vec<Move> {
         let answer = match (granted, self.persistent.take()) {
-            (Granted::Change { acknowledged }, None) => ApiAnswer::Acknowledged(Acknowledged { acknowledged }),
+            (Granted::Change { acknowledged }, None) => {
+                ApiAnswer::Acknowledged(Acknowledged { acknowledged })
+            }
             (Granted::Change { acknowledged }, Some(persistent)) => {
                 let (acknowledged, include_defaults) = (Some(acknowledged), false);
                 ApiAnswer::ClusterSettings(ClusterSettings { acknowledged, persistent, include_defaults })

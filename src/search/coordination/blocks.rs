@@ -64,7 +64,10 @@ mod tests {
     fn each_block_refuses_what_it_is_for() {
         let told = |text: &str| format!("index [articles] blocked by: [{text}];");
         assert_eq!(refusal("write", Level::Write), Some((403, told("FORBIDDEN/8/index write (api)"))));
-        assert_eq!(refusal("read_only", Level::Write), Some((403, told("FORBIDDEN/5/index read-only (api)"))));
+        assert_eq!(
+            refusal("read_only", Level::Write),
+            Some((403, told("FORBIDDEN/5/index read-only (api)")))
+        );
         assert_eq!(refusal("read", Level::Read), Some((403, told("FORBIDDEN/7/index read (api)"))));
         assert_eq!(refusal("read_only_allow_delete", Level::Write), Some((429, told(FLOOD_STAGE))));
         for (block, level) in [("write", Level::Read), ("read", Level::Write), ("metadata", Level::Write)] {

@@ -48,7 +48,8 @@ impl HealthFlow {
         pending_tasks: u32,
         state: &ClusterState,
     ) -> Result<Self, ApiError> {
-        let unreadable = |text: &str| error::illegal(format!("failed to parse [wait_for_nodes] from [{text}]"));
+        let unreadable =
+            |text: &str| error::illegal(format!("failed to parse [wait_for_nodes] from [{text}]"));
         let nodes = match request.wait_for_nodes.as_deref() {
             Some(text) => Some(comparison(text).ok_or_else(|| unreadable(text))?),
             None => None,
@@ -151,7 +152,10 @@ fn of(state: &ClusterState, request: &HealthRequest, pending_tasks: u32) -> Clus
 
 fn index(state: &ClusterState, metadata: &IndexMetadata) -> IndexCounts {
     let shards = metadata.shards.iter().map(|table| shard(state, table));
-    IndexCounts { replicas: metadata.replicas, ..shards.fold(IndexCounts::NONE, |sum, counts| add(sum, &counts)) }
+    IndexCounts {
+        replicas: metadata.replicas,
+        ..shards.fold(IndexCounts::NONE, |sum, counts| add(sum, &counts))
+    }
 }
 
 fn add(sum: IndexCounts, counts: &IndexCounts) -> IndexCounts {
@@ -171,7 +175,8 @@ fn add(sum: IndexCounts, counts: &IndexCounts) -> IndexCounts {
 /// Red: the primary is not active; yellow: a replica is not (`ClusterShardHealth`). The target of a
 /// relocation does not count for that, its source does.
 fn shard(state: &ClusterState, table: &ShardTable) -> IndexCounts {
-    let count = |is_it: &dyn Fn(&ShardCopy) -> bool| table.copies.iter().filter(|copy| is_it(copy)).count() as u32;
+    let count =
+        |is_it: &dyn Fn(&ShardCopy) -> bool| table.copies.iter().filter(|copy| is_it(copy)).count() as u32;
     let active_primaries = count(&|copy| copy.primary && copy.is_active());
     let status = match active_primaries > 0 {
         false => Health::Red,
@@ -255,7 +260,10 @@ mod tests {
             HealthRequest { wait_for_no_initializing_shards: true, ..HealthRequest::default() },
             HealthRequest { wait_for_nodes: Some(">3".to_owned()), ..HealthRequest::default() },
             HealthRequest { index: Some("books".into()), ..HealthRequest::default() },
-            HealthRequest { wait_for_active_shards: Some(ActiveShards::AtLeast(2)), ..HealthRequest::default() },
+            HealthRequest {
+                wait_for_active_shards: Some(ActiveShards::AtLeast(2)),
+                ..HealthRequest::default()
+            },
         ];
         for request in wants {
             assert_eq!(begin(request.clone(), &moving()), [], "{request:?}");

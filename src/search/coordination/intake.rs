@@ -88,12 +88,7 @@ pub(super) fn begin(
 }
 
 /// Begins an administrative request.
-fn administer(
-    view: View<'_>,
-    state: &ClusterState,
-    own: Own,
-    call: ApiCall,
-) -> Result<Beginning, ApiError> {
+fn administer(view: View<'_>, state: &ClusterState, own: Own, call: ApiCall) -> Result<Beginning, ApiError> {
     let (call, flow): Petition = match call {
         ApiCall::CreateIndex(request) => admin::create(view, request, own.uuid)?,
         ApiCall::DeleteIndex(request) => {

@@ -78,7 +78,11 @@ mod tests {
 
     fn with(copies: Vec<ShardCopy>, replicas: u32) -> ClusterState {
         let mut state = state(1, vec![table(copies)]);
-        state.homes = state.shards().flat_map(|(_, table)| table.in_sync.clone()).map(|id| (id, HostId::search(1))).collect();
+        state.homes = state
+            .shards()
+            .flat_map(|(_, table)| table.in_sync.clone())
+            .map(|id| (id, HostId::search(1)))
+            .collect();
         for copy in state.indices[&articles()].shards[0].copies.clone() {
             copy.allocation.into_iter().for_each(|id| _ = state.homes.insert(id, HostId::search(1)));
         }
@@ -95,7 +99,8 @@ mod tests {
     #[test]
     fn more_replicas_are_unassigned_copies() {
         let state = with(vec![copy(1, 1, true, Started), copy(2, 2, false, Started)], 3);
-        let states: Vec<_> = state.indices[&articles()].shards[0].copies.iter().map(|copy| copy.state).collect();
+        let states: Vec<_> =
+            state.indices[&articles()].shards[0].copies.iter().map(|copy| copy.state).collect();
         assert_eq!(states, [Started, Started, Unassigned, Unassigned]);
     }
 
@@ -105,7 +110,8 @@ mod tests {
         let copies = || vec![copy(1, 1, true, Started), copy(2, 2, false, Started), away.clone()];
         assert_eq!(ids(&with(copies(), 1)), [1, 2]);
         assert_eq!(ids(&with(copies(), 0)), [1]);
-        let building = vec![copy(1, 1, true, Started), copy(2, 2, false, Initializing), copy(3, 3, false, Started)];
+        let building =
+            vec![copy(1, 1, true, Started), copy(2, 2, false, Initializing), copy(3, 3, false, Started)];
         assert_eq!(ids(&with(building, 1)), [1, 3]);
     }
 
@@ -125,7 +131,8 @@ mod tests {
 
     #[test]
     fn copy_that_moves_goes_with_its_target() {
-        let source = ShardCopy { relocating: Some(AllocationId(3)), ..copy(2, 2, false, CopyState::Relocating) };
+        let source =
+            ShardCopy { relocating: Some(AllocationId(3)), ..copy(2, 2, false, CopyState::Relocating) };
         let target = ShardCopy { relocating: Some(AllocationId(2)), ..copy(3, 3, false, Initializing) };
         assert_eq!(ids(&with(vec![copy(1, 1, true, Started), source, target], 0)), [1]);
     }

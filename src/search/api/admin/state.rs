@@ -177,7 +177,10 @@ mod tests {
     use crate::search::fixture::{copy, state, table};
 
     fn view(metrics: &[&str]) -> Value {
-        let shards = vec![table(vec![copy(1, 16, true, CopyState::Started), copy(2, 17, false, CopyState::Initializing)])];
+        let shards = vec![table(vec![
+            copy(1, 16, true, CopyState::Started),
+            copy(2, 17, false, CopyState::Initializing),
+        ])];
         let metrics = metrics.iter().map(|metric| (*metric).to_owned()).collect();
         let request = StateRequest { metrics, index: None };
         ClusterStateView { state: Arc::new(state(7, shards)), request }.body()
