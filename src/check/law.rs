@@ -9,7 +9,7 @@
 
 use crate::{
     check::{
-        agreement, checkpoints, clients, control, copies, documents, durability, ephemerals, epochs,
+        agreement, checkpoints, clients, control, copies, documents, durability, ephemerals, epochs, in_sync,
         membership, order, placement, primaries, primary, promises, recipes, replicas, search, session,
         settle,
         verdict::{Judged, Judgement, Verdict},
@@ -77,6 +77,7 @@ pub static LAWS: &[Law] = &[
     primaries::ONE_OPERATION,
     primaries::TERM_FENCE,
     checkpoints::GLOBAL_CHECKPOINT,
+    in_sync::COMPLETE,
     copies::EQUAL,
     documents::DURABLE,
     documents::REALTIME,
