@@ -14,6 +14,7 @@ mod documents;
 mod durability;
 mod ephemerals;
 mod epochs;
+mod fences;
 pub mod goal;
 mod held;
 mod history;
