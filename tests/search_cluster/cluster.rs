@@ -10,8 +10,9 @@ use shardarium::{
     scenario::plan::SearchConfig,
     search::{
         api::{
-            ApiAnswer, ApiCall, ApiError, GotDoc, Health, Query, WriteResult,
-            admin::{CreateIndexRequest, HealthRequest, IndexCreated},
+            ApiAnswer, ApiCall, ApiError, CreateIndexRequest, GetRequest, GotDoc, Health, IndexRequest,
+            Query, RefreshRequest, SearchAnswer, SearchRequest, WriteAnswer, WriteResult,
+            admin::{HealthRequest, IndexCreated},
         },
         node::{Node, NodeConfig},
     },
@@ -121,9 +122,9 @@ impl Cluster {
 
     /// A document, by way of this node.
     pub(crate) fn look(&mut self, node: HostId, id: &str) -> Option<GotDoc> {
-        let call = ApiCall::Get { index: articles(), id: id.to_owned() };
+        let call = ApiCall::Get(GetRequest::new(articles(), id));
         match self.ask(node, call) {
-            Ok(ApiAnswer::Got(doc)) => doc,
+            Ok(ApiAnswer::Got(answer)) => answer.doc,
             other => panic!("{id}: {other:?}"),
         }
     }
@@ -150,9 +151,9 @@ impl Cluster {
 
     /// Ids found, best first, after a refresh.
     pub(crate) fn search(&mut self, node: HostId, query: Query) -> Vec<String> {
-        self.ask(node, ApiCall::Refresh { index: articles() }).unwrap();
-        match self.ask(node, ApiCall::Search { index: articles(), query, size: 100 }) {
-            Ok(ApiAnswer::Found { shards_total, shards_successful, total, hits }) => {
+        self.ask(node, ApiCall::Refresh(RefreshRequest { index: articles() })).unwrap();
+        match self.ask(node, ApiCall::Search(SearchRequest { index: articles(), query, size: 100 })) {
+            Ok(ApiAnswer::Found(SearchAnswer { shards_total, shards_successful, total, hits })) => {
                 assert_eq!((shards_total, total), (shards_successful, hits.len() as u64));
                 hits.into_iter().map(|hit| hit.id).collect()
             }
@@ -200,12 +201,14 @@ pub(crate) fn source(text: &str) -> Arc<str> {
 }
 
 pub(crate) fn index(id: &str, text: &str) -> ApiCall {
-    ApiCall::Index { index: articles(), id: id.to_owned(), source: source(text), condition: None }
+    ApiCall::Index(IndexRequest::new(articles(), id, source(text)))
 }
 
 pub(crate) fn written(answer: Result<ApiAnswer, ApiError>) -> (WriteResult, SeqNo, Term, (u32, u32)) {
     match answer {
-        Ok(ApiAnswer::Written { result, seq_no, term, copies, .. }) => (result, seq_no, term, copies),
+        Ok(ApiAnswer::Written(WriteAnswer { result, seq_no, term, copies, .. })) => {
+            (result, seq_no, term, copies)
+        }
         other => panic!("not written: {other:?}"),
     }
 }

@@ -6,7 +6,7 @@ use super::{
     View,
     admin::{self, Petition},
     blocks::{self, Level},
-    error,
+    documents, error,
     flow::Flow,
     get::GetFlow,
     health::HealthFlow,
@@ -18,7 +18,7 @@ use crate::{
     name::{HostId, IndexName, IndexUuid, ShardId},
     search::{
         administration::AdminTask,
-        api::{ApiAnswer, ApiCall, ApiError},
+        api::{ApiAnswer, ApiCall, ApiError, GetRequest, RefreshRequest, SearchRequest},
         control::{AdminCall, Inquiry},
         routing::{self, Rotation},
         shards::WriteCall,
@@ -26,8 +26,6 @@ use crate::{
     },
 };
 
-/// The longest document id, in bytes (Elasticsearch's `IndexRequest`).
-const ID_BYTES_MAX: usize = 512;
 /// `index.max_result_window`.
 const RESULT_WINDOW_MAX: u32 = 10_000;
 
@@ -61,24 +59,25 @@ pub(super) fn begin(
 ) -> Result<Beginning, ApiError> {
     let state: &ClusterState = view.state.ok_or_else(error::no_master)?;
     let flow: Box<dyn Flow> = match call {
-        ApiCall::Index { index, id, source, condition } => {
-            let shard = writable(view, state, &index, &id)?;
-            Box::new(WriteFlow::new(shard, WriteCall::Index { id, source, condition }))
+        ApiCall::Index(request) => {
+            let index = request.index.clone();
+            let id = request.id.clone().unwrap_or_default();
+            write(view, state, &index, documents::index(id, request)?)?
         }
-        ApiCall::Delete { index, id } => {
-            let shard = writable(view, state, &index, &id)?;
-            Box::new(WriteFlow::new(shard, WriteCall::Delete { id }))
+        ApiCall::Delete(request) => {
+            let index = request.index.clone();
+            write(view, state, &index, documents::delete(request)?)?
         }
-        ApiCall::Get { index, id } => {
+        ApiCall::Get(GetRequest { index, id }) => {
             let shard = routing::shard_of(&index, readable(state, &index)?, &id);
             let copies = state.shard(&shard).map(|table| rotation.order(&shard, table));
             Box::new(GetFlow::new(shard, id, copies.unwrap_or_default()))
         }
-        ApiCall::Refresh { index } => {
+        ApiCall::Refresh(RefreshRequest { index }) => {
             let shards = copies(rotation, &index, metadata(state, &index)?);
             Box::new(RefreshFlow::new(&index, shards))
         }
-        ApiCall::Search { index, query, size } => {
+        ApiCall::Search(SearchRequest { index, query, size }) => {
             let shards = copies(rotation, &index, readable(state, &index)?);
             Box::new(SearchFlow::new(index, query, window(size)?, shards))
         }
@@ -135,31 +134,30 @@ fn readable<'a>(state: &'a ClusterState, index: &IndexName) -> Result<&'a IndexM
     metadata(state, index)
 }
 
-fn metadata<'a>(state: &'a ClusterState, index: &IndexName) -> Result<&'a IndexMetadata, ApiError> {
-    state.indices.get(index).ok_or_else(|| error::no_index(index))
-}
-
-fn writable(view: View<'_>, state: &ClusterState, index: &IndexName, id: &str) -> Result<ShardId, ApiError> {
+fn write(
+    view: View<'_>,
+    state: &ClusterState,
+    index: &IndexName,
+    call: WriteCall,
+) -> Result<Box<dyn Flow>, ApiError> {
     if !view.connected {
         return Err(error::no_master_block());
     }
-    let bytes = id.len();
-    if bytes == 0 {
-        return Err(error::invalid("if _id is specified it must not be empty".to_owned()));
-    }
-    if bytes > ID_BYTES_MAX {
-        let reason = format!("id is too long, must be no longer than {ID_BYTES_MAX} bytes but was: {bytes}");
-        return Err(error::invalid(reason));
-    }
+    let routing = call.routing.as_deref().unwrap_or(&call.id);
     let metadata = metadata(state, index)?;
     blocks::check(state, index, Level::Write)?;
-    Ok(routing::shard_of(index, metadata, id))
+    let shard = routing::shard_of(index, metadata, routing);
+    Ok(Box::new(WriteFlow::new(shard, call)))
+}
+
+fn metadata<'a>(state: &'a ClusterState, index: &IndexName) -> Result<&'a IndexMetadata, ApiError> {
+    state.indices.get(index).ok_or_else(|| error::no_index(index))
 }
 
 fn window(size: u32) -> Result<u32, ApiError> {
     let too_large = || {
         let reason = "Result window is too large, from + size must be less than or equal to";
-        error::illegal(format!("{reason}: [{RESULT_WINDOW_MAX}] but was [{size}]"))
+        ApiError::illegal(format!("{reason}: [{RESULT_WINDOW_MAX}] but was [{size}]"))
     };
     (size <= RESULT_WINDOW_MAX).then_some(size).ok_or_else(too_large)
 }
@@ -175,7 +173,7 @@ mod tests {
 
     use super::*;
     use crate::search::{
-        api::{Query, admin::CreateIndexRequest},
+        api::{CreateIndexRequest, DeleteRequest, Query},
         fixture::{state, table},
     };
 
@@ -187,11 +185,11 @@ mod tests {
     }
 
     fn delete(index: &str, id: &str) -> ApiCall {
-        ApiCall::Delete { index: index.into(), id: id.to_owned() }
+        ApiCall::Delete(DeleteRequest::new(index.into(), id))
     }
 
     fn search(size: u32) -> ApiCall {
-        ApiCall::Search { index: "articles".into(), query: Query::MatchAll, size }
+        ApiCall::Search(SearchRequest { index: "articles".into(), query: Query::MatchAll, size })
     }
 
     fn create() -> ApiCall {

@@ -11,8 +11,8 @@ use crate::{
     search::{
         administration::AdminTask,
         api::{
-            ApiAnswer, ApiCall, ApiError, WriteResult,
-            admin::{CreateIndexRequest, IndexCreated},
+            ApiAnswer, ApiCall, ApiError, CreateIndexRequest, DeleteRequest, GetAnswer, GetRequest,
+            WriteResult, admin::IndexCreated,
         },
         coordination::Served,
         fixture::{copy, state, table},
@@ -123,11 +123,11 @@ impl Bench {
 }
 
 fn delete() -> ApiCall {
-    ApiCall::Delete { index: "articles".into(), id: "a".to_owned() }
+    ApiCall::Delete(DeleteRequest::new("articles".into(), "a"))
 }
 
 fn get() -> ApiCall {
-    ApiCall::Get { index: "articles".into(), id: "a".to_owned() }
+    ApiCall::Get(GetRequest::new("articles".into(), "a"))
 }
 
 fn primary_on(node: u16) -> Vec<ShardTable> {
@@ -136,7 +136,8 @@ fn primary_on(node: u16) -> Vec<ShardTable> {
 
 fn written() -> Outcome {
     let result = WriteResult::Deleted;
-    Ok(Served::Written(Written { result, seq_no: SeqNo(0), term: Term(1), version: 1, copies: (1, 1) }))
+    let (seq_no, term, version) = (SeqNo(0), Term(1), 1);
+    Ok(Served::Written(Written { result, seq_no, term, version, copies: (1, 1), forced_refresh: false }))
 }
 
 #[test]
@@ -249,7 +250,10 @@ fn copy_on_this_node_is_asked_without_a_connection() {
         panic!("{local:?}")
     };
     bench.answer(1, *ticket, Ok(Served::Got(None)));
-    assert_eq!(bench.reply(), Ok(ApiAnswer::Got(None)));
+    assert_eq!(
+        bench.reply(),
+        Ok(ApiAnswer::Got(GetAnswer { index: "articles".into(), id: "a".to_owned(), doc: None }))
+    );
 }
 
 #[test]
