@@ -13,7 +13,6 @@ use crate::{
             ApiAnswer, ApiError,
             admin::{ActiveShards, ClusterHealth, Health, HealthRequest, IndexCounts, TIMEOUT},
         },
-        coordination::error,
         state::{ClusterState, IndexMetadata, ShardCopy, ShardTable},
     },
 };
@@ -49,7 +48,7 @@ impl HealthFlow {
         state: &ClusterState,
     ) -> Result<Self, ApiError> {
         let unreadable =
-            |text: &str| error::illegal(format!("failed to parse [wait_for_nodes] from [{text}]"));
+            |text: &str| ApiError::illegal(format!("failed to parse [wait_for_nodes] from [{text}]"));
         let nodes = match request.wait_for_nodes.as_deref() {
             Some(text) => Some(comparison(text).ok_or_else(|| unreadable(text))?),
             None => None,
