@@ -15,7 +15,7 @@ use crate::{
     search::{
         acknowledgements::Applied,
         administration::AdminTask,
-        allocation::Settings,
+        allocation::{AllocatorFactory, Balanced, Lineage, Worth},
         api::{
             ApiError,
             admin::{NodeList, PendingTasks},
@@ -203,6 +203,8 @@ pub struct ControlConfig {
     pub zone: String,
     /// Its other attributes.
     pub attributes: BTreeMap<String, String>,
+    /// What makes its allocator when it is controller.
+    pub allocator: AllocatorFactory,
     /// The ensemble.
     pub servers: Vec<HostId>,
     /// Settings of the search cluster.
@@ -224,7 +226,14 @@ impl Control {
         let ownership = if unchecked { Ownership::Assumed } else { Ownership::Checked };
         let controller = ControllerConfig {
             me: config.me,
-            allocation: Settings::default(),
+            allocator: match config.defects.has(Defect::MovesWithoutImprovement) {
+                true => AllocatorFactory::new(|| Balanced::new(Worth::Ignored)),
+                false => config.allocator.clone(),
+            },
+            lineage: match config.defects.has(Defect::PromotesStaleCopy) {
+                true => Lineage::Any,
+                false => Lineage::InSync,
+            },
             delayed_allocation: config.search.delayed_allocation,
             fence: if unfenced { Fence::None } else { Fence::Epoch },
         };
