@@ -52,7 +52,7 @@ fn wrong_key_names_the_nearest() {
         "[cluster]\nzookeper = 3\n",
         "4:1 there is no key `zookeper` here | did you mean `zookeeper`? valid: zookeeper, tick, init_limit, \
          sync_limit, snap_count, search, zones, attributes, session_timeout, refresh_interval, delayed_allocation, \
-         request_timeout, flush_operations, read_policy, settings",
+         request_timeout, flush_operations, read_policy, allocator, settings",
     );
 }
 

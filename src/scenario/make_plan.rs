@@ -32,6 +32,7 @@ impl Scenario {
             zookeeper: ensemble(self),
             spares: spares(self),
             nodes: nodes(self),
+            allocator: self.cluster.allocator,
             search: search(&self.cluster),
             settings: self.cluster.settings.clone(),
             links: links(&self.links),
