@@ -116,7 +116,10 @@ impl Operator<'_> {
                 let names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
                 let name = "cluster.routing.allocation.exclude._name".to_owned();
                 let persistent = [(name, Some(names.join(",")))].into();
-                ApiCall::UpdateClusterSettings(UpdateClusterSettingsRequest { persistent, ..Default::default() })
+                ApiCall::UpdateClusterSettings(UpdateClusterSettingsRequest {
+                    persistent,
+                    ..Default::default()
+                })
             }
             StepAction::CorruptState => return None,
         })

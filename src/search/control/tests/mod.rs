@@ -1,6 +1,7 @@
 //! Tests of the control part — decides how three nodes without data hang together around a fake ensemble.
 //! It never looks at shards beyond where they are.
 
+mod administration;
 mod fence;
 mod loss;
 mod membership;
@@ -37,6 +38,7 @@ struct Node {
     /// Whether it tells what it has applied.
     tells: bool,
     wishes: Vec<(u64, AdminTask)>,
+    inquiries: Vec<(u64, AdminCall)>,
     news: Vec<ControlNews>,
 }
 
@@ -70,6 +72,7 @@ fn node(me: HostId, defects: &[Defect]) -> Node {
         eager: true,
         tells: true,
         wishes: Vec::new(),
+        inquiries: Vec::new(),
         news: Vec::new(),
     }
 }
@@ -98,6 +101,9 @@ impl Node {
                 }
             }
             _ => {}
+        }
+        for (token, call) in std::mem::take(&mut self.inquiries) {
+            self.control.administer(ctx, token, call);
         }
         for (token, task) in std::mem::take(&mut self.wishes) {
             let (timeout, master_timeout) = (seconds(3), seconds(5));
