@@ -65,7 +65,7 @@ impl Node {
     pub fn boot(config: NodeConfig, mut entropy: Entropy, files: &Files) -> Self {
         let NodeConfig { me, zone, attributes, allocator, servers, search, defects } = config;
         let life = entropy.draw();
-        let timeout = search.request_timeout;
+        let (timeout, read_policy) = (search.request_timeout, search.read_policy);
         let shards = ShardsConfig { search: search.clone(), defects: defects.clone() };
         let parts = Parts {
             control: Control::new(
@@ -73,7 +73,7 @@ impl Node {
                 entropy,
             ),
             shards: Shards::boot(shards, files),
-            coordinator: Coordinator::new(timeout, life, usize::from(me.number)),
+            coordinator: Coordinator::new(timeout, life, usize::from(me.number), read_policy),
             serving: Serving::new(timeout),
             applied: None,
         };
@@ -125,11 +125,8 @@ impl Parts {
                 }
             }
             Message::Request(request) => {
-                let view = View {
-                    state: self.applied.as_ref(),
-                    connected: self.control.is_certainly_alive(ctx.now.mono),
-                };
                 self.coordinator.note_pending_tasks(self.control.pending_tasks());
+                let view = view(self.applied.as_ref(), &self.control, ctx);
                 self.coordinator.request(ctx, view, conn, request);
             }
             // From a connection that was given up, or nothing that one says to a node.
@@ -148,8 +145,7 @@ impl Parts {
     }
 
     fn coordinate(&mut self, ctx: &mut Ctx<'_>, from: HostId, message: CoordinationMessage) {
-        let view =
-            View { state: self.applied.as_ref(), connected: self.control.is_certainly_alive(ctx.now.mono) };
+        let view = view(self.applied.as_ref(), &self.control, ctx);
         match message {
             CoordinationMessage::Ask { ticket, routed_by, ask } => {
                 let question = Question { from, ticket, routed_by, ask };
@@ -181,8 +177,7 @@ impl Parts {
             self.shards.wake(ctx);
         }
         self.serving.wake(ctx);
-        let view =
-            View { state: self.applied.as_ref(), connected: self.control.is_certainly_alive(ctx.now.mono) };
+        let view = view(self.applied.as_ref(), &self.control, ctx);
         self.coordinator.wake(ctx, view);
     }
 
@@ -229,8 +224,7 @@ impl Parts {
             ControlNews::State(state) => self.apply(ctx, state),
             ControlNews::Settings(settings) => self.apply_settings(ctx, &settings),
             ControlNews::Answer { token, result } => {
-                let connected = self.control.is_certainly_alive(ctx.now.mono);
-                let view = View { state: self.applied.as_ref(), connected };
+                let view = view(self.applied.as_ref(), &self.control, ctx);
                 self.coordinator.granted(ctx, view, token, result);
             }
             // Writes are refused from now on, since the session is not certainly alive; copies stay as they
@@ -243,6 +237,10 @@ impl Parts {
         match news {
             ShardNews::Report(report) => self.control.report(ctx, report),
             ShardNews::Write { token, result } => self.serving.write_ended(ctx, token, result),
+            ShardNews::Get { token, result } => {
+                let view = view(self.applied.as_ref(), &self.control, ctx);
+                self.serving.get_ended(ctx, view, token, result);
+            }
         }
     }
 
@@ -267,7 +265,7 @@ impl Parts {
             }
         }
         self.tell_losses(ctx);
-        let view = View { state: Some(&state), connected: self.control.is_certainly_alive(ctx.now.mono) };
+        let view = view(Some(&state), &self.control, ctx);
         self.serving.state_applied(ctx, view, &mut self.shards);
         self.coordinator.state_applied(ctx, view);
         self.control.state_applied(ctx, &state);
@@ -286,10 +284,16 @@ impl Parts {
         self.control.peer_lost(ctx, lost.peer);
         self.shards.peer_lost(ctx, lost.peer);
         self.serving.peer_lost(lost.peer);
-        let view =
-            View { state: self.applied.as_ref(), connected: self.control.is_certainly_alive(ctx.now.mono) };
+        let view = view(self.applied.as_ref(), &self.control, ctx);
         self.coordinator.peer_lost(ctx, view, lost);
     }
+}
+
+fn view<'a>(state: Option<&'a Arc<ClusterState>>, control: &Control, ctx: &Ctx<'_>) -> View<'a> {
+    let connected = control.is_certainly_alive(ctx.now.mono);
+    let known_as = state.and_then(|state| state.nodes.get(&ctx.me)).map(|node| node.session);
+    let leased = connected && known_as.is_some() && known_as == control.session();
+    View { state, connected, leased }
 }
 
 /// Nodes that left between two states, or came back as another life: connections to their former life are

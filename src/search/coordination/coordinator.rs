@@ -16,6 +16,7 @@ use crate::{
     core::{ConnId, Instant},
     event::Digest,
     name::{HostId, IndexUuid},
+    scenario::plan::ReadPolicy,
     search::{
         api::{ApiError, ApiReply, ApiRequest},
         control::{AdminCall, Granted},
@@ -33,6 +34,7 @@ struct Pending {
     began: Instant,
     /// When its time is up.
     deadline: Instant,
+    patience: Duration,
     flow: Box<dyn Flow>,
     asks: BTreeSet<u64>,
 }
@@ -63,6 +65,7 @@ pub struct Coordinator {
     life: u64,
     next: u64,
     rotation: Rotation,
+    read_policy: ReadPolicy,
     requests: BTreeMap<u64, Pending>,
     asks: BTreeMap<u64, Asked>,
     alarms: Alarms<Alarm>,
@@ -72,13 +75,14 @@ pub struct Coordinator {
 
 impl Coordinator {
     /// Requests end after `timeout`. `life` tells this life of the node from earlier ones; each shard's
-    /// turns begin at copy `first_turn`.
-    pub fn new(timeout: Duration, life: u64, first_turn: usize) -> Self {
+    /// turns begin at copy `first_turn`; `read_policy` says which copies answer gets.
+    pub fn new(timeout: Duration, life: u64, first_turn: usize, read_policy: ReadPolicy) -> Self {
         Self {
             timeout,
             life,
             next: 1,
             rotation: Rotation::starting_at(first_turn),
+            read_policy,
             requests: BTreeMap::new(),
             asks: BTreeMap::new(),
             alarms: Alarms::default(),
@@ -90,7 +94,8 @@ impl Coordinator {
     /// A client asks something; the reply goes back on its connection, or nowhere if that has closed.
     pub fn request(&mut self, ctx: &mut Ctx<'_>, view: View<'_>, conn: ConnId, request: ApiRequest) {
         let ApiRequest { id, call } = request;
-        let own = Own { pending_tasks: self.pending_tasks, uuid: self.next_uuid() };
+        let uuid = self.next_uuid();
+        let own = Own { pending_tasks: self.pending_tasks, uuid, read_policy: self.read_policy };
         match intake::begin(view, &mut self.rotation, own, call) {
             Err(error) => reply(ctx, conn, id, Err(error)),
             Ok(Beginning::Answer(answer)) => reply(ctx, conn, id, Ok(answer)),
@@ -190,8 +195,9 @@ impl Coordinator {
     ) -> u64 {
         let moves = flow.begin(view.state.expect("a request begins only once a state is known"));
         let (number, began) = (self.draw(), ctx.now.mono);
-        let deadline = began + flow.patience().unwrap_or(self.timeout);
-        self.requests.insert(number, Pending { conn, id, began, deadline, flow, asks: BTreeSet::new() });
+        let patience = flow.patience().unwrap_or(self.timeout);
+        let (deadline, asks) = (began + patience, BTreeSet::new());
+        self.requests.insert(number, Pending { conn, id, began, deadline, patience, flow, asks });
         self.alarms.set(deadline, Alarm::GiveUp(number));
         self.carry_out(ctx, view, number, moves);
         number
@@ -242,7 +248,7 @@ impl Coordinator {
 
     fn wait(&mut self, ctx: &Ctx<'_>, request: u64) {
         let Some(pending) = self.requests.get(&request) else { return };
-        let retry_at = self.retry_at(pending);
+        let retry_at = retry_at(pending);
         if ctx.now.mono < retry_at {
             self.alarms.set(retry_at, Alarm::Retry(request));
         }
@@ -258,15 +264,11 @@ impl Coordinator {
     fn end(&mut self, ctx: &mut Ctx<'_>, request: u64, ending: Ending) {
         let Some(pending) = self.requests.remove(&request) else { return };
         self.alarms.cancel(pending.deadline, Alarm::GiveUp(request));
-        self.alarms.cancel(self.retry_at(&pending), Alarm::Retry(request));
+        self.alarms.cancel(retry_at(&pending), Alarm::Retry(request));
         for number in &pending.asks {
             self.asks.remove(number);
         }
         reply(ctx, pending.conn, pending.id, ending);
-    }
-
-    fn retry_at(&self, pending: &Pending) -> Instant {
-        pending.began + self.timeout / 2
     }
 
     /// No index has it: it is hashed from this life of the node and a number that is used once.
@@ -279,6 +281,10 @@ impl Coordinator {
         self.next += 1;
         self.next - 1
     }
+}
+
+fn retry_at(pending: &Pending) -> Instant {
+    pending.began + pending.patience / 2
 }
 
 fn reply(ctx: &mut Ctx<'_>, conn: ConnId, id: u64, result: Ending) {

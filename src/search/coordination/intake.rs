@@ -1,6 +1,6 @@
 //! Intake — decides whether a client's request can begin, and as which flow. It never waits.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use super::{
     View,
@@ -16,12 +16,13 @@ use super::{
 };
 use crate::{
     name::{HostId, IndexName, IndexUuid, ShardId},
+    scenario::plan::ReadPolicy,
     search::{
         administration::AdminTask,
         api::{ApiAnswer, ApiCall, ApiError, GetRequest, RefreshRequest, SearchRequest},
         control::{AdminCall, Inquiry},
         routing::{self, Rotation},
-        shards::WriteCall,
+        shards::{ReadCall, WriteCall},
         state::{ClusterState, IndexMetadata},
     },
 };
@@ -47,6 +48,8 @@ pub(super) struct Own {
     pub(super) pending_tasks: u32,
     /// An identity that no index has.
     pub(super) uuid: IndexUuid,
+    /// Which copies answer a realtime get.
+    pub(super) read_policy: ReadPolicy,
 }
 
 /// Begins a request by the node's own view. A node that is cut off from ZooKeeper refuses writes and goes on
@@ -62,16 +65,22 @@ pub(super) fn begin(
         ApiCall::Index(request) => {
             let index = request.index.clone();
             let id = request.id.clone().unwrap_or_default();
-            write(view, state, &index, documents::index(id, request)?)?
+            let timeout = request.options.timeout;
+            write(view, state, &index, timeout, documents::index(id, request)?)?
         }
         ApiCall::Delete(request) => {
             let index = request.index.clone();
-            write(view, state, &index, documents::delete(request)?)?
+            let timeout = request.options.timeout;
+            write(view, state, &index, timeout, documents::delete(request)?)?
         }
-        ApiCall::Get(GetRequest { index, id }) => {
-            let shard = routing::shard_of(&index, readable(state, &index)?, &id);
+        ApiCall::Get(GetRequest { index, id, realtime, refresh, routing }) => {
+            let routed_by = routing.as_ref().unwrap_or(&id);
+            let shard = routing::shard_of(&index, readable(state, &index)?, routed_by);
             let copies = state.shard(&shard).map(|table| rotation.order(&shard, table));
-            Box::new(GetFlow::new(shard, id, copies.unwrap_or_default()))
+            // What is searchable on one copy is nothing that copies agree on.
+            let policy = if realtime { own.read_policy } else { ReadPolicy::Any };
+            let call = ReadCall { id, realtime, refresh, policy };
+            Box::new(GetFlow::new(shard, call, copies.unwrap_or_default()))
         }
         ApiCall::Refresh(RefreshRequest { index }) => {
             let shards = copies(rotation, &index, metadata(state, &index)?);
@@ -138,6 +147,7 @@ fn write(
     view: View<'_>,
     state: &ClusterState,
     index: &IndexName,
+    timeout: Option<Duration>,
     call: WriteCall,
 ) -> Result<Box<dyn Flow>, ApiError> {
     if !view.connected {
@@ -147,7 +157,7 @@ fn write(
     let metadata = metadata(state, index)?;
     blocks::check(state, index, Level::Write)?;
     let shard = routing::shard_of(index, metadata, routing);
-    Ok(Box::new(WriteFlow::new(shard, call)))
+    Ok(Box::new(WriteFlow::new(shard, call, timeout)))
 }
 
 fn metadata<'a>(state: &'a ClusterState, index: &IndexName) -> Result<&'a IndexMetadata, ApiError> {
@@ -177,7 +187,7 @@ mod tests {
         fixture::{state, table},
     };
 
-    const OWN: Own = Own { pending_tasks: 0, uuid: IndexUuid(1) };
+    const OWN: Own = Own { pending_tasks: 0, uuid: IndexUuid(1), read_policy: ReadPolicy::Any };
 
     fn refused(view: View<'_>, call: ApiCall) -> (u16, String, bool) {
         let error = begin(view, &mut Rotation::default(), OWN, call).unwrap_err();
@@ -198,7 +208,7 @@ mod tests {
 
     #[test]
     fn nothing_begins_before_a_first_state() {
-        let view = View { state: None, connected: true };
+        let view = View { state: None, connected: true, leased: true };
         for call in [delete("articles", "a"), search(1), create(), ApiCall::Health(Default::default())] {
             assert_eq!(refused(view, call), (503, "master_not_discovered_exception".to_owned(), true));
         }
@@ -207,7 +217,7 @@ mod tests {
     #[test]
     fn node_cut_off_from_zookeeper_refuses_writes_and_serves_reads() {
         let state = Arc::new(state(1, vec![table(Vec::new())]));
-        let view = View { state: Some(&state), connected: false };
+        let view = View { state: Some(&state), connected: false, leased: false };
         let blocked = (503, "cluster_block_exception".to_owned(), true);
         assert_eq!(refused(view, delete("articles", "a")), blocked);
         assert_eq!(refused(view, create()), (503, "master_not_discovered_exception".to_owned(), true));
@@ -217,7 +227,7 @@ mod tests {
     #[test]
     fn bad_requests_are_refused() {
         let state = Arc::new(state(1, vec![table(Vec::new())]));
-        let view = View { state: Some(&state), connected: true };
+        let view = View { state: Some(&state), connected: true, leased: true };
         let cases = [
             (delete("books", "a"), 404, "index_not_found_exception"),
             (delete("articles", ""), 400, "action_request_validation_exception"),
