@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     defect::Defects,
     name::{HostId, IndexName, ShardId},
-    scenario::{ensemble::ZooKeeperClients, recipes::RecipeClients},
+    scenario::{ensemble::ZooKeeperClients, recipes::RecipeClients, steps::StepPlan, values::Values},
     zookeeper::wire::EnsembleConfig,
 };
 
@@ -28,8 +28,14 @@ pub struct Plan {
     pub spares: Vec<HostId>,
     /// Search nodes, in order of their numbers.
     pub nodes: Vec<NodePlan>,
+    /// What decides where copies go.
+    #[serde(default)]
+    pub allocator: AllocatorKind,
     /// Settings of the search cluster.
     pub search: SearchConfig,
+    /// Cluster settings that an operator sets before the first index is created.
+    #[serde(default, skip_serializing_if = "Values::is_empty")]
+    pub settings: Values,
     /// Delays of links.
     pub links: LinkPlan,
     /// Clock errors of hosts.
@@ -48,6 +54,9 @@ pub struct Plan {
     pub recipe_clients: Vec<RecipeClients>,
     /// Faults, in order of the scenario file.
     pub faults: Vec<FaultStep>,
+    /// Administrative steps, in order of the scenario file.
+    #[serde(default)]
+    pub steps: Vec<StepPlan>,
     /// What must hold.
     pub expect: Expectations,
     /// How long the workload runs.
@@ -113,6 +122,19 @@ impl ReadPolicy {
     }
 }
 
+/// What decides where copies of shards go; one's own can be given to a run instead.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AllocatorKind {
+    /// By weights, as Elasticsearch did until 8.6.
+    #[default]
+    Balanced,
+    /// By the number of copies alone.
+    LeastLoaded,
+    /// The goal first, then the way to it, as Elasticsearch does since 8.6.
+    DesiredBalance,
+}
+
 /// Delays of links: `min` plus an exponentially distributed rest, so that `mean` is the mean.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LinkPlan {
@@ -158,6 +180,9 @@ pub struct IndexPlan {
     pub shards: u32,
     /// number_of_replicas.
     pub replicas: u32,
+    /// Its other settings.
+    #[serde(default, skip_serializing_if = "Values::is_empty")]
+    pub settings: Values,
 }
 
 /// A simulated client: requests at a rate, of a mix, on one index.
@@ -192,7 +217,7 @@ pub struct FaultStep {
     pub lasts: Option<Duration>,
 }
 
-/// When a fault strikes.
+/// When a fault strikes, or a step is done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Trigger {
     /// At this time since the start.

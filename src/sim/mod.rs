@@ -11,8 +11,9 @@ pub mod inbox;
 pub mod net;
 pub mod roles;
 pub mod run;
+mod step;
 pub mod trace;
 pub mod wire;
 pub mod world;
 
-pub use run::{Figures, Run, RunError, run};
+pub use run::{Extensions, Figures, Run, RunError, run, run_with};

@@ -14,13 +14,14 @@ use madsim::{runtime::Handle, task::NodeId, time::TimeHandle};
 
 use crate::{
     core::{Deferred, DiskOp, Entropy, FileName, Files},
-    event::EventKind,
+    event::{EventKind, Outcome},
     name::{HostId, HostKind, SimTime},
     scenario::{
         cast::Part,
         plan::{Delay, Plan, Trigger},
     },
     sim::{
+        Extensions,
         clock::Clock,
         dice::Dice,
         disk::{AfterSync, Disk},
@@ -29,7 +30,7 @@ use crate::{
         inbox::{Inbox, elapsed},
         net::{Arrival, Net},
         roles::Roles,
-        trace::Recorder,
+        trace::{Due, Recorder},
         wire::Wire,
     },
 };
@@ -43,6 +44,7 @@ const QUIET: Duration = Duration::from_secs(2);
 /// What the hosts of a run share.
 pub struct World {
     plan: Plan,
+    extensions: Extensions,
     time: TimeHandle,
     dice: Dice,
     net: Mutex<Net>,
@@ -64,7 +66,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl World {
     /// A world in which nothing runs yet.
-    pub fn new(plan: &Plan, time: TimeHandle) -> Arc<Self> {
+    pub fn new(plan: &Plan, extensions: Extensions, time: TimeHandle) -> Arc<Self> {
         let dice = Dice::new(plan.seed);
         let hosts = hosts_of(plan);
         let mut net = Net::new(time.clone(), dice);
@@ -75,7 +77,7 @@ impl World {
             net: Mutex::new(net),
             disks: Mutex::new(hosts.iter().map(|host| (*host, Disk::default())).collect()),
             clocks: hosts.iter().map(|host| (*host, Clock::draw(&dice, *host, &plan.clocks))).collect(),
-            recorder: Mutex::new(Recorder::new(time.clone(), Roles::new(plan), &plan.faults)),
+            recorder: Mutex::new(Recorder::new(time.clone(), Roles::new(plan), plan)),
             agenda: Mutex::default(),
             faults: Mutex::default(),
             machines: OnceLock::new(),
@@ -83,6 +85,7 @@ impl World {
             syncs: Mutex::default(),
             workload_is_over: AtomicBool::new(false),
             plan: plan.clone(),
+            extensions,
             time,
             dice,
         })
@@ -131,6 +134,11 @@ impl World {
                 self.plan_chore(SimTime::from(at), Chore::Strike(step));
             }
         }
+        for (nth, step) in (0..).zip(&self.plan.steps) {
+            if let Trigger::At(at) = step.trigger {
+                self.plan_chore(SimTime::from(at), Chore::Step(nth));
+            }
+        }
     }
 
     /// Machines that start together do not start at one instant.
@@ -154,9 +162,12 @@ impl World {
         self.workload_is_over.store(true, Ordering::Relaxed);
         self.record(None, EventKind::QuietBegan);
         let unmet = lock(&self.recorder).disarm();
-        for step in unmet {
-            let what = "its event never came".to_owned();
-            self.record(None, EventKind::FaultMissed { step, what });
+        let why = "its event never came";
+        for due in unmet {
+            match due {
+                Due::Fault(step) => self.record(None, EventKind::FaultMissed { step, what: why.into() }),
+                Due::Step(step) => self.step_ended(step, Outcome::Failed, Some(why.into())),
+            }
         }
     }
 
@@ -263,9 +274,15 @@ impl World {
 
     /// Records an event and lets the faults strike that wait for it.
     pub fn record(&self, host: Option<HostId>, kind: EventKind) {
+        if matches!(kind, EventKind::StepBegan { .. } | EventKind::StepEnded { .. }) {
+            self.faults().last_change_is(self.now());
+        }
         let struck = lock(&self.recorder).record(host, kind);
-        for step in struck {
-            self.strike(step, host);
+        for due in struck {
+            match due {
+                Due::Fault(step) => self.strike(step, host),
+                Due::Step(step) => self.take_step(step, host),
+            }
         }
     }
 
@@ -274,6 +291,7 @@ impl World {
             Chore::Start(host) if self.faults().holds_down(host) => {}
             Chore::Start(host) => self.start(host),
             Chore::Strike(step) => self.strike(step, None),
+            Chore::Step(step) => self.take_step(step, None),
             Chore::Undo(step) => self.undo(step),
         }
     }
@@ -291,7 +309,12 @@ impl World {
         (events, fingerprint, messages)
     }
 
-    /// The plan that is run.
+    /// What the caller brought into the run.
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    /// What it runs.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
