@@ -44,7 +44,8 @@ mod tests {
 
     #[test]
     fn equal_contents_are_one_state() {
-        let [one, other] = [state(1).to_bytes(), state(1).to_bytes()].map(|bytes| read(&Some(bytes)).unwrap());
+        let [one, other] =
+            [state(1).to_bytes(), state(1).to_bytes()].map(|bytes| read(&Some(bytes)).unwrap());
         assert!(Arc::ptr_eq(&one, &other), "decoded once");
         assert_eq!(*one, state(1));
     }
