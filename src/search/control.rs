@@ -24,6 +24,7 @@ use crate::{
         coordination::Position,
         discovery::{self, CLUSTER_NOTICES, Discovery, ELECTION, SETTINGS, STATE},
         petitions::{Petitions, Wanted},
+        reading,
         settings::SettingsDocument,
         state::{ClusterState, NodeEntry},
         tasks::Task,
@@ -444,7 +445,7 @@ impl Control {
     }
 
     fn read(&mut self, ctx: &mut Ctx<'_>, data: &Data, stat: Stat) {
-        let state = ClusterState::from_bytes(data.as_deref());
+        let state = reading::read(data);
         self.controller.state_changed(&mut self.client, state.is_some());
         match state {
             Some(state) => {
@@ -473,13 +474,12 @@ impl Control {
     }
 
     /// Applied only forward: a state of an earlier epoch, or an earlier version, is none.
-    fn apply(&mut self, ctx: &mut Ctx<'_>, state: ClusterState, read_at: i32) {
+    fn apply(&mut self, ctx: &mut Ctx<'_>, state: Arc<ClusterState>, read_at: i32) {
         let newest = match &self.state {
             Some(current) => state.is_newer_than(current),
             None => state.is_newer_than(&ClusterState::default()),
         };
         if newest {
-            let state = Arc::new(state);
             self.apply_settings(&state.settings);
             self.state = Some(state.clone());
             self.last_good = Some((state.clone(), read_at));

@@ -16,6 +16,7 @@ pub mod node;
 pub mod notices;
 pub mod operation;
 pub mod petitions;
+pub mod reading;
 pub mod recovery;
 pub mod replication;
 pub mod routing;
