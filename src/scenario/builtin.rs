@@ -59,6 +59,9 @@ builtin![
     "replication-promotion",
     "replication-recovery",
     "replication-flaky-links",
+    "documents-primary",
+    "documents-lease",
+    "documents-delete-and-reorder",
 ];
 
 /// The scenario to run when none is named.
