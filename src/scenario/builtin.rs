@@ -61,6 +61,9 @@ builtin![
     "replication-promotion",
     "replication-recovery",
     "replication-flaky-links",
+    "documents-primary",
+    "documents-lease",
+    "documents-delete-and-reorder",
     "standard",
     "large",
 ];

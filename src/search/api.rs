@@ -2,8 +2,10 @@
 //! shapes. It never decides an answer.
 
 pub mod admin;
+pub mod bulk;
 pub mod documents;
 pub mod search;
+pub mod update;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -16,11 +18,13 @@ use self::admin::{
 };
 pub use self::{
     admin::{ActiveShards, CreateIndexRequest, Health},
+    bulk::{BulkAction, BulkAnswer, BulkItem, BulkRequest, BulkWrite},
     documents::{
         DeleteRequest, GetAnswer, GetRequest, GotDoc, IndexRequest, OpType, RefreshAnswer, RefreshPolicy,
         RefreshRequest, VersionType, WriteAnswer, WriteOptions, WriteResult,
     },
     search::{Hit, Query, SearchAnswer, SearchRequest},
+    update::UpdateRequest,
 };
 use crate::event::Word;
 
@@ -60,6 +64,10 @@ pub enum ApiCall {
     Index(IndexRequest),
     /// `DELETE /index/_doc/id`.
     Delete(DeleteRequest),
+    /// `POST /index/_update/id`.
+    Update(UpdateRequest),
+    /// `POST /_bulk`.
+    Bulk(BulkRequest),
     /// `GET /index/_doc/id`.
     Get(GetRequest),
     /// `POST /index/_refresh`.
@@ -100,6 +108,7 @@ impl ApiReply {
             Ok(ApiAnswer::Nodes(answer)) => answer.body(),
             Ok(ApiAnswer::PendingTasks(answer)) => answer.body(),
             Ok(ApiAnswer::Written(answer)) => answer.body(),
+            Ok(ApiAnswer::Bulk(answer)) => answer.body(),
             Ok(ApiAnswer::Got(answer)) => answer.body(),
             Ok(ApiAnswer::Refreshed(answer)) => answer.body(),
             Ok(ApiAnswer::Found(answer)) => answer.body(),
@@ -128,6 +137,8 @@ pub enum ApiAnswer {
     PendingTasks(PendingTasks),
     /// Index, Delete: every in-sync copy has it, durable.
     Written(WriteAnswer),
+    /// Bulk: each item by itself.
+    Bulk(BulkAnswer),
     /// Get: the document, or none (404, found: false).
     Got(GetAnswer),
     /// Refresh: shards that did it.

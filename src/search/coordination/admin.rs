@@ -8,13 +8,15 @@ use super::{
     create::CreateFlow,
     error,
     flow::{Ending, Flow, Move},
+    health::HealthFlow,
+    intake::{Beginning, Choices},
 };
 use crate::{
     name::IndexUuid,
     search::{
         administration::AdminTask,
         api::{
-            ApiAnswer, ApiError,
+            ApiAnswer, ApiCall, ApiError,
             admin::{
                 Acknowledged, ClusterSettings, ClusterStateView, CreateIndexRequest,
                 GetClusterSettingsRequest, GetIndexSettingsRequest, IndexSettings, StateRequest, TIMEOUT,
@@ -28,10 +30,59 @@ use crate::{
 };
 
 /// What the controller is asked, and the course of the request meanwhile.
-pub(super) type Petition = (AdminCall, Box<dyn Flow>);
+type Petition = (AdminCall, Box<dyn Flow>);
+
+/// Begins an administrative request.
+pub(super) fn begin(
+    view: View<'_>,
+    state: &ClusterState,
+    choices: &mut Choices,
+    call: ApiCall,
+) -> Result<Beginning, ApiError> {
+    let (call, flow): Petition = match call {
+        ApiCall::CreateIndex(request) => create(view, request, IndexUuid(choices.ids.0.draw()))?,
+        ApiCall::DeleteIndex(request) => {
+            let task = AdminTask::DeleteIndex { index: request.index };
+            change(view, task, [request.timeout, request.master_timeout])?
+        }
+        ApiCall::UpdateIndexSettings(request) => {
+            let (index, changes) = (request.index, request.settings);
+            let preserve_existing = request.preserve_existing;
+            let task = AdminTask::IndexSettings { index, changes, preserve_existing };
+            change(view, task, [request.timeout, request.master_timeout])?
+        }
+        ApiCall::UpdateClusterSettings(request) => {
+            let task = AdminTask::ClusterSettings { changes: request.persistent };
+            change(view, task, [request.timeout, request.master_timeout])?
+        }
+        ApiCall::Nodes(request) => inquire(view, Inquiry::Nodes, request.master_timeout)?,
+        ApiCall::PendingTasks(request) => inquire(view, Inquiry::PendingTasks, request.master_timeout)?,
+        own_view => return look(view, state, choices, own_view),
+    };
+    Ok(Beginning::Admin(call, flow))
+}
+
+/// Begins what the node answers by the state that it has applied.
+fn look(
+    view: View<'_>,
+    state: &ClusterState,
+    choices: &Choices,
+    call: ApiCall,
+) -> Result<Beginning, ApiError> {
+    match call {
+        ApiCall::Health(request) => {
+            let flow = HealthFlow::new(request, choices.pending_tasks, state)?;
+            Ok(Beginning::Flow(Box::new(flow)))
+        }
+        ApiCall::State(request) => cluster_state(view, request).map(Beginning::Answer),
+        ApiCall::GetIndexSettings(request) => index_settings(state, request).map(Beginning::Answer),
+        ApiCall::GetClusterSettings(request) => Ok(Beginning::Answer(cluster_settings(state, &request))),
+        other => unreachable!("{other:?} has begun elsewhere"),
+    }
+}
 
 /// A change that is answered when every node has applied it. A node that is cut off from ZooKeeper asks nobody.
-pub(super) fn change(
+fn change(
     view: View<'_>,
     task: AdminTask,
     [timeout, master_timeout]: [Option<Duration>; 2],
@@ -49,11 +100,7 @@ pub(super) fn change(
 }
 
 /// An index to be made. It gets its identity here, so that asking for it twice makes one index.
-pub(super) fn create(
-    view: View<'_>,
-    request: CreateIndexRequest,
-    uuid: IndexUuid,
-) -> Result<Petition, ApiError> {
+fn create(view: View<'_>, request: CreateIndexRequest, uuid: IndexUuid) -> Result<Petition, ApiError> {
     let flow = Box::new(CreateFlow::new(&request));
     let CreateIndexRequest { index, settings, timeout, master_timeout, .. } = request;
     let task = AdminTask::CreateIndex { index, uuid, settings };
@@ -62,11 +109,7 @@ pub(super) fn create(
 }
 
 /// Something that only the controller knows.
-pub(super) fn inquire(
-    view: View<'_>,
-    inquiry: Inquiry,
-    master_timeout: Option<Duration>,
-) -> Result<Petition, ApiError> {
+fn inquire(view: View<'_>, inquiry: Inquiry, master_timeout: Option<Duration>) -> Result<Petition, ApiError> {
     let flow = AdminFlow { persistent: None, timeout: Duration::ZERO };
     petition(view, Wanted::Knowledge(inquiry), master_timeout, Box::new(flow))
 }
@@ -84,10 +127,7 @@ fn petition(
 }
 
 /// Settings of indices, with what stands in their metadata.
-pub(super) fn index_settings(
-    state: &ClusterState,
-    request: GetIndexSettingsRequest,
-) -> Result<ApiAnswer, ApiError> {
+fn index_settings(state: &ClusterState, request: GetIndexSettingsRequest) -> Result<ApiAnswer, ApiError> {
     let GetIndexSettingsRequest { index, include_defaults } = request;
     if let Some(missing) = index.as_ref().filter(|index| !state.indices.contains_key(index)) {
         return Err(error::no_index(missing));
@@ -99,7 +139,7 @@ pub(super) fn index_settings(
 }
 
 /// Settings of the cluster.
-pub(super) fn cluster_settings(state: &ClusterState, request: &GetClusterSettingsRequest) -> ApiAnswer {
+fn cluster_settings(state: &ClusterState, request: &GetClusterSettingsRequest) -> ApiAnswer {
     ApiAnswer::ClusterSettings(ClusterSettings {
         acknowledged: None,
         persistent: state.settings.cluster.clone(),
@@ -108,7 +148,7 @@ pub(super) fn cluster_settings(state: &ClusterState, request: &GetClusterSetting
 }
 
 /// The state that this node has applied.
-pub(super) fn cluster_state(view: View<'_>, request: StateRequest) -> Result<ApiAnswer, ApiError> {
+fn cluster_state(view: View<'_>, request: StateRequest) -> Result<ApiAnswer, ApiError> {
     let state = view.state.ok_or_else(error::no_master)?.clone();
     if let Some(missing) = request.index.as_ref().filter(|index| !state.indices.contains_key(index)) {
         return Err(error::no_index(missing));

@@ -10,12 +10,12 @@ use super::{
     Ask, CoordinationMessage, Outcome, Ticket, View,
     alarm::Alarms,
     flow::{self, Ending, Flow, Move},
-    intake::{self, Beginning, Own},
+    ids::Ids,
+    intake::{self, Beginning, Choices},
 };
 use crate::{
-    core::{ConnId, Instant},
-    event::Digest,
-    name::{HostId, IndexUuid},
+    core::{ConnId, Entropy, Instant},
+    name::HostId,
     scenario::plan::ReadPolicy,
     search::{
         api::{ApiError, ApiReply, ApiRequest},
@@ -64,13 +64,11 @@ pub struct Coordinator {
     timeout: Duration,
     life: u64,
     next: u64,
-    rotation: Rotation,
-    read_policy: ReadPolicy,
+    choices: Choices,
     requests: BTreeMap<u64, Pending>,
     asks: BTreeMap<u64, Asked>,
     alarms: Alarms<Alarm>,
     petitions: Vec<(u64, AdminCall)>,
-    pending_tasks: u32,
 }
 
 impl Coordinator {
@@ -81,22 +79,23 @@ impl Coordinator {
             timeout,
             life,
             next: 1,
-            rotation: Rotation::starting_at(first_turn),
-            read_policy,
+            choices: Choices {
+                rotation: Rotation::starting_at(first_turn),
+                ids: Ids(Entropy::new(life)),
+                read_policy,
+                pending_tasks: 0,
+            },
             requests: BTreeMap::new(),
             asks: BTreeMap::new(),
             alarms: Alarms::default(),
             petitions: Vec::new(),
-            pending_tasks: 0,
         }
     }
 
     /// A client asks something; the reply goes back on its connection, or nowhere if that has closed.
     pub fn request(&mut self, ctx: &mut Ctx<'_>, view: View<'_>, conn: ConnId, request: ApiRequest) {
         let ApiRequest { id, call } = request;
-        let uuid = self.next_uuid();
-        let own = Own { pending_tasks: self.pending_tasks, uuid, read_policy: self.read_policy };
-        match intake::begin(view, &mut self.rotation, own, call) {
+        match intake::begin(view, &mut self.choices, call) {
             Err(error) => reply(ctx, conn, id, Err(error)),
             Ok(Beginning::Answer(answer)) => reply(ctx, conn, id, Ok(answer)),
             Ok(Beginning::Flow(flow)) => {
@@ -111,7 +110,7 @@ impl Coordinator {
 
     /// How many tasks wait, if this node is the controller: health tells it.
     pub fn note_pending_tasks(&mut self, count: u32) {
-        self.pending_tasks = count;
+        self.choices.pending_tasks = count;
     }
 
     /// What the controller is to be asked, each with the token of its [`Coordinator::granted`].
@@ -269,12 +268,6 @@ impl Coordinator {
             self.asks.remove(number);
         }
         reply(ctx, pending.conn, pending.id, ending);
-    }
-
-    /// No index has it: it is hashed from this life of the node and a number that is used once.
-    fn next_uuid(&self) -> IndexUuid {
-        let bytes = [self.life.to_le_bytes(), self.next.to_le_bytes()].concat();
-        IndexUuid(Digest::of(&bytes).0)
     }
 
     fn draw(&mut self) -> u64 {

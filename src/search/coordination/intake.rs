@@ -1,26 +1,28 @@
 //! Intake — decides whether a client's request can begin, and as which flow. It never waits.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
 use super::{
-    View,
-    admin::{self, Petition},
+    View, admin,
     blocks::{self, Level},
+    bulk::{BulkFlow, Item},
     documents, error,
     flow::Flow,
     get::GetFlow,
-    health::HealthFlow,
+    ids::Ids,
     refresh::RefreshFlow,
     scatter::SearchFlow,
     write::WriteFlow,
 };
 use crate::{
-    name::{HostId, IndexName, IndexUuid, ShardId},
+    name::{HostId, IndexName, ShardId},
     scenario::plan::ReadPolicy,
     search::{
-        administration::AdminTask,
-        api::{ApiAnswer, ApiCall, ApiError, GetRequest, RefreshRequest, SearchRequest},
-        control::{AdminCall, Inquiry},
+        api::{
+            ApiAnswer, ApiCall, ApiError, BulkAction, BulkWrite, DeleteRequest, GetRequest, IndexRequest,
+            OpType, RefreshRequest, SearchRequest, UpdateRequest,
+        },
+        control::AdminCall,
         routing::{self, Rotation},
         shards::{ReadCall, WriteCall},
         state::{ClusterState, IndexMetadata},
@@ -29,6 +31,19 @@ use crate::{
 
 /// `index.max_result_window`.
 const RESULT_WINDOW_MAX: u32 = 10_000;
+
+/// What a node chooses by when requests begin.
+#[derive(Debug)]
+pub(super) struct Choices {
+    /// Whose turn it is.
+    pub(super) rotation: Rotation,
+    /// What documents without an id are called.
+    pub(super) ids: Ids,
+    /// Which copies answer gets.
+    pub(super) read_policy: ReadPolicy,
+    /// Tasks that wait here, if this node is the controller.
+    pub(super) pending_tasks: u32,
+}
 
 /// How a request begins.
 #[derive(Debug)]
@@ -41,44 +56,28 @@ pub(super) enum Beginning {
     Admin(AdminCall, Box<dyn Flow>),
 }
 
-/// What of the node itself a request may need.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Own {
-    /// Tasks that wait here, if this node is the controller.
-    pub(super) pending_tasks: u32,
-    /// An identity that no index has.
-    pub(super) uuid: IndexUuid,
-    /// Which copies answer a realtime get.
-    pub(super) read_policy: ReadPolicy,
-}
-
 /// Begins a request by the node's own view. A node that is cut off from ZooKeeper refuses writes and goes on
 /// serving reads from its last state (`no_master_block: write`).
-pub(super) fn begin(
-    view: View<'_>,
-    rotation: &mut Rotation,
-    own: Own,
-    call: ApiCall,
-) -> Result<Beginning, ApiError> {
+pub(super) fn begin(view: View<'_>, choices: &mut Choices, call: ApiCall) -> Result<Beginning, ApiError> {
     let state: &ClusterState = view.state.ok_or_else(error::no_master)?;
+    let Choices { rotation, ids, read_policy, .. } = choices;
     let flow: Box<dyn Flow> = match call {
-        ApiCall::Index(request) => {
-            let index = request.index.clone();
-            let id = request.id.clone().unwrap_or_default();
-            let timeout = request.options.timeout;
-            write(view, state, &index, timeout, documents::index(id, request)?)?
-        }
-        ApiCall::Delete(request) => {
-            let index = request.index.clone();
-            let timeout = request.options.timeout;
-            write(view, state, &index, timeout, documents::delete(request)?)?
+        ApiCall::Index(request) => Box::new(index(view, state, ids, request)?.1),
+        ApiCall::Delete(request) => Box::new(delete(view, state, request)?),
+        ApiCall::Update(request) => Box::new(update(view, state, request)?),
+        ApiCall::Bulk(request) => {
+            if !view.connected {
+                return Err(error::no_master_block());
+            }
+            let items = request.items()?.into_iter().map(|write| item(view, state, ids, write));
+            Box::new(BulkFlow::new(items.collect(), request.timeout))
         }
         ApiCall::Get(GetRequest { index, id, realtime, refresh, routing }) => {
             let routed_by = routing.as_ref().unwrap_or(&id);
             let shard = routing::shard_of(&index, readable(state, &index)?, routed_by);
             let copies = state.shard(&shard).map(|table| rotation.order(&shard, table));
             // What is searchable on one copy is nothing that copies agree on.
-            let policy = if realtime { own.read_policy } else { ReadPolicy::Any };
+            let policy = if realtime { *read_policy } else { ReadPolicy::Any };
             let call = ReadCall { id, realtime, refresh, policy };
             Box::new(GetFlow::new(shard, call, copies.unwrap_or_default()))
         }
@@ -90,74 +89,81 @@ pub(super) fn begin(
             let shards = copies(rotation, &index, readable(state, &index)?);
             Box::new(SearchFlow::new(index, query, window(size)?, shards))
         }
-        administrative => return administer(view, state, own, administrative),
+        administrative => return admin::begin(view, state, choices, administrative),
     };
     Ok(Beginning::Flow(flow))
 }
 
-/// Begins an administrative request.
-fn administer(view: View<'_>, state: &ClusterState, own: Own, call: ApiCall) -> Result<Beginning, ApiError> {
-    let (call, flow): Petition = match call {
-        ApiCall::CreateIndex(request) => admin::create(view, request, own.uuid)?,
-        ApiCall::DeleteIndex(request) => {
-            let task = AdminTask::DeleteIndex { index: request.index };
-            admin::change(view, task, [request.timeout, request.master_timeout])?
-        }
-        ApiCall::UpdateIndexSettings(request) => {
-            let (index, changes) = (request.index, request.settings);
-            let preserve_existing = request.preserve_existing;
-            let task = AdminTask::IndexSettings { index, changes, preserve_existing };
-            admin::change(view, task, [request.timeout, request.master_timeout])?
-        }
-        ApiCall::UpdateClusterSettings(request) => {
-            let task = AdminTask::ClusterSettings { changes: request.persistent };
-            admin::change(view, task, [request.timeout, request.master_timeout])?
-        }
-        ApiCall::Nodes(request) => admin::inquire(view, Inquiry::Nodes, request.master_timeout)?,
-        ApiCall::PendingTasks(request) => {
-            admin::inquire(view, Inquiry::PendingTasks, request.master_timeout)?
-        }
-        own_view => return look(view, state, own, own_view),
+// Also gives the id, drawn or not.
+fn index(
+    view: View<'_>,
+    state: &ClusterState,
+    ids: &mut Ids,
+    mut request: IndexRequest,
+) -> Result<(String, WriteFlow), ApiError> {
+    let (index, timeout) = (request.index.clone(), request.options.timeout);
+    let Some(id) = request.id.take() else {
+        documents::check_without_id(&request.options)?;
+        let id = ids.draw();
+        let (shard, call) = routed(view, state, &index, documents::index(id.clone(), request)?)?;
+        return Ok((id, WriteFlow::of_drawn_id(shard, call, timeout)));
     };
-    Ok(Beginning::Admin(call, flow))
+    let (shard, call) = routed(view, state, &index, documents::index(id.clone(), request)?)?;
+    Ok((id, WriteFlow::new(shard, call, timeout)))
 }
 
-/// Begins what the node answers by the state that it has applied.
-fn look(view: View<'_>, state: &ClusterState, own: Own, call: ApiCall) -> Result<Beginning, ApiError> {
-    match call {
-        ApiCall::Health(request) => {
-            let flow = HealthFlow::new(request, own.pending_tasks, state)?;
-            Ok(Beginning::Flow(Box::new(flow)))
+fn delete(view: View<'_>, state: &ClusterState, request: DeleteRequest) -> Result<WriteFlow, ApiError> {
+    let (index, timeout) = (request.index.clone(), request.options.timeout);
+    let (shard, call) = routed(view, state, &index, documents::delete(request)?)?;
+    Ok(WriteFlow::new(shard, call, timeout))
+}
+
+fn update(view: View<'_>, state: &ClusterState, request: UpdateRequest) -> Result<WriteFlow, ApiError> {
+    let (index, timeout) = (request.index.clone(), request.options.timeout);
+    let (shard, call) = routed(view, state, &index, documents::update(request)?)?;
+    Ok(WriteFlow::new(shard, call, timeout))
+}
+
+fn item(view: View<'_>, state: &ClusterState, ids: &mut Ids, write: BulkWrite) -> Item {
+    match write {
+        BulkWrite::Index(request) => {
+            let creates = request.op_type == OpType::Create;
+            let action = if creates { BulkAction::Create } else { BulkAction::Index };
+            let (name, given) = (request.index.clone(), request.id.clone().unwrap_or_default());
+            match index(view, state, ids, request) {
+                Ok((id, flow)) => Item::new(action, (name, id), Ok(flow)),
+                Err(error) => Item::new(action, (name, given), Err(error)),
+            }
         }
-        ApiCall::State(request) => admin::cluster_state(view, request).map(Beginning::Answer),
-        ApiCall::GetIndexSettings(request) => admin::index_settings(state, request).map(Beginning::Answer),
-        ApiCall::GetClusterSettings(request) => {
-            Ok(Beginning::Answer(admin::cluster_settings(state, &request)))
+        BulkWrite::Update(request) => {
+            let names = (request.index.clone(), request.id.clone());
+            Item::new(BulkAction::Update, names, update(view, state, request))
         }
-        other => unreachable!("{other:?} has begun elsewhere"),
+        BulkWrite::Delete(request) => {
+            let names = (request.index.clone(), request.id.clone());
+            Item::new(BulkAction::Delete, names, delete(view, state, request))
+        }
     }
+}
+
+fn routed(
+    view: View<'_>,
+    state: &ClusterState,
+    index: &IndexName,
+    call: WriteCall,
+) -> Result<(ShardId, WriteCall), ApiError> {
+    if !view.connected {
+        return Err(error::no_master_block());
+    }
+    let metadata = metadata(state, index)?;
+    blocks::check(state, index, Level::Write)?;
+    let routing = call.routing.as_deref().unwrap_or(&call.id);
+    Ok((routing::shard_of(index, metadata, routing), call))
 }
 
 fn readable<'a>(state: &'a ClusterState, index: &IndexName) -> Result<&'a IndexMetadata, ApiError> {
     blocks::check(state, index, Level::Read)?;
     metadata(state, index)
-}
-
-fn write(
-    view: View<'_>,
-    state: &ClusterState,
-    index: &IndexName,
-    timeout: Option<Duration>,
-    call: WriteCall,
-) -> Result<Box<dyn Flow>, ApiError> {
-    if !view.connected {
-        return Err(error::no_master_block());
-    }
-    let routing = call.routing.as_deref().unwrap_or(&call.id);
-    let metadata = metadata(state, index)?;
-    blocks::check(state, index, Level::Write)?;
-    let shard = routing::shard_of(index, metadata, routing);
-    Ok(Box::new(WriteFlow::new(shard, call, timeout)))
 }
 
 fn metadata<'a>(state: &'a ClusterState, index: &IndexName) -> Result<&'a IndexMetadata, ApiError> {
@@ -182,16 +188,20 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::core::Entropy;
     use crate::search::{
-        api::{CreateIndexRequest, DeleteRequest, Query},
+        api::{CreateIndexRequest, Query},
         fixture::{state, table},
     };
 
-    const OWN: Own = Own { pending_tasks: 0, uuid: IndexUuid(1), read_policy: ReadPolicy::Any };
-
     fn refused(view: View<'_>, call: ApiCall) -> (u16, String, bool) {
-        let error = begin(view, &mut Rotation::default(), OWN, call).unwrap_err();
+        let error = begin(view, &mut choices(), call).unwrap_err();
         (error.status, error.kind.into_owned(), error.certain)
+    }
+
+    fn choices() -> Choices {
+        let (rotation, ids) = (Rotation::default(), Ids(Entropy::new(1)));
+        Choices { rotation, ids, read_policy: ReadPolicy::Any, pending_tasks: 0 }
     }
 
     fn delete(index: &str, id: &str) -> ApiCall {
@@ -221,7 +231,7 @@ mod tests {
         let blocked = (503, "cluster_block_exception".to_owned(), true);
         assert_eq!(refused(view, delete("articles", "a")), blocked);
         assert_eq!(refused(view, create()), (503, "master_not_discovered_exception".to_owned(), true));
-        assert!(begin(view, &mut Rotation::default(), OWN, search(1)).is_ok());
+        assert!(begin(view, &mut choices(), search(1)).is_ok());
     }
 
     #[test]
@@ -237,6 +247,6 @@ mod tests {
         for (call, status, kind) in cases {
             assert_eq!(refused(view, call), (status, kind.to_owned(), true));
         }
-        assert!(begin(view, &mut Rotation::default(), OWN, delete("articles", &"x".repeat(512))).is_ok());
+        assert!(begin(view, &mut choices(), delete("articles", &"x".repeat(512))).is_ok());
     }
 }

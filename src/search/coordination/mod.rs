@@ -8,6 +8,7 @@
 mod admin;
 mod alarm;
 mod blocks;
+mod bulk;
 pub mod coordinator;
 mod create;
 mod documents;
@@ -15,6 +16,7 @@ mod error;
 mod flow;
 mod get;
 mod health;
+mod ids;
 mod intake;
 mod refresh;
 mod scatter;
@@ -125,6 +127,7 @@ impl Ask {
         match self {
             Self::Write { call: WriteCall { action: WriteAction::Index { .. }, .. }, .. } => "index",
             Self::Write { call: WriteCall { action: WriteAction::Delete, .. }, .. } => "delete",
+            Self::Write { call: WriteCall { action: WriteAction::Update { .. }, .. }, .. } => "update",
             Self::Get { .. } => "get",
             Self::Search { .. } => "search",
             Self::Refresh { .. } => "refresh",
