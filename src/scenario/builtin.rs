@@ -59,6 +59,10 @@ builtin![
     "replication-promotion",
     "replication-recovery",
     "replication-flaky-links",
+    "versions",
+    "read-lease",
+    "rolling-restart",
+    "intersecting-partitions",
 ];
 
 /// The scenario to run when none is named.
