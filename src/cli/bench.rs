@@ -58,10 +58,10 @@ struct Line {
 }
 
 pub(super) fn bench(args: &BenchArgs, machine: Machine) -> Result<Exit, Failure> {
-    let standard = builtin::ALL.iter().take(builtin::STANDARD);
+    let standard = builtin::ALL.iter().take(builtin::STANDARD).map(|one| one.name);
     let mut lines = Vec::new();
-    for one in standard {
-        lines.push(measure(one.name, &subject(Some(one.name), &[])?.plan, args.runs.get(), machine)?);
+    for name in standard.chain(builtin::MEASURED) {
+        lines.push(measure(name, &subject(Some(name), &[])?.plan, args.runs.get(), machine)?);
     }
     for (name, text) in [("zk-write", WRITE), ("zk-idle", IDLE)] {
         let scenario = read(name, text, &Vocabulary::current());

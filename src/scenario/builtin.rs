@@ -59,6 +59,8 @@ builtin![
     "replication-promotion",
     "replication-recovery",
     "replication-flaky-links",
+    "standard",
+    "large",
     "versions",
     "read-lease",
     "rolling-restart",
@@ -68,8 +70,11 @@ builtin![
 /// The scenario to run when none is named.
 pub const DEFAULT: Builtin = ALL[0];
 
-/// The scenarios that speed is measured on.
+/// How many of the first are run where none is named.
 pub const STANDARD: usize = 3;
+
+/// More scenarios that speed and memory are measured on.
+pub const MEASURED: [&str; 2] = ["standard", "large"];
 
 /// The built-in scenario of this name.
 pub fn named(name: &str) -> Option<Builtin> {

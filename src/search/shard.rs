@@ -6,10 +6,12 @@
 
 pub mod checkpoint;
 mod flush;
+mod gets;
 pub mod layout;
 mod lifecycle;
 mod primary;
 mod reads;
+mod refreshes;
 mod replica;
 mod source;
 pub mod store;
@@ -98,6 +100,8 @@ pub struct Shard {
     disk: Files,
     flush: Flush,
     refreshed_at: Instant,
+    /// Whether the next search has to see everything, whenever the next refresh is due.
+    refresh_wanted: bool,
     /// Since when the cluster state has shown it as started while it is not.
     expected_since: Option<Instant>,
 }
@@ -117,6 +121,7 @@ impl Shard {
             disk,
             flush: Flush::Idle,
             refreshed_at: Instant(0),
+            refresh_wanted: false,
             expected_since: None,
         }
     }
