@@ -40,6 +40,8 @@ builtin![
     "deposed-primary",
     "deposed-controller",
     "rebuild",
+    "allocation-stale-copy",
+    "allocation-nodes-come-and-go",
     "zk-leader-crash-phases",
     "zk-quorum-loss",
     "zk-follower-lag",
