@@ -63,8 +63,6 @@ builtin![
     "replication-flaky-links",
     "standard",
     "large",
-    "versions",
-    "read-lease",
     "rolling-restart",
     "intersecting-partitions",
 ];
