@@ -66,6 +66,8 @@ builtin![
     "documents-delete-and-reorder",
     "standard",
     "large",
+    "rolling-restart",
+    "intersecting-partitions",
 ];
 
 /// The scenario to run when none is named.
