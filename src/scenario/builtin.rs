@@ -61,8 +61,13 @@ builtin![
     "replication-promotion",
     "replication-recovery",
     "replication-flaky-links",
+    "documents-primary",
+    "documents-lease",
+    "documents-delete-and-reorder",
     "standard",
     "large",
+    "rolling-restart",
+    "intersecting-partitions",
 ];
 
 /// The scenario to run when none is named.

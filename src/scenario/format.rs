@@ -14,6 +14,7 @@ use crate::{
     scenario::{
         duration,
         ensemble::{ZooKeeperClients, ZooKeeperSettings},
+        load::WriteMix,
         plan::{AllocatorKind, CutMode, Delay, Direction, ReadPolicy, Reconfiguration, Selector},
         recipes::RecipeClients,
         steps::Step,
@@ -112,6 +113,9 @@ pub struct Cluster {
     pub flush_operations: u32,
     /// Which copies answer a realtime get: `any` (Elasticsearch's, the default), `primary` or `lease`.
     pub read_policy: ReadPolicy,
+    /// Threads of a node's write pool: with more than one, operations that reach a copy close together may
+    /// overtake each other, as on Elasticsearch's several connections. Default 1.
+    pub write_threads: u32,
     /// What decides where copies go: `balanced` (the default), `least-loaded` or `desired-balance`.
     pub allocator: AllocatorKind,
     /// Elasticsearch's cluster settings, set before the first index is created.
@@ -136,6 +140,7 @@ impl Default for Cluster {
             request_timeout: Duration::from_secs(5),
             flush_operations: 200,
             read_policy: ReadPolicy::Any,
+            write_threads: 1,
             allocator: AllocatorKind::Balanced,
             settings: Values::default(),
         }
@@ -284,6 +289,11 @@ pub struct Workload {
     pub documents: u32,
     /// Share of writes that delete, 0 to 1. Default 0.1.
     pub delete_ratio: f64,
+    /// Of what kinds the other writes are. Default: index, whatever was there.
+    #[serde(skip_serializing_if = "WriteMix::is_default")]
+    pub write_mix: WriteMix,
+    /// The least length of a document, in bytes; it is filled up with words. Default 0.
+    pub document_bytes: u32,
     /// When it begins. Default with the run.
     #[serde(with = "duration")]
     pub starts_at: Duration,
@@ -301,6 +311,8 @@ impl Default for Workload {
             searches_per_second: 0.0,
             documents: 100,
             delete_ratio: 0.1,
+            write_mix: WriteMix::default(),
+            document_bytes: 0,
             starts_at: Duration::ZERO,
             timeout: Duration::from_secs(10),
         }

@@ -126,6 +126,7 @@ fn search(cluster: &Cluster) -> SearchConfig {
         request_timeout: cluster.request_timeout,
         flush_operations: cluster.flush_operations,
         read_policy: cluster.read_policy,
+        write_threads: cluster.write_threads,
     }
 }
 
@@ -155,6 +156,8 @@ fn workload(workload: &Workload) -> WorkloadPlan {
         searches_per_second: workload.searches_per_second,
         documents: workload.documents,
         delete_ratio: workload.delete_ratio,
+        write_mix: workload.write_mix.clone(),
+        document_bytes: workload.document_bytes,
         starts_at: workload.starts_at,
         timeout: workload.timeout,
     }

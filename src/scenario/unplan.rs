@@ -69,6 +69,7 @@ fn cluster(plan: &Plan) -> Cluster {
         request_timeout: plan.search.request_timeout,
         flush_operations: plan.search.flush_operations,
         read_policy: plan.search.read_policy,
+        write_threads: plan.search.write_threads,
         allocator: plan.allocator,
         settings: plan.settings.clone(),
         ..Cluster::default()
@@ -125,6 +126,8 @@ fn workload(workload: &WorkloadPlan) -> Workload {
         searches_per_second: workload.searches_per_second,
         documents: workload.documents,
         delete_ratio: workload.delete_ratio,
+        write_mix: workload.write_mix.clone(),
+        document_bytes: workload.document_bytes,
         starts_at: workload.starts_at,
         timeout: workload.timeout,
     }
