@@ -31,8 +31,8 @@ impl Shard {
             return Ok(());
         }
         self.learn_term(step, term);
+        self.recovery_goes_on(step, &operations);
         self.store_operations(step, term, &operations)?;
-        self.recovery_progressed(step, &operations);
         self.hand_on_disk(step);
         let store = self.open_store();
         let (translog, local_checkpoint) = (store.translog_file(), store.local_checkpoint());

@@ -96,8 +96,8 @@ impl Shard {
         }
     }
 
-    /// Operations have been taken; they may be part of this recovery.
-    pub(super) fn recovery_progressed(&mut self, step: &mut Step<'_, '_>, operations: &Operations) {
+    /// Operations are about to be taken; they may be part of this recovery.
+    pub(super) fn recovery_goes_on(&mut self, step: &mut Step<'_, '_>, operations: &Operations) {
         let Purpose::Recovery { attempt } = operations.purpose else { return };
         let deadline = step.request_deadline();
         let Some(target) = self.target_of(attempt) else { return };
