@@ -19,7 +19,7 @@ pub(super) struct History {
 
 #[derive(Debug, Clone, Copy)]
 enum Request {
-    Get { doc: usize },
+    Get { doc: usize, sent: Point },
     Write { doc: usize, nth: usize },
 }
 
@@ -32,17 +32,50 @@ pub(super) struct Doc {
     pub(super) id: String,
     /// What clients sent.
     pub(super) writes: Vec<Write>,
+    /// The gets that were answered, in order of answers.
+    pub(super) gets: Vec<Get>,
 }
+
+/// Number and term of an operation.
+pub(super) type Operation = (SeqNo, Term);
 
 /// One write that a client sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Write {
     /// Number of the request.
     pub(super) request: u64,
+    /// When it was sent.
+    pub(super) sent: Point,
     /// Hash of the source; none if it deletes.
     pub(super) source: Option<Digest>,
+    /// What it asks of the document before.
+    pub(super) condition: Condition,
     /// What the client was told.
     pub(super) end: End,
+}
+
+/// What a write asks of the document before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Condition {
+    /// Nothing.
+    Any,
+    /// That it is missing (`op_type=create`).
+    Missing,
+    /// That it is there, by this operation (`if_seq_no`, `if_primary_term`).
+    Is(Operation),
+}
+
+/// A get that was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Get {
+    /// Number of the request.
+    pub(super) request: u64,
+    /// When it was sent.
+    pub(super) sent: Point,
+    /// When it was answered.
+    pub(super) at: Point,
+    /// The source, hashed, and its operation, if told; none if there was no document.
+    pub(super) found: Option<(Digest, Option<Operation>)>,
 }
 
 /// What a client was told of a write.
@@ -76,6 +109,24 @@ impl Write {
             End::Open | End::Failed => None,
         }
     }
+
+    /// Its operation, if the client was told all of it.
+    pub(super) fn operation(&self) -> Option<Operation> {
+        match self.end {
+            End::Acknowledged { seq_no, term: Some(term), .. } if seq_no > SeqNo::NONE => {
+                Some((seq_no, term))
+            }
+            End::Acknowledged { .. } | End::Open | End::Failed => None,
+        }
+    }
+
+    /// When it was acknowledged.
+    pub(super) fn acknowledged_at(&self) -> Option<Point> {
+        match self.end {
+            End::Acknowledged { at, .. } => Some(at),
+            End::Open | End::Failed => None,
+        }
+    }
 }
 
 impl Doc {
@@ -98,36 +149,36 @@ impl Doc {
     }
 }
 
-/// A get that found something.
+/// The end of a request.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sight<'a> {
-    /// Of which document.
-    pub(super) doc: &'a Doc,
-    /// What it found.
-    pub(super) source: Digest,
-    /// The operation's number and term, if told.
-    pub(super) operation: Option<(SeqNo, Term)>,
+pub(super) struct Answer {
+    /// Of which document, by place.
+    pub(super) doc: usize,
+    /// Of which of its writes, by place; none: of a get.
+    pub(super) write: Option<usize>,
 }
 
 impl History {
-    /// Reads the next event. What a get found, if the event is the end of one.
-    pub(super) fn observe(&mut self, event: &Event) -> Option<Sight<'_>> {
+    /// Reads the next event. What was answered, if the event is the end of a request.
+    pub(super) fn observe(&mut self, event: &Event) -> Option<Answer> {
         match &event.kind {
             EventKind::DocInvoked { request, index, id, op, source } => {
                 let doc = self.place(index, id);
-                self.invoke(*request, doc, *op, *source);
+                self.invoke(event.into(), *request, doc, (*op, *source));
                 None
             }
             EventKind::DocCompleted { request, outcome, seq_no, term, source, .. } => {
                 match *self.requests.get(request)? {
                     Request::Write { doc, nth } => {
-                        let end = end(event, *outcome, *seq_no, *term);
-                        self.docs[doc].writes[nth].end = end;
-                        None
+                        self.docs[doc].writes[nth].end = end(event, *outcome, *seq_no, *term);
+                        Some(Answer { doc, write: Some(nth) })
                     }
-                    Request::Get { doc } => {
-                        Some(Sight { doc: &self.docs[doc], source: (*source)?, operation: seq_no.zip(*term) })
+                    Request::Get { doc, sent } if *outcome == Outcome::Ok => {
+                        let found = source.map(|source| (source, seq_no.zip(*term)));
+                        self.docs[doc].gets.push(Get { request: *request, sent, at: event.into(), found });
+                        Some(Answer { doc, write: None })
                     }
+                    Request::Get { .. } => None,
                 }
             }
             _ => None,
@@ -138,16 +189,21 @@ impl History {
         if let Some(place) = self.names.get(index).and_then(|ids| ids.get(id)) {
             return *place;
         }
-        self.docs.push(Doc { index: index.to_owned(), id: id.to_owned(), writes: Vec::new() });
+        self.docs.push(Doc {
+            index: index.to_owned(),
+            id: id.to_owned(),
+            writes: Vec::new(),
+            gets: Vec::new(),
+        });
         let place = self.docs.len() - 1;
         self.names.entry(index.to_owned()).or_default().insert(id.to_owned(), place);
         place
     }
 
-    fn invoke(&mut self, request: u64, doc: usize, op: DocOp, source: Option<Digest>) {
+    fn invoke(&mut self, sent: Point, request: u64, doc: usize, (op, source): (DocOp, Option<Digest>)) {
         let source = match op {
             DocOp::Get => {
-                self.requests.insert(request, Request::Get { doc });
+                self.requests.insert(request, Request::Get { doc, sent });
                 return;
             }
             DocOp::Index => source,
@@ -155,7 +211,7 @@ impl History {
         };
         let writes = &mut self.docs[doc].writes;
         self.requests.insert(request, Request::Write { doc, nth: writes.len() });
-        writes.push(Write { request, source, end: End::Open });
+        writes.push(Write { request, sent, source, condition: Condition::Any, end: End::Open });
     }
 
     /// Every document that was ever asked for, in order of first asking.

@@ -21,6 +21,7 @@ mod hosts;
 mod inspected;
 pub mod law;
 mod line;
+mod linearizability;
 mod membership;
 mod order;
 mod placement;

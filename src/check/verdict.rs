@@ -41,7 +41,7 @@ pub struct Judgement {
 pub(super) type Judged = Result<(), Verdict>;
 
 /// A place in the record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Point {
     /// Position of the event.
     pub(super) seq: u64,

@@ -92,6 +92,7 @@ pub(super) fn nodes(scenario: &Scenario) -> Vec<NodePlan> {
         .map(|((node, turn), number)| NodePlan {
             host: HostId::search(number),
             zone: node.zone.unwrap_or_else(|| turn.unwrap_or("a").to_owned()),
+            attributes: Default::default(),
             joins_at: node.joins_at,
         })
         .collect()

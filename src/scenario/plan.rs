@@ -3,7 +3,7 @@
 //!
 //! A plan can be printed, stored, changed and run again; it is the pivot of shrinking and replay.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +64,9 @@ pub struct NodePlan {
     pub host: HostId,
     /// Its zone: decides link delays, and is an attribute in the cluster state.
     pub zone: String,
+    /// Its other attributes, such as `rack`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
     /// When it first starts.
     pub joins_at: Duration,
 }

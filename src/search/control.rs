@@ -1,7 +1,10 @@
 //! Control — decides how a node hangs on ZooKeeper: its session, registration, view of members, followed
 //! cluster state, candidacy. It never touches a shard's data.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use crate::{
     core::{CloseReason, ConnId, Entropy, Instant},
@@ -14,7 +17,7 @@ use crate::{
         controller::{Controller, ControllerConfig, Fence},
         discovery::{self, Discovery, ELECTION, STATE},
         petitions::Petitions,
-        state::ClusterState,
+        state::{ClusterState, NodeEntry},
         tasks::Task,
         transport::Ctx,
     },
@@ -132,6 +135,8 @@ pub struct ControlConfig {
     pub me: HostId,
     /// Its zone.
     pub zone: String,
+    /// Its other attributes.
+    pub attributes: BTreeMap<String, String>,
     /// The ensemble.
     pub servers: Vec<HostId>,
     /// Settings of the search cluster.
@@ -157,12 +162,13 @@ impl Control {
             delayed_allocation: config.search.delayed_allocation,
             fence: if unfenced { Fence::None } else { Fence::Epoch },
         };
+        let content = NodeEntry::content(&config.zone, &config.attributes);
         let client = ClientConfig::new(config.servers, config.search.session_timeout);
         Self {
             client: Client::new(client, entropy),
             session: None,
             layout: discovery::layout(),
-            discovery: Discovery::new(config.me, &config.zone, ownership),
+            discovery: Discovery::new(config.me, &content, ownership),
             followed: Follow::new(STATE, What::Data),
             candidacy: Candidacy::new(ELECTION),
             controller: Controller::new(controller),

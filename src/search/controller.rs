@@ -263,6 +263,7 @@ impl Controller {
             return self.tasks.answer(ctx, answers);
         }
         let mut state = rerouted.state;
+        state.note_unassigned(ctx.now.wall_ms);
         state.version += 1;
         let why = if why.is_empty() { "took office".to_owned() } else { why.join("; ") };
         office.write = Some(Write { state, why, answers, step: Step::Lost });

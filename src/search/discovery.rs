@@ -1,7 +1,7 @@
 //! Discovery — decides which nodes are members: those whose ephemeral registration exists. It never decides
 //! what becomes of the shards of one that is not.
 //!
-//! A node is `/shardarium/nodes/<host>`: content its zone, owner its session. Who is meant is told by the
+//! A node is `/shardarium/nodes/<host>`: content its zone and attributes, owner its session. Who is meant is told by the
 //! owner, never by the content: a node that restarts comes back under the same name, in another session.
 
 use std::collections::BTreeMap;
@@ -53,9 +53,10 @@ struct Roster {
 }
 
 impl Discovery {
-    /// The discovery of node `me` in this zone, which tells its own registration from another's like this.
-    pub fn new(me: HostId, zone: &str, ownership: Ownership) -> Self {
-        let registration = Registration::new(format!("{NODES}/{me}"), Some(zone.as_bytes().into()));
+    /// The discovery of node `me`, whose registration has this content ([`NodeEntry::content`]), and which
+    /// tells its own registration from another's like this.
+    pub fn new(me: HostId, content: &str, ownership: Ownership) -> Self {
+        let registration = Registration::new(format!("{NODES}/{me}"), Some(content.as_bytes().into()));
         Self {
             registration: registration.with_ownership(ownership),
             children: Follow::new(NODES, What::Children),
@@ -150,8 +151,8 @@ impl Roster {
         let member = self.pending.remove(&id)?;
         match result {
             Ok(Reply::Data { data, stat }) if stat.ephemeral_owner != SessionId::NONE => {
-                let zone = String::from_utf8_lossy(data.as_deref().unwrap_or_default()).into_owned();
-                self.entries.insert(member, NodeEntry { session: stat.ephemeral_owner, zone });
+                let content = String::from_utf8_lossy(data.as_deref().unwrap_or_default());
+                self.entries.insert(member, NodeEntry::of_content(stat.ephemeral_owner, &content));
             }
             // Gone since the names were read (the watch will tell), or nobody's.
             Ok(_) | Err(ZkError::NoNode) => {}

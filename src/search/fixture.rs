@@ -15,6 +15,7 @@ pub(crate) fn copy(node: u16, allocation: u64, primary: bool, state: CopyState) 
         allocation: Some(AllocationId(allocation)),
         relocating: None,
         failures: 0,
+        unassigned: None,
     }
 }
 
@@ -26,9 +27,14 @@ pub(crate) fn table(copies: Vec<ShardCopy>) -> ShardTable {
 
 /// A state of this version with nodes 1 to 3 and the index `articles` of these shards.
 pub(crate) fn state(version: u64, shards: Vec<ShardTable>) -> ClusterState {
-    let entry = |number| NodeEntry { session: SessionId(u64::from(number) + 100), zone: "a".to_owned() };
+    let entry = |number| NodeEntry::new(SessionId(u64::from(number) + 100), "a");
     let nodes = (1..=3).map(|number| (HostId::search(number), entry(number)));
-    let articles = IndexMetadata { replicas: 1, routing_shards: shards.len() as u32, shards };
+    let articles = IndexMetadata {
+        replicas: 1,
+        read_only_allow_delete: false,
+        routing_shards: shards.len() as u32,
+        shards,
+    };
     ClusterState {
         version,
         nodes: nodes.collect(),

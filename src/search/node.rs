@@ -1,7 +1,7 @@
 //! Node — decides which part of a search node an input is for, and carries news between the parts. It never
 //! decides what a part makes of it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     core::{CloseReason, ConnId, Core, Entropy, Files, Input, Instant, Now, Output, Port},
@@ -29,6 +29,8 @@ pub struct NodeConfig {
     pub me: HostId,
     /// Its zone.
     pub zone: String,
+    /// Its other attributes (`node.attr.*`).
+    pub attributes: BTreeMap<String, String>,
     /// The ensemble.
     pub servers: Vec<HostId>,
     /// Settings of the search cluster.
@@ -57,12 +59,12 @@ struct Parts {
 impl Node {
     /// A node that starts with what its disk holds.
     pub fn boot(config: NodeConfig, mut entropy: Entropy, files: &Files) -> Self {
-        let NodeConfig { me, zone, servers, search, defects } = config;
+        let NodeConfig { me, zone, attributes, servers, search, defects } = config;
         let life = entropy.draw();
         let timeout = search.request_timeout;
         let shards = ShardsConfig { search: search.clone(), defects: defects.clone() };
         let parts = Parts {
-            control: Control::new(ControlConfig { me, zone, servers, search, defects }, entropy),
+            control: Control::new(ControlConfig { me, zone, attributes, servers, search, defects }, entropy),
             shards: Shards::boot(shards, files),
             coordinator: Coordinator::new(timeout, life, usize::from(me.number)),
             serving: Serving::new(timeout),
@@ -308,6 +310,7 @@ mod tests {
         let config = NodeConfig {
             me: HostId::search(1),
             zone: "a".to_owned(),
+            attributes: Default::default(),
             servers: vec![HostId::zookeeper(1)],
             search,
             defects: Defects::default(),

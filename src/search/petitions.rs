@@ -301,7 +301,7 @@ mod tests {
     fn state(epoch: u32, controller: HostId, session: u64) -> ClusterState {
         let mut state = ClusterState::default();
         state.enter_epoch(Epoch(epoch), controller);
-        let entry = NodeEntry { session: SessionId(session), zone: "a".to_owned() };
+        let entry = NodeEntry::new(SessionId(session), "a");
         state.set_members(&[(ME, entry)].into());
         state.create_index(&"a".into(), 1, 0).unwrap();
         state.assign(&SHARD.parse().unwrap(), 0, ME, Some(ID));

@@ -46,8 +46,11 @@ pub struct ClusterState {
 pub struct NodeEntry {
     /// The session that owns its registration: tells a restarted node from its former life.
     pub session: SessionId,
-    /// Its zone.
+    /// Its zone: the value of its attribute `zone`.
     pub zone: String,
+    /// Its other attributes (`node.attr.*`), such as `rack`.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// An index: settings and shards.
@@ -55,6 +58,10 @@ pub struct NodeEntry {
 pub struct IndexMetadata {
     /// Replicas of each shard, beside the primary.
     pub replicas: u32,
+    /// Whether a node that holds a copy of it ran into the flood-stage watermark: only deletes are served, as
+    /// under `index.blocks.read_only_allow_delete`. Set and taken back by the controller, not by users.
+    #[serde(default)]
+    pub read_only_allow_delete: bool,
     /// number_of_routing_shards: the modulus of document routing.
     pub routing_shards: u32,
     /// Its shards; the position is the shard's number.
@@ -87,6 +94,106 @@ pub struct ShardCopy {
     pub relocating: Option<AllocationId>,
     /// Failed attempts in a row to bring it up.
     pub failures: u32,
+    /// Why it has no node, or had none before it began to recover.
+    #[serde(default)]
+    pub unassigned: Option<Box<UnassignedInfo>>,
+}
+
+/// Why a copy became unassigned (`UnassignedInfo`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnassignedInfo {
+    /// The kind of reason.
+    pub reason: UnassignedReason,
+    /// Since when, in milliseconds of the controller's wall clock; 0 until the controller has noted it.
+    pub at_ms: i64,
+    /// More about it, for people; may be empty.
+    pub message: String,
+    /// The node it was on last.
+    pub last_node: Option<HostId>,
+    /// Nodes on which it could not be brought up since it was started last.
+    pub failed_nodes: BTreeSet<HostId>,
+}
+
+/// The kinds of reasons for a copy to be unassigned (`UnassignedInfo.Reason`), as far as the model has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum UnassignedReason {
+    /// Its index was made.
+    IndexCreated,
+    /// number_of_replicas was raised.
+    ReplicaAdded,
+    /// It could not be brought up, or failed while it served.
+    AllocationFailed,
+    /// Its node left.
+    NodeLeft,
+    /// A command cancelled its recovery.
+    RerouteCancelled,
+    /// It was a relocation's target that became a plain copy again, or its recovery began anew.
+    Reinitialized,
+    /// A better copy to build on was found.
+    ReallocatedReplica,
+    /// Its primary failed while it was being built.
+    PrimaryFailed,
+    /// A command asked for a new, empty primary.
+    ForcedEmptyPrimary,
+    /// A command placed it.
+    ManualAllocation,
+}
+
+impl UnassignedReason {
+    /// Elasticsearch's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::IndexCreated => "INDEX_CREATED",
+            Self::ReplicaAdded => "REPLICA_ADDED",
+            Self::AllocationFailed => "ALLOCATION_FAILED",
+            Self::NodeLeft => "NODE_LEFT",
+            Self::RerouteCancelled => "REROUTE_CANCELLED",
+            Self::Reinitialized => "REINITIALIZED",
+            Self::ReallocatedReplica => "REALLOCATED_REPLICA",
+            Self::PrimaryFailed => "PRIMARY_FAILED",
+            Self::ForcedEmptyPrimary => "FORCED_EMPTY_PRIMARY",
+            Self::ManualAllocation => "MANUAL_ALLOCATION",
+        }
+    }
+}
+
+impl UnassignedInfo {
+    /// For this reason, and nothing else known yet.
+    pub fn new(reason: UnassignedReason) -> Self {
+        let (message, last_node, failed_nodes) = (String::new(), None, BTreeSet::new());
+        Self { reason, at_ms: 0, message, last_node, failed_nodes }
+    }
+}
+
+impl NodeEntry {
+    /// A node with this session and zone, and no other attributes.
+    pub fn new(session: SessionId, zone: &str) -> Self {
+        Self { session, zone: zone.to_owned(), attributes: BTreeMap::new() }
+    }
+
+    /// The value of an attribute; `zone` is one like the others.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        match name {
+            "zone" => Some(&self.zone),
+            _ => self.attributes.get(name).map(String::as_str),
+        }
+    }
+
+    /// The content of its registration: the zone, and one line for each other attribute.
+    pub fn content(zone: &str, attributes: &BTreeMap<String, String>) -> String {
+        let lines = attributes.iter().map(|(name, value)| format!("\n{name}={value}"));
+        std::iter::once(zone.to_owned()).chain(lines).collect()
+    }
+
+    /// The node whose registration has this content.
+    pub fn of_content(session: SessionId, content: &str) -> Self {
+        let mut lines = content.lines();
+        let zone = lines.next().unwrap_or_default();
+        let pairs = lines.filter_map(|line| line.split_once('='));
+        let attributes = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self { attributes, ..Self::new(session, zone) }
+    }
 }
 
 impl ClusterState {
@@ -198,11 +305,21 @@ mod tests {
     fn state_survives_its_znode() {
         let mut state = ClusterState { version: 3, ..ClusterState::default() };
         state.enter_epoch(Epoch(2), HostId::search(1));
-        let entry = NodeEntry { session: SessionId(7), zone: "a".to_owned() };
+        let entry = NodeEntry::new(SessionId(7), "a");
         state.set_members(&[(HostId::search(1), entry)].into());
         state.create_index(&"articles".into(), 2, 1).unwrap();
         state.assign(&"articles/0".parse().unwrap(), 0, HostId::search(1), None);
         assert_eq!(ClusterState::from_bytes(Some(&state.to_bytes())), Some(state));
+    }
+
+    #[test]
+    fn attributes_survive_the_registration() {
+        let attributes = [("rack".to_owned(), "r=1".to_owned())].into();
+        let content = NodeEntry::content("b", &attributes);
+        let entry = NodeEntry::of_content(SessionId(7), &content);
+        assert_eq!(entry, NodeEntry { attributes, ..NodeEntry::new(SessionId(7), "b") });
+        assert_eq!((entry.attribute("zone"), entry.attribute("rack")), (Some("b"), Some("r=1")));
+        assert_eq!(NodeEntry::of_content(SessionId(7), ""), NodeEntry::new(SessionId(7), ""));
     }
 
     #[test]

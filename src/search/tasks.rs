@@ -134,7 +134,7 @@ fn apply_report(
             state.copy_started(&shard, allocation, term, from).then(|| format!("{shard} started on {from}"))
         }
         ShardReport::Failed { shard, allocation, term, why } => state
-            .copy_failed(&shard, allocation, term, from)
+            .copy_failed(&shard, allocation, term, from, &why)
             .then(|| format!("{shard} copy {allocation} failed, says {from}: {why}")),
     }
 }
@@ -154,7 +154,7 @@ mod tests {
     fn state() -> ClusterState {
         let mut state = ClusterState::default();
         state.enter_epoch(Epoch(1), A);
-        state.set_members(&[(A, NodeEntry { session: SessionId(2), zone: "a".to_owned() })].into());
+        state.set_members(&[(A, NodeEntry::new(SessionId(2), "a"))].into());
         state.create_index(&"a".into(), 1, 0).unwrap();
         state.assign(&"a/0".parse().unwrap(), 0, A, None);
         state

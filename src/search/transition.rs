@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     api::ApiError,
-    state::{ClusterState, IndexMetadata, NodeEntry, ShardCopy, ShardTable},
+    state::{
+        ClusterState, IndexMetadata, NodeEntry, ShardCopy, ShardTable, UnassignedInfo, UnassignedReason,
+    },
 };
 use crate::{
     event::CopyState,
@@ -33,13 +35,31 @@ pub fn routing_shards(shards: u32) -> u32 {
 
 /// Why a copy left its node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cause {
+pub(super) enum Cause<'a> {
     /// Its node's session is over; the data may come back with the node.
     NodeLeft,
-    /// The copy is no good, by its own or its primary's word.
-    Failed,
+    /// The copy is no good, by its own or its primary's word, which is this.
+    Failed(&'a str),
     /// Its primary went while it was being built.
     PrimaryGone,
+}
+
+impl Cause<'_> {
+    fn reason(self) -> UnassignedReason {
+        match self {
+            Self::NodeLeft => UnassignedReason::NodeLeft,
+            Self::Failed(_) => UnassignedReason::AllocationFailed,
+            Self::PrimaryGone => UnassignedReason::PrimaryFailed,
+        }
+    }
+
+    fn message(self) -> String {
+        match self {
+            Self::NodeLeft => "its node left".to_owned(),
+            Self::Failed(why) => why.to_owned(),
+            Self::PrimaryGone => "primary failed while replica initializing".to_owned(),
+        }
+    }
 }
 
 impl ClusterState {
@@ -70,7 +90,12 @@ impl ClusterState {
         }
         let table = ShardTable::unassigned(replicas);
         let shards_of = vec![table; shards as usize];
-        let index = IndexMetadata { replicas, routing_shards: routing_shards(shards), shards: shards_of };
+        let index = IndexMetadata {
+            replicas,
+            read_only_allow_delete: false,
+            routing_shards: routing_shards(shards),
+            shards: shards_of,
+        };
         self.indices.insert(name.clone(), index);
         Ok(())
     }
@@ -110,15 +135,22 @@ impl ClusterState {
     }
 
     /// A node reports that a copy must go. Returns whether that changes anything. Heard are the node of the
-    /// copy, and the node of the primary as long as the term is its own.
-    pub fn copy_failed(&mut self, shard: &ShardId, id: AllocationId, term: Term, from: HostId) -> bool {
+    /// copy, and the node of the primary as long as the term is its own. `why` is for people.
+    pub fn copy_failed(
+        &mut self,
+        shard: &ShardId,
+        id: AllocationId,
+        term: Term,
+        from: HostId,
+        why: &str,
+    ) -> bool {
         let Some((table, _)) = self.table_mut(shard) else { return false };
         if !table.may_fail(id, term, from) {
             return false;
         }
         let is_assigned = table.copy(id).is_some_and(|copy| copy.node.is_some());
         let changes = if is_assigned {
-            table.lose(id, Cause::Failed);
+            table.lose(id, Cause::Failed(why));
             true
         } else {
             table.in_sync.remove(&id)
@@ -140,11 +172,13 @@ impl ClusterState {
         assert!(copy.state == CopyState::Unassigned, "only an unassigned copy is assigned");
         copy.state = CopyState::Initializing;
         copy.node = Some(node);
-        copy.allocation = Some(id);
+        let former = copy.allocation.replace(id);
         if copy.primary {
             table.term = table.term.next();
         }
-        self.forget_homes();
+        if former.is_some_and(|former| !table.knows(former)) {
+            former.and_then(|former| self.homes.remove(&former));
+        }
     }
 
     /// Makes the copy that has this identity the one to be primary. It may be in the table or only in the
@@ -215,26 +249,39 @@ impl ClusterState {
         self.indices.values_mut().flat_map(|index| &mut index.shards)
     }
 
-    fn table_mut(&mut self, shard: &ShardId) -> Option<(&mut ShardTable, u32)> {
+    pub(super) fn table_mut(&mut self, shard: &ShardId) -> Option<(&mut ShardTable, u32)> {
         let index = self.indices.get_mut(&shard.index)?;
         Some((index.shards.get_mut(shard.number as usize)?, index.replicas))
     }
 
-    fn forget_homes(&mut self) {
-        let mut homes = std::mem::take(&mut self.homes);
-        homes.retain(|id, _| self.shards().any(|(_, table)| table.knows(*id)));
-        self.homes = homes;
+    /// Forgets where copies lie that no table knows any more.
+    pub(super) fn forget_homes(&mut self) {
+        let tables = self.indices.values().flat_map(|index| &index.shards);
+        let known = tables.flat_map(|table| {
+            table.copies.iter().filter_map(|copy| copy.allocation).chain(table.in_sync.iter().copied())
+        });
+        let known: BTreeSet<AllocationId> = known.collect();
+        self.homes.retain(|id, _| known.contains(id));
+    }
+
+    /// Notes when copies became unassigned that have become so just now; wall time in milliseconds.
+    pub fn note_unassigned(&mut self, wall_ms: i64) {
+        let copies = self.tables_mut().flat_map(|table| &mut table.copies);
+        let infos = copies.filter_map(|copy| copy.unassigned.as_mut());
+        infos.filter(|info| info.at_ms == 0).for_each(|info| info.at_ms = wall_ms);
     }
 }
 
 impl ShardTable {
     /// A shard that no node has yet.
     fn unassigned(replicas: u32) -> Self {
-        let copies = (0..=replicas).map(|nth| ShardCopy::unassigned(nth == 0)).collect();
+        let info = Some(Box::new(UnassignedInfo::new(UnassignedReason::IndexCreated)));
+        let copy = |nth| ShardCopy { unassigned: info.clone(), ..ShardCopy::unassigned(nth == 0) };
+        let copies = (0..=replicas).map(copy).collect();
         Self { copies, ..Self::default() }
     }
 
-    fn slot(&self, id: AllocationId) -> Option<usize> {
+    pub(super) fn slot(&self, id: AllocationId) -> Option<usize> {
         self.copies.iter().position(|copy| copy.allocation == Some(id))
     }
 
@@ -255,7 +302,7 @@ impl ShardTable {
     }
 
     /// Takes a copy from its node, with all that follows for the rest of its group.
-    fn lose(&mut self, id: AllocationId, cause: Cause) {
+    pub(super) fn lose(&mut self, id: AllocationId, cause: Cause<'_>) {
         // It may be gone by now, as the target of another copy that was lost.
         let Some(copy) = self.copy(id).cloned() else { return };
         match copy.relocating {
@@ -269,7 +316,7 @@ impl ShardTable {
         }
         // The last copy stays in the set, whatever is wrong with it: nothing else has the writes.
         let is_replaced = self.primary().is_some_and(|primary| primary.allocation != Some(id));
-        if cause == Cause::Failed && is_replaced {
+        if matches!(cause, Cause::Failed(_)) && is_replaced {
             self.in_sync.remove(&id);
         }
         self.unassign(id, cause);
@@ -298,26 +345,27 @@ impl ShardTable {
     }
 
     /// Removes the target; the source goes on as before.
-    fn cancel_relocation(&mut self, target: AllocationId, cause: Cause) {
+    pub(super) fn cancel_relocation(&mut self, target: AllocationId, cause: Cause<'_>) {
         self.copies.retain(|copy| copy.allocation != Some(target) || !copy.is_target());
         for source in self.copies.iter_mut().filter(|copy| copy.relocating == Some(target)) {
             source.state = CopyState::Started;
             source.relocating = None;
-            source.failures += u32::from(cause == Cause::Failed);
+            source.failures += u32::from(matches!(cause, Cause::Failed(_)));
         }
     }
 
     /// Its identity is kept if its data is worth coming back to: it is in sync, or only its node is away.
-    fn unassign(&mut self, id: AllocationId, cause: Cause) {
+    fn unassign(&mut self, id: AllocationId, cause: Cause<'_>) {
         let keep = cause == Cause::NodeLeft || self.in_sync.contains(&id);
         let Some(slot) = self.slot(id) else { return };
         let copy = &mut self.copies[slot];
+        copy.note_loss(cause);
         copy.state = CopyState::Unassigned;
         copy.node = None;
         copy.allocation = Some(id).filter(|_| keep);
         match cause {
             Cause::NodeLeft => copy.failures = 0,
-            Cause::Failed => copy.failures += 1,
+            Cause::Failed(_) => copy.failures += 1,
             Cause::PrimaryGone => {}
         }
     }
@@ -332,6 +380,7 @@ impl ShardTable {
         let copy = &mut self.copies[slot];
         copy.state = CopyState::Started;
         copy.failures = 0;
+        copy.unassigned = None;
         if self.in_sync.insert(id) {
             self.trim_in_sync(1 + replicas as usize);
         }
@@ -375,7 +424,25 @@ impl ShardCopy {
     /// A copy that was never assigned.
     pub fn unassigned(primary: bool) -> Self {
         let (node, allocation, relocating) = (None, None, None);
-        Self { primary, state: CopyState::Unassigned, node, allocation, relocating, failures: 0 }
+        let (state, failures, unassigned) = (CopyState::Unassigned, 0, None);
+        Self { primary, state, node, allocation, relocating, failures, unassigned }
+    }
+
+    /// Notes why it loses its node, and which that is; failures add up until it is started again.
+    fn note_loss(&mut self, cause: Cause<'_>) {
+        let former = self.unassigned.take();
+        let mut failed_nodes = former.map(|info| info.failed_nodes).unwrap_or_default();
+        match cause {
+            Cause::NodeLeft => failed_nodes.clear(),
+            Cause::Failed(_) => failed_nodes.extend(self.node),
+            Cause::PrimaryGone => {}
+        }
+        self.unassigned = Some(Box::new(UnassignedInfo {
+            message: cause.message(),
+            last_node: self.node,
+            failed_nodes,
+            ..UnassignedInfo::new(cause.reason())
+        }));
     }
 }
 

@@ -37,6 +37,7 @@ pub fn node(world: &World, host: HostId) -> Node {
     let config = NodeConfig {
         me: host,
         zone: node.zone.clone(),
+        attributes: node.attributes.clone(),
         servers: plan.zookeeper.servers.clone(),
         search: plan.search.clone(),
         defects: plan.defects.clone(),

@@ -42,6 +42,7 @@ pub(crate) fn node(me: HostId) -> Boot {
         let config = NodeConfig {
             me,
             zone: "a".to_owned(),
+            attributes: Default::default(),
             servers: SERVERS.to_vec(),
             search: search_config(),
             defects: Defects::default(),

@@ -38,7 +38,7 @@ impl Cluster {
     fn join(&mut self, number: u16) {
         self.lives += 1;
         let mut members = self.state.nodes.clone();
-        let entry = NodeEntry { session: SessionId(self.lives), zone: "a".to_owned() };
+        let entry = NodeEntry::new(SessionId(self.lives), "a");
         members.insert(HostId::search(number), entry);
         self.state.set_members(&members);
     }
@@ -284,7 +284,7 @@ fn copy_that_fails_again_and_again_is_left_alone() {
         cluster.reroute();
         let (shard, id, node) = cluster.initializing().remove(0);
         let term = cluster.state.shard(&shard).unwrap().term;
-        assert!(cluster.state.copy_failed(&shard, id, term, node), "failure {failure}");
+        assert!(cluster.state.copy_failed(&shard, id, term, node, "broken"), "failure {failure}");
     }
     assert_eq!(cluster.reroute(), 0);
     assert_eq!(cluster.unassigned(), 1);
@@ -483,7 +483,7 @@ impl Cluster {
         });
         let copies: Vec<_> = copies.collect();
         if let Some((shard, id, term, node)) = copies.get(nth % copies.len().max(1)).cloned() {
-            assert!(self.state.copy_failed(&shard, id, term, node));
+            assert!(self.state.copy_failed(&shard, id, term, node, "broken"));
         }
     }
 

@@ -10,7 +10,7 @@ const C: HostId = HostId::search(3);
 
 /// Members with the session of their first life, or of their `life`-th.
 fn members(lives: &[(HostId, u64)]) -> BTreeMap<HostId, NodeEntry> {
-    let entry = |life: u64| NodeEntry { session: SessionId(life), zone: "a".to_owned() };
+    let entry = |life: u64| NodeEntry::new(SessionId(life), "a");
     lives.iter().map(|(host, life)| (*host, entry(*life))).collect()
 }
 
@@ -166,7 +166,7 @@ fn copy_that_a_write_went_without_is_stale_but_keeps_its_data() {
     let mut state = started(&[A, B]);
     let (lost, stays) = (id(&state, B), id(&state, A));
     state.set_members(&members(&[(A, 1)]));
-    assert!(state.copy_failed(&shard(), lost, Term(1), A));
+    assert!(state.copy_failed(&shard(), lost, Term(1), A, "broken"));
     assert_eq!(table(&state).in_sync, [stays].into());
     assert!(table(&state).copy(lost).is_some(), "it recovers by operations when its node returns");
     assert_eq!(state.homes[&lost], B);
@@ -195,7 +195,7 @@ fn all_copies_lost_at_once_leave_no_primary_and_both_in_sync() {
 fn nothing_but_an_in_sync_copy_is_promoted() {
     let mut state = started(&[A, B, C]);
     let stale = id(&state, B);
-    assert!(state.copy_failed(&shard(), stale, Term(1), A));
+    assert!(state.copy_failed(&shard(), stale, Term(1), A, "broken"));
     let slot = table(&state).copies.iter().position(|copy| copy.node.is_none()).unwrap();
     state.assign(&shard(), slot, B, None);
     state.set_members(&members(&[(B, 1)]));
@@ -220,7 +220,7 @@ fn initializing_copies_are_failed_when_their_primary_goes() {
 fn failed_replica_leaves_the_in_sync_set_and_its_identity_behind() {
     let mut state = started(&[A, B]);
     let (failed, stays) = (id(&state, B), id(&state, A));
-    assert!(state.copy_failed(&shard(), failed, Term(1), A));
+    assert!(state.copy_failed(&shard(), failed, Term(1), A, "broken"));
     assert_eq!(table(&state).in_sync, [stays].into());
     let copy = table(&state).copies.iter().find(|copy| copy.node.is_none()).unwrap();
     assert_eq!((copy.allocation, copy.failures), (None, 1));
@@ -233,25 +233,28 @@ fn deposed_primary_fails_nobody() {
     let target = id(&state, C);
     state.set_members(&members(&[(A, 2), (B, 1), (C, 1)]));
     assert_eq!(table(&state).term, Term(2));
-    assert!(!state.copy_failed(&shard(), target, Term(1), A));
-    assert!(!state.copy_failed(&shard(), target, Term(1), B), "nor does its successor under the old term");
-    assert!(!state.copy_failed(&shard(), target, Term(2), A));
-    assert!(state.copy_failed(&shard(), target, Term(2), B));
+    assert!(!state.copy_failed(&shard(), target, Term(1), A, "broken"));
+    assert!(
+        !state.copy_failed(&shard(), target, Term(1), B, "broken"),
+        "nor does its successor under the old term"
+    );
+    assert!(!state.copy_failed(&shard(), target, Term(2), A, "broken"));
+    assert!(state.copy_failed(&shard(), target, Term(2), B, "broken"));
 }
 
 #[test]
 fn node_may_give_up_its_own_replica_in_any_term() {
     let mut state = started(&[A, B]);
     let own = id(&state, B);
-    assert!(!state.copy_failed(&shard(), own, Term(0), C));
-    assert!(state.copy_failed(&shard(), own, Term(0), B));
+    assert!(!state.copy_failed(&shard(), own, Term(0), C, "broken"));
+    assert!(state.copy_failed(&shard(), own, Term(0), B, "broken"));
 }
 
 #[test]
 fn failed_primary_hands_over_and_is_stale() {
     let mut state = started(&[A, B]);
     let (failed, heir) = (id(&state, A), id(&state, B));
-    assert!(state.copy_failed(&shard(), failed, Term(1), A));
+    assert!(state.copy_failed(&shard(), failed, Term(1), A, "broken"));
     assert!(on(&state, B).primary);
     assert_eq!((table(&state).term, &table(&state).in_sync), (Term(2), &[heir].into()));
 }
@@ -260,7 +263,7 @@ fn failed_primary_hands_over_and_is_stale() {
 fn last_copy_stays_in_sync_though_it_failed() {
     let mut state = started(&[A]);
     let only = id(&state, A);
-    assert!(state.copy_failed(&shard(), only, Term(1), A));
+    assert!(state.copy_failed(&shard(), only, Term(1), A, "broken"));
     assert_eq!(table(&state).in_sync, [only].into());
     assert_eq!(table(&state).copy(only).map(|copy| copy.failures), Some(1));
 }
@@ -325,7 +328,7 @@ fn failed_target_counts_against_its_source() {
     let mut state = started(&[A, B]);
     let source = id(&state, B);
     let target = state.relocate(&shard(), source, C);
-    assert!(state.copy_failed(&shard(), target, Term(1), C));
+    assert!(state.copy_failed(&shard(), target, Term(1), C, "broken"));
     assert_eq!(on(&state, B).failures, 1);
 }
 
@@ -366,7 +369,7 @@ fn in_sync_set_is_trimmed_of_absent_copies_when_it_grows() {
 fn success_ends_the_row_of_failures() {
     let mut state = started(&[A, B]);
     let failed = id(&state, B);
-    state.copy_failed(&shard(), failed, Term(1), A);
+    state.copy_failed(&shard(), failed, Term(1), A, "broken");
     state.assign(&shard(), 1, B, None);
     start(&mut state, B);
     assert_eq!(on(&state, B).failures, 0);
@@ -376,7 +379,7 @@ fn success_ends_the_row_of_failures() {
 fn departure_ends_the_row_of_failures() {
     let mut state = started(&[A, B]);
     let failed = id(&state, B);
-    state.copy_failed(&shard(), failed, Term(1), A);
+    state.copy_failed(&shard(), failed, Term(1), A, "broken");
     state.assign(&shard(), 1, B, None);
     assert_eq!(on(&state, B).failures, 1);
     state.set_members(&members(&[(A, 1), (C, 1)]));

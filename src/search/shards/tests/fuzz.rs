@@ -296,6 +296,7 @@ impl Fuzz {
                 allocation: Some(allocation),
                 relocating: None,
                 failures: 0,
+                unassigned: None,
             });
         }
         let copy = table.copies.iter_mut().find(|copy| copy.allocation == Some(allocation)).unwrap();

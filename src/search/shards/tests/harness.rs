@@ -108,9 +108,10 @@ impl Cluster {
     /// Three nodes and an index of one shard without copies.
     pub(super) fn empty(config: ShardsConfig) -> Self {
         let nodes = [A, B, C].map(|host| (host, Node::boot(&config, Disk::default())));
-        let entry = NodeEntry { session: SessionId(1), zone: "a".into() };
+        let entry = NodeEntry::new(SessionId(1), "a");
         let metadata = IndexMetadata {
             replicas: 1,
+            read_only_allow_delete: false,
             routing_shards: 1,
             shards: vec![ShardTable { term: Term(1), ..ShardTable::default() }],
         };
@@ -158,6 +159,7 @@ impl Cluster {
             allocation: Some(allocation),
             relocating: None,
             failures: 0,
+            unassigned: None,
         };
         table.copies.push(copy);
         allocation

@@ -1,33 +1,25 @@
-//! Documents — decides whether clients can rely on what they were told of their writes, and on what they
-//! read. It never asks that a read be fresh.
+//! Durable — decides whether acknowledged writes are there in the end. It never looks at reads.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     check::{
         calm::Calm,
-        history::{Doc, End, History, Sight, Write},
+        history::{Doc, End, History, Write},
         inspected::{Inspected, InspectedCopy},
         law::{Law, Monitor},
         verdict::{Judged, Point, broken, clock, listed},
     },
     event::{Event, EventKind, HeldDoc},
-    name::{SeqNo, ShardId, Term},
+    name::ShardId,
 };
 
-pub(super) const DURABLE: Law = Law {
+pub(in crate::check) const DURABLE: Law = Law {
     name: "documents.durable",
     sentence: "No acknowledged write is lost: in the end every serving copy has it, or a later write that someone sent.",
     source: "Elasticsearch, data replication model: acknowledged when every in-sync copy has it; resiliency status; \
              #7572, #14671",
     monitor: || Box::<Durable>::default(),
-};
-
-pub(super) const REALTIME: Law = Law {
-    name: "documents.realtime",
-    sentence: "A get returns only content that someone sent for that document, and one number shows one content.",
-    source: "Elasticsearch, get API (realtime); #52400 for what it does not promise",
-    monitor: || Box::<Realtime>::default(),
 };
 
 /// Allowed:
@@ -201,52 +193,13 @@ impl Monitor for Durable {
     }
 }
 
-/// Allowed: stale reads (a copy that lags) and dirty reads (a copy that shows a write before it is
-/// acknowledged, even one that fails later), for a get is answered by any one copy (#52400).
-#[derive(Default)]
-struct Realtime {
-    history: History,
-}
-
-/// Whether this write was acknowledged under this number with another content.
-fn contradicts(write: &Write, sight: &Sight<'_>, operation: (SeqNo, Term)) -> bool {
-    match write.end {
-        End::Acknowledged { seq_no, term: Some(term), .. } => {
-            (seq_no, term) == operation && write.source != Some(sight.source)
-        }
-        End::Acknowledged { .. } | End::Open | End::Failed => false,
-    }
-}
-
-impl Monitor for Realtime {
-    fn observe(&mut self, event: &Event) -> Judged {
-        let Some(sight) = self.history.observe(event) else { return Ok(()) };
-        let (doc, digest) = (sight.doc, sight.source.0);
-        if !doc.was_sent(sight.source) {
-            let why = format!("a get of {}/{} returned {digest:016x}, which nobody sent", doc.index, doc.id);
-            return broken(event, why);
-        }
-        let Some(operation) = sight.operation else { return Ok(()) };
-        match doc.writes.iter().find(|write| contradicts(write, &sight, operation)) {
-            None => Ok(()),
-            Some(write) => broken(
-                event,
-                format!(
-                    "a get of {}/{} returned {digest:016x} as operation {} of term {}, which is request {}'s with another \
-                     content",
-                    doc.index, doc.id, operation.0, operation.1, write.request
-                ),
-            ),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         check::{record::Record, verdict::Verdict},
         event::{Digest, EventKind as E, Outcome},
+        name::{SeqNo, Term},
     };
 
     const LAW: &str = "documents.durable";
@@ -350,39 +303,5 @@ mod tests {
         let mut record = Record::healthy();
         record.events.pop();
         assert!(matches!(record.verdict(LAW), Verdict::Unknown { .. }));
-    }
-
-    #[test]
-    fn get_of_content_that_nobody_sent_fails() {
-        let mut record = Record::default();
-        record.write(1, "a", Some(1)).acknowledge(1, 0, 1);
-        record.get(2, "a").got(2, Some((7, 0, 1)));
-        record.assert_fails(
-            "documents.realtime",
-            "a get of articles/a returned 0000000000000007, which nobody sent",
-        );
-    }
-
-    #[test]
-    fn get_of_an_old_or_failed_or_missing_content_is_allowed() {
-        let mut record = Record::default();
-        record.write(1, "a", Some(1)).acknowledge(1, 0, 1).write(2, "a", Some(2)).acknowledge(2, 1, 1);
-        record.write(3, "a", Some(3)).complete(3, Outcome::Failed, None);
-        record
-            .get(4, "a")
-            .got(4, Some((1, 0, 1)))
-            .get(5, "a")
-            .got(5, Some((3, 2, 1)))
-            .get(6, "a")
-            .got(6, None);
-        record.assert_passes("documents.realtime");
-    }
-
-    #[test]
-    fn get_that_shows_another_content_under_an_acknowledged_number_fails() {
-        let mut record = Record::default();
-        record.write(1, "a", Some(1)).acknowledge(1, 0, 1).write(2, "a", Some(2));
-        record.get(3, "a").got(3, Some((2, 0, 1)));
-        record.assert_fails("documents.realtime", "as operation 0 of term 1, which is request 1's");
     }
 }

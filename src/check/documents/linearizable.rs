@@ -1,0 +1,198 @@
+//! Linearizable — decides whether each document behaved as one document does. It never looks at copies.
+
+use super::model::{Document, Op};
+use crate::{
+    check::{
+        history::{Condition, Doc, History, Operation},
+        law::{Law, Monitor},
+        linearizability::{Budget, Call, Found, check},
+        verdict::{Judged, Point, broken, clock, listed, undecided},
+    },
+    event::{Event, EventKind},
+};
+
+pub(in crate::check) const LINEARIZABLE: Law = Law {
+    name: "documents.linearizable",
+    sentence: "The writes of a document took effect in one order that agrees with time, with their numbers and with what \
+               they asked of the document; under the read policies `primary` and `lease` so did its gets.",
+    source: "Elasticsearch, optimistic concurrency control: if_seq_no and if_primary_term; its own \
+             ConcurrentSeqNoVersioningIT; #19269, #52400",
+    monitor: || Box::<Linearizable>::default(),
+};
+
+/// Allowed:
+/// - a write whose end nobody knows may take effect at any time after it was sent, or never (data replication
+///   model: it may be replicated, and be acknowledged or not, later);
+/// - under the read policy `any`, every get: it is answered by one copy, which may lag or be ahead (#52400;
+///   `documents.stale` and `documents.realtime` say what is left of it).
+///
+/// A write that its client was told to have failed is not one of the calls: it has no effect, and that it failed
+/// says nothing (a conflict may be with a write that nobody was told of).
+#[derive(Default)]
+struct Linearizable {
+    history: History,
+    gets_count: bool,
+}
+
+/// A call, and what reports need of it.
+struct Asked {
+    call: Call<Op>,
+    request: u64,
+    sent: Point,
+    ended: Option<Point>,
+}
+
+impl Asked {
+    fn new(op: Op, request: u64, sent: Point, ended: Option<Point>) -> Self {
+        let call = Call { op, invoked: sent.seq, returned: ended.map(|at| at.seq) };
+        Self { call, request, sent, ended }
+    }
+
+    fn text(&self) -> String {
+        let by = |operation: Option<Operation>| {
+            operation.map_or(String::new(), |(seq_no, term)| format!(" as operation {seq_no} of term {term}"))
+        };
+        let what = match self.call.op {
+            Op::Write { source, condition, told } => {
+                let what = source.map_or("deletes".into(), |digest| format!("writes {:016x}", digest.0));
+                let condition = match condition {
+                    Condition::Any => String::new(),
+                    Condition::Missing => " if missing".into(),
+                    Condition::Is((seq_no, term)) => format!(" if by operation {seq_no} of term {term}"),
+                };
+                format!("{what}{condition}{}", by(told))
+            }
+            Op::Get { found: Some((digest, operation)) } => {
+                format!("gets {:016x}{}", digest.0, by(operation))
+            }
+            Op::Get { found: None } => "gets nothing".into(),
+        };
+        let until = self.ended.map_or("no answer".into(), |at| clock(at.at));
+        format!("request {} {what} ({} to {until})", self.request, clock(self.sent.at))
+    }
+}
+
+impl Linearizable {
+    fn asked(&self, doc: &Doc) -> Vec<Asked> {
+        let writes = doc.writes.iter().filter(|write| write.may_count()).map(|write| {
+            let op = Op::Write { source: write.source, condition: write.condition, told: write.operation() };
+            Asked::new(op, write.request, write.sent, write.acknowledged_at())
+        });
+        let gets = doc.gets.iter().filter(|_| self.gets_count);
+        let gets =
+            gets.map(|get| Asked::new(Op::Get { found: get.found }, get.request, get.sent, Some(get.at)));
+        writes.chain(gets).collect()
+    }
+
+    /// What is wrong with a document, and where it shows.
+    ///
+    /// # Errors
+    ///
+    /// What of the budget ran out.
+    fn flaw(&self, doc: &Doc) -> Result<Option<(Point, String)>, String> {
+        let asked = self.asked(doc);
+        let calls: Vec<_> = asked.iter().map(|asked| asked.call).collect();
+        let name = format!("{}/{}", doc.index, doc.id);
+        match check(&Document, &calls, Budget::default()) {
+            Found::Order => Ok(None),
+            Found::Spent { budget } => Err(format!("{budget}, for {name}")),
+            Found::NoOrder { last, core } => {
+                let mut core: Vec<_> = core.into_iter().map(|call| &asked[call]).collect();
+                core.sort_by_key(|asked| asked.sent);
+                let why = listed(core.into_iter().map(Asked::text), 12);
+                let at = asked[last].ended.unwrap_or(asked[last].sent);
+                Ok(Some((at, format!("no order of the requests for {name} explains their answers: {why}"))))
+            }
+        }
+    }
+}
+
+impl Monitor for Linearizable {
+    fn observe(&mut self, event: &Event) -> Judged {
+        if let EventKind::RunStarted { read_policy, .. } = &event.kind {
+            self.gets_count = matches!(read_policy.as_ref(), "primary" | "lease");
+        }
+        self.history.observe(event);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Judged {
+        let judged: Vec<_> = self.history.docs().iter().map(|doc| self.flaw(doc)).collect();
+        let flaws = judged.iter().filter_map(|judged| judged.as_ref().ok()?.as_ref());
+        if let Some((at, why)) = flaws.min_by_key(|(at, _)| *at) {
+            return broken(*at, why.clone());
+        }
+        judged.into_iter().find_map(Result::err).map_or(Ok(()), undecided)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        check::record::Record,
+        event::{EventKind as E, Outcome},
+    };
+
+    const LAW: &str = "documents.linearizable";
+
+    fn run(read_policy: &'static str) -> Record {
+        let mut record = Record::healthy();
+        record.events.truncate(1);
+        if let E::RunStarted { read_policy: policy, .. } = &mut record.events[0].kind {
+            *policy = read_policy.into();
+        }
+        record
+    }
+
+    /// Elasticsearch #52400: a copy that lags answers after another one has shown the new content.
+    fn going_back(read_policy: &'static str) -> Record {
+        let mut record = run(read_policy);
+        record.write(1, "a", Some(1)).acknowledge(1, 0, 1).write(2, "a", Some(2));
+        record.get(3, "a").got(3, Some((2, 1, 1))).get(4, "a").got(4, Some((1, 0, 1)));
+        record
+    }
+
+    #[test]
+    fn read_that_goes_back_fails_unless_any_copy_may_answer() {
+        for policy in ["primary", "lease"] {
+            going_back(policy).assert_fails(
+                LAW,
+                "no order of the requests for articles/a explains their answers: request 1 writes 0000000000000001 as \
+                 operation 0 of term 1 (",
+            );
+        }
+        going_back("any").assert_passes(LAW);
+    }
+
+    #[test]
+    fn read_of_a_write_that_failed_fails() {
+        let mut record = run("lease");
+        record.write(1, "a", Some(1)).get(2, "a").got(2, Some((1, 0, 1))).complete(1, Outcome::Failed, None);
+        record.assert_fails(LAW, "request 2 gets 0000000000000001 as operation 0 of term 1");
+    }
+
+    #[test]
+    fn write_that_nobody_knows_the_end_of_may_take_effect_late() {
+        let mut record = run("lease");
+        record.write(1, "a", Some(1)).complete(1, Outcome::Unknown, None);
+        record.get(2, "a").got(2, None).write(3, "a", Some(3)).acknowledge(3, 0, 1);
+        record.get(4, "a").got(4, Some((1, 1, 1))).get(5, "a").got(5, Some((1, 1, 1)));
+        record.assert_passes(LAW);
+    }
+
+    #[test]
+    fn later_write_with_a_lower_number_fails_under_every_policy() {
+        let mut record = run("any");
+        record.write(1, "a", Some(1)).acknowledge(1, 5, 1).write(2, "a", Some(2)).acknowledge(2, 4, 1);
+        record.assert_fails(LAW, "request 2 writes 0000000000000002 as operation 4 of term 1");
+    }
+
+    #[test]
+    fn healthy_run_is_linearizable_and_says_so() {
+        let mut record = Record::healthy();
+        if let E::RunStarted { read_policy, .. } = &mut record.events[0].kind {
+            *read_policy = "primary".into();
+        }
+        record.assert_passes(LAW);
+    }
+}

@@ -1,0 +1,153 @@
+//! Frontier — decides which configurations a history can be in after each answer. It never goes back.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::{Budget, Call, Model};
+
+/// A state, and the calls that took effect although they have not returned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Configuration<S> {
+    state: S,
+    /// Those that will return.
+    ahead: Vec<usize>,
+    /// Those that never do.
+    lost: Vec<usize>,
+}
+
+/// Configurations, without those that another one outdoes: one with the same state and the same calls ahead
+/// outdoes all that have spent more calls that never return, for it can still do whatever they can.
+#[derive(Debug)]
+struct Reached<S> {
+    by_state: BTreeMap<(S, Vec<usize>), Vec<Vec<usize>>>,
+    count: usize,
+}
+
+/// All configurations after the moments so far.
+pub(super) struct Frontier<'a, M: Model> {
+    model: &'a M,
+    calls: &'a [Call<M::Op>],
+    budget: Budget,
+    steps: u64,
+    open: Vec<usize>,
+    reached: Reached<M::State>,
+}
+
+impl<S: Clone + Ord> Reached<S> {
+    fn new() -> Self {
+        Self { by_state: BTreeMap::new(), count: 0 }
+    }
+
+    /// Adds a configuration, unless it is outdone. Whether it did.
+    fn add(&mut self, new: &Configuration<S>) -> bool {
+        let alike = self.by_state.entry((new.state.clone(), new.ahead.clone())).or_default();
+        if alike.iter().any(|lost| is_within(lost, &new.lost)) {
+            return false;
+        }
+        let before = alike.len();
+        alike.retain(|lost| !is_within(&new.lost, lost));
+        alike.push(new.lost.clone());
+        self.count = self.count + alike.len() - before;
+        true
+    }
+
+    fn into_all(self) -> impl Iterator<Item = Configuration<S>> {
+        self.by_state.into_iter().flat_map(|((state, ahead), all)| {
+            all.into_iter().map(move |lost| Configuration {
+                state: state.clone(),
+                ahead: ahead.clone(),
+                lost,
+            })
+        })
+    }
+}
+
+/// Whether a sorted list is part of another.
+fn is_within(part: &[usize], whole: &[usize]) -> bool {
+    part.len() <= whole.len() && part.iter().all(|one| whole.binary_search(one).is_ok())
+}
+
+fn with(list: &[usize], one: usize) -> Vec<usize> {
+    let at = list.partition_point(|other| *other < one);
+    let mut longer = list.to_vec();
+    longer.insert(at, one);
+    longer
+}
+
+impl<'a, M: Model> Frontier<'a, M> {
+    /// Before the first moment.
+    pub(super) fn new(model: &'a M, calls: &'a [Call<M::Op>], budget: Budget) -> Self {
+        let mut reached = Reached::new();
+        reached.add(&Configuration { state: model.initial(), ahead: Vec::new(), lost: Vec::new() });
+        Self { model, calls, budget, steps: 0, open: Vec::new(), reached }
+    }
+
+    /// Whether no order is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.reached.count == 0
+    }
+
+    /// A call begins: it may take effect from now on.
+    pub(super) fn invoke(&mut self, call: usize) {
+        self.open.push(call);
+    }
+
+    /// A call ends: it has taken effect by now, and its answer is what it is.
+    ///
+    /// # Errors
+    ///
+    /// What of the budget ran out.
+    pub(super) fn complete(&mut self, call: usize) -> Result<(), &'static str> {
+        let mut after = Reached::new();
+        let mut seen = Reached::new();
+        let mut queue = VecDeque::new();
+        for mut configuration in std::mem::replace(&mut self.reached, Reached::new()).into_all() {
+            if let Ok(at) = configuration.ahead.binary_search(&call) {
+                configuration.ahead.remove(at);
+                after.add(&configuration);
+            } else if seen.add(&configuration) {
+                queue.push_back(configuration);
+            }
+        }
+        while let Some(configuration) = queue.pop_front() {
+            for next in 0..self.open.len() {
+                let next = self.open[next];
+                let Some(later) = self.step(&configuration, next, call)? else { continue };
+                if next == call {
+                    after.add(&later);
+                } else if seen.add(&later) {
+                    queue.push_back(later);
+                }
+            }
+            if seen.count + after.count > self.budget.configurations {
+                return Err("memory of the search for an order");
+            }
+        }
+        self.open.retain(|open| *open != call);
+        self.reached = after;
+        Ok(())
+    }
+
+    /// The configuration in which `next` takes effect, if it can; `ending` is about to return.
+    fn step(
+        &mut self,
+        from: &Configuration<M::State>,
+        next: usize,
+        ending: usize,
+    ) -> Result<Option<Configuration<M::State>>, &'static str> {
+        if from.ahead.binary_search(&next).is_ok() || from.lost.binary_search(&next).is_ok() {
+            return Ok(None);
+        }
+        self.steps += 1;
+        if self.steps > self.budget.steps {
+            return Err("steps of the search for an order");
+        }
+        let Call { op, returned, .. } = &self.calls[next];
+        let Some(state) = self.model.step(&from.state, op) else { return Ok(None) };
+        let Configuration { ahead, lost, .. } = from.clone();
+        Ok(Some(match returned {
+            Some(_) if next == ending => Configuration { state, ahead, lost },
+            Some(_) => Configuration { state, ahead: with(&ahead, next), lost },
+            None => Configuration { state, ahead, lost: with(&lost, next) },
+        }))
+    }
+}
