@@ -5,8 +5,10 @@
 //! comes in.
 
 pub mod checkpoint;
+mod durability;
 mod flush;
 pub mod layout;
+mod lease;
 mod lifecycle;
 mod primary;
 mod reads;
@@ -14,6 +16,7 @@ mod replica;
 mod source;
 pub mod store;
 mod target;
+pub mod tuning;
 mod writes;
 
 use crate::{
@@ -24,7 +27,7 @@ use crate::{
         control::ShardReport,
         engine::Failure,
         recovery::Target,
-        shard::{flush::Flush, primary::Primary, source::Handed, store::Store},
+        shard::{durability::Background, flush::Flush, primary::Primary, source::Handed, store::Store},
         shards::{Awaited, Body, PrimaryContext, ShardMessage, ShardNews, Step, Ticket},
         state::{ShardCopy, ShardTable},
     },
@@ -97,6 +100,7 @@ pub struct Shard {
     disk: Files,
     flush: Flush,
     refreshed_at: Instant,
+    background: Background,
     /// Since when the cluster state has shown it as started while it is not.
     expected_since: Option<Instant>,
 }
@@ -116,6 +120,7 @@ impl Shard {
             disk,
             flush: Flush::Idle,
             refreshed_at: Instant(0),
+            background: Background::Clean,
             expected_since: None,
         }
     }
@@ -126,6 +131,11 @@ impl Shard {
         let result = match body {
             Body::Operations(operations) => self.take_operations(step, (node, from), term, operations),
             Body::GlobalCheckpoint(checkpoint) => self.take_global_checkpoint(step, term, checkpoint),
+            Body::Persisted { local_checkpoint } => self.copy_persisted(step, from, term, local_checkpoint),
+            Body::RetentionLeases(leases) => {
+                self.take_leases(term, *leases);
+                Ok(())
+            }
             Body::Taken { request, local_checkpoint } => {
                 self.operations_taken(step, from, term, request, local_checkpoint)
             }
@@ -155,7 +165,9 @@ impl Shard {
         use Awaited as A;
         let current = match awaited {
             A::Opened | A::Appended { .. } | A::Marked => self.life,
-            A::CommitFile | A::CommitNamed | A::TranslogCut | A::Switched => self.store_life,
+            A::InBackground { .. } | A::CommitFile | A::CommitNamed | A::TranslogCut | A::Switched => {
+                self.store_life
+            }
         };
         if life != current {
             return;
@@ -164,6 +176,7 @@ impl Shard {
             A::Opened => self.opened(step),
             A::Marked => self.marked(step),
             A::Appended { up_to } => self.appended(step, up_to),
+            A::InBackground { up_to } => self.synced_in_background(step, up_to),
             A::CommitFile => self.commit_file_synced(step),
             A::CommitNamed => self.commit_named(step),
             A::TranslogCut => self.translog_cut(),
@@ -193,6 +206,7 @@ impl Shard {
             }
             _ => Ok(()),
         };
+        let result = result.and_then(|()| self.sync_in_background(step));
         self.settle(step, result);
         self.report_if_missing(step);
     }
@@ -206,7 +220,7 @@ impl Shard {
             _ => None,
         };
         let missing = self.expected_since.map(|since| since + missing_after);
-        [own, missing].into_iter().flatten().min()
+        [own, missing, self.background.next_wake()].into_iter().flatten().min()
     }
 
     // After every step: hands the changes of the disk on, and ends the copy if something is broken.

@@ -6,9 +6,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use crate::{
     core::{FileName, Instant},
     event::EventKind,
-    name::{AllocationId, HostId, SeqNo, ShardId},
+    name::{AllocationId, HostId, IndexName, SeqNo, ShardId},
     search::{
         settings::{Settings, SettingsDocument},
+        shard::tuning::Tuning,
         shards::{ShardMessage, ShardNews, ShardsConfig},
         state::{ClusterState, ShardTable},
         transport::Ctx,
@@ -21,6 +22,11 @@ use crate::{
 pub enum Awaited {
     /// The copy's `state` file and what it was opened with.
     Opened,
+    /// Operations in the translog of an index with `async` durability.
+    InBackground {
+        /// The local checkpoint when the sync began.
+        up_to: SeqNo,
+    },
     /// The `state` file, which says that the copy is going to be the primary.
     Marked,
     /// Operations in the translog.
@@ -62,6 +68,9 @@ pub struct Desk {
     pub settings: Arc<SettingsDocument>,
     /// What happened, for the node's other parts.
     pub news: Vec<ShardNews>,
+    /// When this node may send the next piece of a file in a recovery.
+    pub recovery_free_at: Instant,
+    tunings: BTreeMap<IndexName, Tuning>,
     tickets: BTreeMap<u64, Ticket>,
     next_number: u64,
 }
@@ -78,7 +87,22 @@ impl Desk {
     /// A fresh one.
     pub fn new(config: ShardsConfig) -> Self {
         let (state, settings) = (Arc::default(), Arc::default());
-        Self { config, state, settings, news: Vec::new(), tickets: BTreeMap::new(), next_number: 1 }
+        Self {
+            config,
+            state,
+            settings,
+            news: Vec::new(),
+            recovery_free_at: Instant(0),
+            tunings: BTreeMap::new(),
+            tickets: BTreeMap::new(),
+            next_number: 1,
+        }
+    }
+
+    /// Newer settings hold.
+    pub fn apply_settings(&mut self, settings: Arc<SettingsDocument>) {
+        self.settings = settings;
+        self.tunings.clear();
     }
 
     /// A number that no request, attempt, life or token of this node has had since it started.
@@ -123,6 +147,16 @@ impl Step<'_, '_> {
     /// The settings of a shard's index, as this node has applied them.
     pub fn settings(&self, shard: &ShardId) -> &Settings {
         self.desk.settings.of_index(&shard.index)
+    }
+
+    /// What the settings say to the copies of a shard.
+    pub fn tuning(&mut self, shard: &ShardId) -> Tuning {
+        if let Some(tuning) = self.desk.tunings.get(&shard.index) {
+            return *tuning;
+        }
+        let tuning = Tuning::of(&self.desk.settings, self.settings(shard));
+        self.desk.tunings.insert(shard.index.clone(), tuning);
+        tuning
     }
 
     /// Records an event.

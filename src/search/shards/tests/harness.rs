@@ -1,6 +1,7 @@
 //! Harness — decides how the nodes of a test are wired: queues for links, two images for a disk, a controller
 //! that does as it is told. It never checks anything.
 
+mod knobs;
 mod look;
 
 use std::{
@@ -20,6 +21,7 @@ use crate::{
     search::{
         api::Query,
         control::ShardReport,
+        settings::SettingsDocument,
         shards::{
             Copies, ShardHits, ShardMessage, ShardNews, ShardRefusal, Shards, ShardsConfig, WriteCall,
             Written,
@@ -61,6 +63,7 @@ pub(super) struct Cluster {
     pub(super) written: BTreeMap<u64, Result<Written, ShardRefusal>>,
     pub(super) reports: Vec<ShardReport>,
     config: ShardsConfig,
+    settings: Arc<SettingsDocument>,
     next_token: u64,
     story: Vec<(usize, String)>,
     /// Whether syncs end at once.
@@ -132,6 +135,7 @@ impl Cluster {
             written: BTreeMap::new(),
             reports: Vec::new(),
             config,
+            settings: Arc::default(),
             next_token: 1,
             story: Vec::new(),
             disks_are_quick: true,
@@ -541,7 +545,9 @@ impl Cluster {
         self.tell(format!("{host} starts after losing {loss:?}"));
         let mut disk = self.dead.remove(&host).unwrap();
         disk.crash(loss);
-        self.nodes.insert(host, Node::boot(&self.config, disk));
+        let mut node = Node::boot(&self.config, disk);
+        node.shards.apply_settings(&self.settings);
+        self.nodes.insert(host, node);
     }
 
     /// Damages every durable file whose name ends so.
