@@ -329,10 +329,10 @@ impl Group {
     }
 
     /// The connection to a node broke: what its copies have not answered is sent again after a pause, a longer one
-    /// each time.
+    /// each time. A pause that is under way is not made longer by what is sent meanwhile.
     pub fn peer_lost(&mut self, node: HostId, now: Instant) {
         for channel in self.channels.values_mut().filter(|channel| channel.node == node) {
-            if !channel.unanswered.is_empty() {
+            if !channel.unanswered.is_empty() && channel.retry_at.is_none() {
                 channel.retry_at = Some(now + channel.pause);
                 channel.pause *= 2;
             }

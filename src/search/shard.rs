@@ -17,6 +17,7 @@ mod source;
 pub mod store;
 mod target;
 pub mod tuning;
+mod versioning;
 mod writes;
 
 use crate::{

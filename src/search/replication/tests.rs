@@ -13,7 +13,7 @@ const LATER: Instant = Instant(100);
 
 fn written(seq_no: i64) -> Written {
     let (seq_no, term) = (SeqNo(seq_no), Term(1));
-    Written { result: WriteResult::Created, seq_no, term, version: 1, copies: (0, 0) }
+    Written { result: WriteResult::Created, seq_no, term, version: 1, copies: (0, 0), forced_refresh: false }
 }
 
 fn sent(group: &mut Group, copy: AllocationId, request: u64, seq_no: i64) {
@@ -140,6 +140,7 @@ fn lost_peer_gets_everything_again_after_ever_longer_pauses() {
     write(&mut group, 0);
     write(&mut group, 1);
     group.peer_lost(node, at(0));
+    group.peer_lost(node, at(20));
     assert!(group.due_retries(at(49)).is_empty());
     assert_eq!(group.due_retries(at(50)).len(), 2);
     assert!(group.due_retries(at(60)).is_empty(), "they are on their way");

@@ -27,7 +27,7 @@ fn recovered_from(cluster: &Cluster, name: &str) -> bool {
 fn fill(cluster: &mut Cluster, from: usize, to: usize) {
     for n in from..to {
         let id = (n % 40).to_string();
-        let call = if n % 7 == 0 { WriteCall::Delete { id } } else { index(&id, &format!("w{n}")) };
+        let call = if n % 7 == 0 { WriteCall::delete(id) } else { index(&id, &format!("w{n}")) };
         cluster.write(A, call);
         cluster.run();
     }
@@ -79,6 +79,7 @@ fn files_are_sent_when_the_history_is_too_short() {
     fill(&mut cluster, 1_600, 3_200);
     assert!(cluster.happened(A, "CopyFlushed"));
     join(&mut cluster);
+    cluster.pass(Duration::from_secs(1));
     assert!(recovered_from(&cluster, "files"), "the first operations are not at hand any more");
     assert!(is_started(&cluster));
     cluster.assert_copies_equal(&[A, B]);
