@@ -236,11 +236,24 @@ const MAY_SEE: &[(&str, &[&str])] = &[
             "zookeeper::wire",
             // Plan types are data: the settings of the search cluster are one of them.
             "scenario::plan::SearchConfig",
+            "scenario::plan::ReadPolicy",
         ],
     ),
     ("check", &["core::CloseReason", "event", "name", "zookeeper::wire::Stat"]),
     // A scenario names laws, goals, defects and the ensemble's settings; it runs nothing.
-    ("scenario", &["check::goal", "check::law", "core", "defect", "event", "name", "zookeeper::wire"]),
+    (
+        "scenario",
+        &[
+            "check::goal",
+            "check::law",
+            "core",
+            "defect",
+            "event",
+            "name",
+            "search::settings",
+            "zookeeper::wire",
+        ],
+    ),
     (
         "workload",
         &[
@@ -252,6 +265,8 @@ const MAY_SEE: &[(&str, &[&str])] = &[
             "scenario::ensemble",
             "scenario::plan",
             "scenario::recipes",
+            "scenario::steps",
+            "scenario::values",
             "search::api",
             "search::wire",
             "sim",

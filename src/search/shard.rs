@@ -7,16 +7,18 @@
 pub mod checkpoint;
 mod durability;
 mod flush;
+mod gets;
 pub mod layout;
 mod lease;
 mod lifecycle;
+pub mod pace;
 mod primary;
 mod reads;
+mod refreshes;
 mod replica;
 mod source;
 pub mod store;
 mod target;
-pub mod tuning;
 mod versioning;
 mod writes;
 
@@ -102,6 +104,8 @@ pub struct Shard {
     flush: Flush,
     refreshed_at: Instant,
     background: Background,
+    /// Whether the next search has to see everything, whenever the next refresh is due.
+    refresh_wanted: bool,
     /// Since when the cluster state has shown it as started while it is not.
     expected_since: Option<Instant>,
 }
@@ -122,6 +126,7 @@ impl Shard {
             flush: Flush::Idle,
             refreshed_at: Instant(0),
             background: Background::Clean,
+            refresh_wanted: false,
             expected_since: None,
         }
     }

@@ -7,10 +7,11 @@ mod desk;
 mod message;
 #[cfg(test)]
 mod tests;
+mod tuning;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-pub use self::call::{Condition, WriteAction, WriteCall, Written};
+pub use self::call::{Condition, ReadCall, WriteAction, WriteCall, Written};
 pub use self::copies::Copies;
 pub(in crate::search) use self::desk::{Awaited, Desk, Step, Ticket};
 pub use self::message::{Body, Operations, PrimaryContext, Purpose, ShardMessage};
@@ -19,7 +20,7 @@ use crate::{
     defect::Defects,
     name::{AllocationId, HostId, ShardId},
     search::{
-        api::{ApiError, Hit},
+        api::{ApiError, GotDoc, Hit},
         control::ShardReport,
         settings::SettingsDocument,
         shard::{Shard, layout},
@@ -38,6 +39,9 @@ pub enum ShardRefusal {
         /// Whether surely nothing was written.
         certain: bool,
     },
+    /// Not now, and nothing was written: fewer copies are active than the request asks for. Route again with a newer
+    /// state; if none helps, the client is told this.
+    Unavailable(String),
     /// The request itself fails, such as `version_conflict_engine_exception`.
     Error(ApiError),
 }
@@ -51,6 +55,13 @@ pub enum ShardNews {
         token: u64,
         /// What came of it.
         result: Result<Written, ShardRefusal>,
+    },
+    /// A get ended.
+    Get {
+        /// The caller's token.
+        token: u64,
+        /// What came of it.
+        result: Result<Option<GotDoc>, ShardRefusal>,
     },
     /// Something for the controller.
     Report(ShardReport),

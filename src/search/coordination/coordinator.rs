@@ -15,6 +15,7 @@ use super::{
 use crate::{
     core::{ConnId, Instant},
     name::HostId,
+    scenario::plan::ReadPolicy,
     search::{
         api::{ApiReply, ApiRequest},
         routing::Rotation,
@@ -29,6 +30,7 @@ struct Pending {
     conn: ConnId,
     id: u64,
     began: Instant,
+    patience: Duration,
     flow: Box<dyn Flow>,
     asks: BTreeSet<u64>,
 }
@@ -59,6 +61,7 @@ pub struct Coordinator {
     life: u64,
     next: u64,
     rotation: Rotation,
+    read_policy: ReadPolicy,
     requests: BTreeMap<u64, Pending>,
     asks: BTreeMap<u64, Asked>,
     alarms: Alarms<Alarm>,
@@ -67,13 +70,14 @@ pub struct Coordinator {
 
 impl Coordinator {
     /// Requests end after `timeout`. `life` tells this life of the node from earlier ones; each shard's
-    /// turns begin at copy `first_turn`.
-    pub fn new(timeout: Duration, life: u64, first_turn: usize) -> Self {
+    /// turns begin at copy `first_turn`; `read_policy` says which copies answer gets.
+    pub fn new(timeout: Duration, life: u64, first_turn: usize, read_policy: ReadPolicy) -> Self {
         Self {
             timeout,
             life,
             next: 1,
             rotation: Rotation::starting_at(first_turn),
+            read_policy,
             requests: BTreeMap::new(),
             asks: BTreeMap::new(),
             alarms: Alarms::default(),
@@ -84,7 +88,7 @@ impl Coordinator {
     /// A client asks something; the reply goes back on its connection, or nowhere if that has closed.
     pub fn request(&mut self, ctx: &mut Ctx<'_>, view: View<'_>, conn: ConnId, request: ApiRequest) {
         let ApiRequest { id, call } = request;
-        match intake::begin(view, &mut self.rotation, call) {
+        match intake::begin(view, &mut self.rotation, self.read_policy, call) {
             Err(error) => reply(ctx, conn, id, Err(error)),
             Ok(Beginning::Answer(answer)) => reply(ctx, conn, id, Ok(answer)),
             Ok(Beginning::Flow(flow)) => {
@@ -165,8 +169,9 @@ impl Coordinator {
     ) -> u64 {
         let moves = flow.begin(view.state.expect("a request begins only once a state is known"));
         let (number, began) = (self.draw(), ctx.now.mono);
-        self.requests.insert(number, Pending { conn, id, began, flow, asks: BTreeSet::new() });
-        self.alarms.set(began + self.timeout, Alarm::GiveUp(number));
+        let patience = flow.patience().unwrap_or(self.timeout);
+        self.requests.insert(number, Pending { conn, id, began, patience, flow, asks: BTreeSet::new() });
+        self.alarms.set(began + patience, Alarm::GiveUp(number));
         self.carry_out(ctx, view, number, moves);
         number
     }
@@ -215,7 +220,7 @@ impl Coordinator {
 
     fn wait(&mut self, ctx: &Ctx<'_>, request: u64) {
         let Some(pending) = self.requests.get(&request) else { return };
-        let retry_at = self.retry_at(pending);
+        let retry_at = retry_at(pending);
         if ctx.now.mono < retry_at {
             self.alarms.set(retry_at, Alarm::Retry(request));
         }
@@ -223,22 +228,22 @@ impl Coordinator {
 
     fn end(&mut self, ctx: &mut Ctx<'_>, request: u64, ending: Ending) {
         let Some(pending) = self.requests.remove(&request) else { return };
-        self.alarms.cancel(pending.began + self.timeout, Alarm::GiveUp(request));
-        self.alarms.cancel(self.retry_at(&pending), Alarm::Retry(request));
+        self.alarms.cancel(pending.began + pending.patience, Alarm::GiveUp(request));
+        self.alarms.cancel(retry_at(&pending), Alarm::Retry(request));
         for number in &pending.asks {
             self.asks.remove(number);
         }
         reply(ctx, pending.conn, pending.id, ending);
     }
 
-    fn retry_at(&self, pending: &Pending) -> Instant {
-        pending.began + self.timeout / 2
-    }
-
     fn draw(&mut self) -> u64 {
         self.next += 1;
         self.next - 1
     }
+}
+
+fn retry_at(pending: &Pending) -> Instant {
+    pending.began + pending.patience / 2
 }
 
 fn reply(ctx: &mut Ctx<'_>, conn: ConnId, id: u64, result: Ending) {

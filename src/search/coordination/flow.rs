@@ -1,6 +1,6 @@
 //! Flows — decides the language between a coordinating node and the course of one request. It never sends.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, time::Duration};
 
 use super::{Ask, Outcome};
 use crate::{
@@ -45,6 +45,11 @@ pub(super) trait Flow: Debug {
     /// A newer state was applied, or it is time for another try.
     fn state_applied(&mut self, _state: &ClusterState) -> Vec<Move> {
         Vec::new()
+    }
+
+    /// How long the request may take, if it says so itself.
+    fn patience(&self) -> Option<Duration> {
+        None
     }
 
     /// Time is up: what the client is told.

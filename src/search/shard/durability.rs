@@ -5,7 +5,7 @@
 //! the machine. The checkpoints are of what is durable nevertheless, so no copy is believed to have what a
 //! crash may take from it.
 
-use super::{Phase, Shard, tuning::Durability};
+use super::{Phase, Shard, pace::Durability};
 use crate::{
     core::Instant,
     event::EventKind,
@@ -37,7 +37,7 @@ impl Background {
 impl Shard {
     /// Operations were added to the translog that nobody waits to be durable.
     pub(super) fn sync_later(&mut self, step: &mut Step<'_, '_>) {
-        let interval = step.tuning(&self.id).sync_interval;
+        let interval = step.pace(&self.id).sync_interval;
         match &mut self.background {
             Background::Clean => self.background = Background::Dirty { sync_at: step.after(interval) },
             Background::Dirty { .. } => {}
@@ -47,7 +47,7 @@ impl Shard {
 
     /// Whether operations are to be durable before they are answered for.
     pub(super) fn syncs_first(&self, step: &mut Step<'_, '_>) -> bool {
-        step.tuning(&self.id).durability == Durability::Request
+        step.pace(&self.id).durability == Durability::Request
     }
 
     pub(super) fn sync_in_background(&mut self, step: &mut Step<'_, '_>) -> Result<(), Failure> {

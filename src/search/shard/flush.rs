@@ -33,7 +33,7 @@ impl Shard {
     /// After operations or a new global checkpoint: begins a flush, or goes on with one.
     pub(super) fn flush_if_due(&mut self, step: &mut Step<'_, '_>) -> Result<(), Failure> {
         let (due_after, threshold) =
-            (step.desk.config.search.flush_operations, step.tuning(&self.id).flush_threshold);
+            (step.desk.config.search.flush_operations, step.pace(&self.id).flush_threshold);
         let serves = self.serves();
         let Some(store) = &mut self.store else { return Ok(()) };
         if self.flush == Flush::Idle

@@ -57,7 +57,7 @@ impl Shard {
 
     pub(super) fn renew_leases(&mut self, step: &mut Step<'_, '_>) {
         let (now, me, wall_ms) = (step.now(), step.ctx.me, step.ctx.now.wall_ms);
-        let period = step.tuning(&self.id).lease_period;
+        let period = step.pace(&self.id).lease_period;
         let table = self.table(step).cloned().unwrap_or_default();
         let Phase::Primary(primary) = &mut self.phase else { return };
         if primary.lease_sync_at.is_none_or(|at| at > now) {

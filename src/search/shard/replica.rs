@@ -33,6 +33,9 @@ impl Shard {
         self.learn_term(step, term);
         self.recovery_goes_on(step, &operations);
         self.store_operations(step, term, &operations)?;
+        if operations.purpose == (Purpose::Write { refresh: true }) {
+            self.want_refresh(step);
+        }
         self.hand_on_disk(step);
         // A recovery is durable before it ends (`RecoveryTarget.indexTranslogOperations`).
         let recovers = matches!(operations.purpose, Purpose::Recovery { .. });

@@ -208,7 +208,7 @@ impl Shard {
 
     // `indices.recovery.max_bytes_per_sec` of this node, whatever the number of its recoveries.
     fn throttle(&self, step: &mut Step<'_, '_>, bytes: usize) -> Instant {
-        let (now, rate) = (step.now(), step.tuning(&self.id).recovery_rate);
+        let (now, rate) = (step.now(), step.pace(&self.id).recovery_rate);
         let at = step.desk.recovery_free_at.max(now);
         if rate > 0 {
             let nanos = u128::from(bytes as u64) * 1_000_000_000 / u128::from(rate);

@@ -59,7 +59,7 @@ impl Shard {
 
     /// The primary cannot be asked now, or does not have this copy in its state yet.
     pub(super) fn recovery_put_off(&mut self, step: &mut Step<'_, '_>, attempt: u64) -> Result<(), Failure> {
-        let delay = step.tuning(&self.id).retry_state;
+        let delay = step.pace(&self.id).retry_state;
         let until = step.after(delay);
         if let Some(target) = self.target_of(attempt) {
             target.back_off(until);
@@ -68,7 +68,7 @@ impl Shard {
     }
 
     pub(super) fn source_lost(&mut self, step: &mut Step<'_, '_>, node: HostId) {
-        let tuning = step.tuning(&self.id);
+        let pace = step.pace(&self.id);
         let Phase::Recovering(target) = &mut self.phase else { return };
         let asked = target.source.is_some_and(|(source, _)| source == node);
         let waiting =
@@ -76,7 +76,7 @@ impl Shard {
         if asked && waiting {
             // A recovery that had begun begins anew; one that could not begin waits for the network.
             let begun = !matches!(target.progress, Progress::Asked);
-            let delay = if begun { tuning.retry_state } else { tuning.retry_network };
+            let delay = if begun { pace.retry_state } else { pace.retry_network };
             target.back_off(step.after(delay));
         }
     }
@@ -131,9 +131,9 @@ impl Shard {
     }
 
     fn fetch(&mut self, step: &mut Step<'_, '_>, attempt: u64) -> Result<(), Failure> {
-        let tuning = step.tuning(&self.id);
-        let at_a_time = tuning.chunks_on_the_way;
-        let deadline = step.request_deadline() + tuning.recovery_pause();
+        let pace = step.pace(&self.id);
+        let at_a_time = pace.chunks_on_the_way;
+        let deadline = step.request_deadline() + pace.recovery_pause();
         let Some(target) = self.target_of(attempt) else { return Ok(()) };
         let (Progress::Fetching(download), Some((node, source))) = (&mut target.progress, target.source)
         else {

@@ -9,8 +9,8 @@ use crate::{
     name::{AllocationId, HostId, IndexName, SeqNo, ShardId},
     search::{
         settings::{Settings, SettingsDocument},
-        shard::tuning::Tuning,
-        shards::{ShardMessage, ShardNews, ShardsConfig},
+        shard::pace::Pace,
+        shards::{ShardMessage, ShardNews, ShardsConfig, tuning::Tuning},
         state::{ClusterState, ShardTable},
         transport::Ctx,
         wire::Transport,
@@ -70,7 +70,9 @@ pub struct Desk {
     pub news: Vec<ShardNews>,
     /// When this node may send the next piece of a file in a recovery.
     pub recovery_free_at: Instant,
-    tunings: BTreeMap<IndexName, Tuning>,
+    paces: BTreeMap<IndexName, Pace>,
+    /// What the settings of indices amount to, as far as anyone has asked.
+    pub tuned: BTreeMap<IndexName, Tuning>,
     tickets: BTreeMap<u64, Ticket>,
     next_number: u64,
 }
@@ -93,7 +95,8 @@ impl Desk {
             settings,
             news: Vec::new(),
             recovery_free_at: Instant(0),
-            tunings: BTreeMap::new(),
+            tuned: BTreeMap::new(),
+            paces: BTreeMap::new(),
             tickets: BTreeMap::new(),
             next_number: 1,
         }
@@ -102,7 +105,8 @@ impl Desk {
     /// Newer settings hold.
     pub fn apply_settings(&mut self, settings: Arc<SettingsDocument>) {
         self.settings = settings;
-        self.tunings.clear();
+        self.tuned.clear();
+        self.paces.clear();
     }
 
     /// A number that no request, attempt, life or token of this node has had since it started.
@@ -150,12 +154,22 @@ impl Step<'_, '_> {
     }
 
     /// What the settings say to the copies of a shard.
-    pub fn tuning(&mut self, shard: &ShardId) -> Tuning {
-        if let Some(tuning) = self.desk.tunings.get(&shard.index) {
+    pub fn pace(&mut self, shard: &ShardId) -> Pace {
+        if let Some(pace) = self.desk.paces.get(&shard.index) {
+            return *pace;
+        }
+        let pace = Pace::of(&self.desk.settings, self.settings(shard));
+        self.desk.paces.insert(shard.index.clone(), pace);
+        pace
+    }
+
+    /// What the settings of an index amount to.
+    pub fn tuning(&mut self, index: &IndexName) -> Tuning {
+        if let Some(tuning) = self.desk.tuned.get(index) {
             return *tuning;
         }
-        let tuning = Tuning::of(&self.desk.settings, self.settings(shard));
-        self.desk.tunings.insert(shard.index.clone(), tuning);
+        let tuning = Tuning::of(self.desk.settings.of_index(index), &self.desk.config.search);
+        self.desk.tuned.insert(index.clone(), tuning);
         tuning
     }
 

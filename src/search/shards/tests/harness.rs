@@ -17,14 +17,14 @@ use crate::{
     defect::Defects,
     event::{CopyState, EventKind, HeldDoc},
     name::{AllocationId, Epoch, HostId, SessionId, ShardId, Term},
-    scenario::plan::SearchConfig,
+    scenario::plan::{ReadPolicy, SearchConfig},
     search::{
-        api::Query,
+        api::{GotDoc, Query},
         control::ShardReport,
-        settings::SettingsDocument,
+        settings::{Settings, SettingsDocument},
         shards::{
-            Copies, ShardHits, ShardMessage, ShardNews, ShardRefusal, Shards, ShardsConfig, WriteCall,
-            Written,
+            Copies, ReadCall, ShardHits, ShardMessage, ShardNews, ShardRefusal, Shards, ShardsConfig,
+            WriteCall, Written,
         },
         state::{ClusterState, IndexMetadata, NodeEntry, ShardCopy, ShardTable},
         transport::{Ctx, Links},
@@ -61,6 +61,7 @@ pub(super) struct Cluster {
     pub(super) now: Instant,
     pub(super) events: Vec<(HostId, EventKind)>,
     pub(super) written: BTreeMap<u64, Result<Written, ShardRefusal>>,
+    pub(super) got: BTreeMap<u64, Result<Option<GotDoc>, ShardRefusal>>,
     pub(super) reports: Vec<ShardReport>,
     config: ShardsConfig,
     settings: Arc<SettingsDocument>,
@@ -133,6 +134,7 @@ impl Cluster {
             now: Instant(1),
             events: Vec::new(),
             written: BTreeMap::new(),
+            got: BTreeMap::new(),
             reports: Vec::new(),
             config,
             settings: Arc::default(),
@@ -222,6 +224,9 @@ impl Cluster {
             ShardNews::Write { token, result } => {
                 let before = self.written.insert(token, result);
                 assert!(before.is_none(), "a write ends once");
+            }
+            ShardNews::Get { token, result } => {
+                self.got.insert(token, result);
             }
             ShardNews::Report(report) => self.reports.push(report),
         }
@@ -461,8 +466,25 @@ impl Cluster {
     }
 
     pub(super) fn get(&mut self, host: HostId, id: &str) -> Option<String> {
-        let got = self.step(host, |shards, ctx| shards.get(ctx, &shard(), id)).unwrap().unwrap();
-        got.map(|doc| doc.source.to_string())
+        let token = self.ask(host, id, ReadPolicy::Any);
+        let got = self.got.remove(&token).expect("a get of any copy is answered at once");
+        got.unwrap().map(|doc| doc.source.to_string())
+    }
+
+    /// Sets the index's settings, on every node at once.
+    pub(super) fn set(&mut self, settings: BTreeMap<String, String>) {
+        let indices = [(shard().index, Settings(settings))].into();
+        let document = Arc::new(SettingsDocument { indices, ..SettingsDocument::default() });
+        self.nodes.values_mut().for_each(|node| node.shards.apply_settings(&document));
+    }
+
+    /// Begins a get; what it comes to is in `got`.
+    pub(super) fn ask(&mut self, host: HostId, id: &str, policy: ReadPolicy) -> u64 {
+        let call = ReadCall { id: id.to_owned(), realtime: true, refresh: false, policy };
+        self.next_token += 1;
+        let token = self.next_token;
+        self.step(host, |shards, ctx| shards.get(ctx, token, &shard(), &call));
+        token
     }
 
     /// What a node's active copy holds, and what it finds.

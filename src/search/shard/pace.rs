@@ -1,4 +1,4 @@
-//! Tuning — decides which settings the copies of an index go by, read once for each version of the settings.
+//! Pace — decides how eagerly the copies of an index sync, flush and recover, by the settings, read once for each version of the settings.
 //! It never acts on one.
 
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub enum Durability {
 
 /// What the settings say to the copies of one index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tuning {
+pub struct Pace {
     /// `index.translog.durability`.
     pub durability: Durability,
     /// `index.translog.sync_interval`: of `async` durability.
@@ -49,7 +49,7 @@ pub struct Tuning {
     pub retry_network: Duration,
 }
 
-impl Tuning {
+impl Pace {
     /// How long a piece of a file may have to wait at its source, which feeds a few recoveries at a time.
     pub fn recovery_pause(&self) -> Duration {
         let pieces = 4 * self.chunks_on_the_way as u64 * CHUNK_BYTES as u64;
@@ -90,8 +90,8 @@ mod tests {
 
     #[test]
     fn defaults_are_elasticsearchs() {
-        let tuning = Tuning::of(&SettingsDocument::default(), &Settings::default());
-        let wanted = Tuning {
+        let pace = Pace::of(&SettingsDocument::default(), &Settings::default());
+        let wanted = Pace {
             durability: Durability::Request,
             sync_interval: Duration::from_secs(5),
             flush_threshold: 512 << 20,
@@ -102,7 +102,7 @@ mod tests {
             retry_state: Duration::from_millis(500),
             retry_network: Duration::from_secs(5),
         };
-        assert_eq!(tuning, wanted);
+        assert_eq!(pace, wanted);
     }
 
     #[test]
@@ -112,8 +112,8 @@ mod tests {
         let set =
             [("index.translog.durability", "async"), ("index.global_checkpoint_sync.interval", "200ms")];
         let index = Settings(set.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
-        let tuning = Tuning::of(&document, &index);
-        assert_eq!((tuning.durability, tuning.recovery_rate), (Durability::Async, 1 << 20));
-        assert_eq!(tuning.checkpoint_sync, Duration::from_millis(200));
+        let pace = Pace::of(&document, &index);
+        assert_eq!((pace.durability, pace.recovery_rate), (Durability::Async, 1 << 20));
+        assert_eq!(pace.checkpoint_sync, Duration::from_millis(200));
     }
 }
