@@ -21,7 +21,7 @@ use crate::{
     search::{
         api::{GotDoc, Query},
         control::ShardReport,
-        settings::{Settings, SettingsDocument},
+        settings::SettingsDocument,
         shards::{
             Copies, ReadCall, ShardHits, ShardMessage, ShardNews, ShardRefusal, Shards, ShardsConfig,
             WriteCall, Written,
@@ -469,13 +469,6 @@ impl Cluster {
         let token = self.ask(host, id, ReadPolicy::Any);
         let got = self.got.remove(&token).expect("a get of any copy is answered at once");
         got.unwrap().map(|doc| doc.source.to_string())
-    }
-
-    /// Sets the index's settings, on every node at once.
-    pub(super) fn set(&mut self, settings: BTreeMap<String, String>) {
-        let indices = [(shard().index, Settings(settings))].into();
-        let document = Arc::new(SettingsDocument { indices, ..SettingsDocument::default() });
-        self.nodes.values_mut().for_each(|node| node.shards.apply_settings(&document));
     }
 
     /// Begins a get; what it comes to is in `got`.

@@ -1,10 +1,17 @@
 //! Knobs — decides how a test sets settings on the nodes that it has wired. It never looks at what follows.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use super::Cluster;
+use super::{Cluster, shard};
+use crate::search::settings::Settings;
 
 impl Cluster {
+    /// Sets the index's settings, on every node at once.
+    pub(in super::super) fn set(&mut self, settings: BTreeMap<String, String>) {
+        Arc::make_mut(&mut self.settings).indices.insert(shard().index, Settings(settings));
+        self.apply_settings();
+    }
+
     /// Sets a setting of the index on every node, and on those that start later.
     pub(in super::super) fn set_index(&mut self, name: &str, value: &str) {
         let settings = Arc::make_mut(&mut self.settings);
