@@ -16,6 +16,7 @@ mod durability;
 mod ephemerals;
 mod epochs;
 mod fences;
+mod forfeit;
 pub mod goal;
 mod held;
 mod history;

@@ -62,6 +62,9 @@ builtin![
     "replication-isolated-primary",
     "replication-recovery",
     "replication-flaky-links",
+    "documents-primary",
+    "documents-lease",
+    "documents-delete-and-reorder",
     "standard",
     "large",
 ];

@@ -10,10 +10,11 @@ use super::{
     Ask, CoordinationMessage, CreateCall, Outcome, Ticket, View,
     alarm::Alarms,
     flow::{self, Ending, Flow, Move},
-    intake::{self, Beginning},
+    ids::Ids,
+    intake::{self, Beginning, Choices},
 };
 use crate::{
-    core::{ConnId, Instant},
+    core::{ConnId, Entropy, Instant},
     name::HostId,
     scenario::plan::ReadPolicy,
     search::{
@@ -60,8 +61,7 @@ pub struct Coordinator {
     timeout: Duration,
     life: u64,
     next: u64,
-    rotation: Rotation,
-    read_policy: ReadPolicy,
+    choices: Choices,
     requests: BTreeMap<u64, Pending>,
     asks: BTreeMap<u64, Asked>,
     alarms: Alarms<Alarm>,
@@ -76,8 +76,11 @@ impl Coordinator {
             timeout,
             life,
             next: 1,
-            rotation: Rotation::starting_at(first_turn),
-            read_policy,
+            choices: Choices {
+                rotation: Rotation::starting_at(first_turn),
+                ids: Ids(Entropy::new(life)),
+                read_policy,
+            },
             requests: BTreeMap::new(),
             asks: BTreeMap::new(),
             alarms: Alarms::default(),
@@ -88,7 +91,7 @@ impl Coordinator {
     /// A client asks something; the reply goes back on its connection, or nowhere if that has closed.
     pub fn request(&mut self, ctx: &mut Ctx<'_>, view: View<'_>, conn: ConnId, request: ApiRequest) {
         let ApiRequest { id, call } = request;
-        match intake::begin(view, &mut self.rotation, self.read_policy, call) {
+        match intake::begin(view, &mut self.choices, call) {
             Err(error) => reply(ctx, conn, id, Err(error)),
             Ok(Beginning::Answer(answer)) => reply(ctx, conn, id, Ok(answer)),
             Ok(Beginning::Flow(flow)) => {

@@ -33,6 +33,7 @@ impl Shard {
         self.learn_term(step, term);
         self.recovery_goes_on(step, &operations);
         self.store_operations(step, term, &operations)?;
+        self.prune_tombstones(step);
         if operations.purpose == (Purpose::Write { refresh: true }) {
             self.want_refresh(step);
         }

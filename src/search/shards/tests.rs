@@ -10,4 +10,5 @@ mod harness;
 mod recovery;
 mod refreshes;
 mod relocation;
+mod tombstones;
 mod writes;
