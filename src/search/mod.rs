@@ -12,6 +12,7 @@ pub mod discovery;
 pub mod engine;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod leases;
 pub mod node;
 pub mod notices;
 pub mod operation;
