@@ -69,6 +69,9 @@ builtin![
     "large",
     "rolling-restart",
     "intersecting-partitions",
+    "allocation-drain",
+    "allocation-awareness",
+    "documents-versions",
 ];
 
 /// The scenario to run when none is named.

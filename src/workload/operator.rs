@@ -12,14 +12,19 @@ use crate::{
         values::Values,
     },
     search::api::{
-        ApiCall, ApiError, CreateIndexRequest,
-        admin::{DeleteIndexRequest, UpdateClusterSettingsRequest, UpdateIndexSettingsRequest},
+        ApiCall, ApiError,
+        admin::{
+            CreateIndexRequest, DeleteIndexRequest, UpdateClusterSettingsRequest, UpdateIndexSettingsRequest,
+        },
     },
     sim::client::{CallError, Client},
 };
 
 /// How long it waits before it asks the next node.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// The setting that keeps copies off nodes, by their names.
+const EXCLUDED: &str = "cluster.routing.allocation.exclude._name";
 
 /// A planned step that is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +38,8 @@ pub struct Task {
 /// The operator's work: the plan's settings and indices, then its steps as they come.
 pub async fn run(client: &Client, plan: &Plan) {
     let mut operator = Operator { client, plan, indices: BTreeMap::new() };
-    if !plan.settings.0.is_empty() {
-        let _ = operator.insist(cluster_settings(&plan.settings)).await;
+    if !plan.settings.is_empty() {
+        let _ = operator.insist(operator.cluster_settings(&plan.settings)).await;
     }
     for index in &plan.indices {
         let _ = operator.insist(operator.create(index)).await;
@@ -58,7 +63,7 @@ impl Operator<'_> {
         let action = &self.plan.steps[task.step as usize].action;
         let answer = match self.call(action, &task.hosts) {
             Some(call) => self.insist(call).await,
-            None => Err(CallError::NotSent),
+            None => Ok(()),
         };
         let (outcome, error) = match answer {
             Ok(()) => (Outcome::Ok, None),
@@ -94,42 +99,50 @@ impl Operator<'_> {
         last
     }
 
-    /// The call for a step; none if it is not the search cluster that is asked.
+    /// The call for a step; none if it is nothing to the search cluster.
     fn call(&self, action: &StepAction, hosts: &[HostId]) -> Option<ApiCall> {
-        Some(match action {
-            StepAction::UpdateClusterSettings { settings } => cluster_settings(settings),
+        match action {
+            StepAction::UpdateClusterSettings { settings } => Some(self.cluster_settings(settings)),
             StepAction::UpdateIndexSettings { index, settings } => {
-                ApiCall::UpdateIndexSettings(UpdateIndexSettingsRequest {
+                Some(ApiCall::UpdateIndexSettings(UpdateIndexSettingsRequest {
                     index: index.clone(),
                     settings: settings.changes(),
                     preserve_existing: false,
-                    timeout: None,
-                    master_timeout: None,
-                })
+                    timeout: self.patience(),
+                    master_timeout: self.patience(),
+                }))
             }
-            StepAction::CreateIndex { index } => self.create(index),
-            StepAction::DeleteIndex { index } => {
-                let (index, timeout, master_timeout) = (index.clone(), None, None);
-                ApiCall::DeleteIndex(DeleteIndexRequest { index, timeout, master_timeout })
-            }
+            StepAction::CreateIndex { index } => Some(self.create(index)),
+            StepAction::DeleteIndex { index } => Some(ApiCall::DeleteIndex(DeleteIndexRequest {
+                index: index.clone(),
+                timeout: self.patience(),
+                master_timeout: self.patience(),
+            })),
             StepAction::Drain { .. } => {
-                let names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
-                let name = "cluster.routing.allocation.exclude._name".to_owned();
-                let persistent = [(name, Some(names.join(",")))].into();
-                ApiCall::UpdateClusterSettings(UpdateClusterSettingsRequest {
-                    persistent,
-                    ..Default::default()
-                })
+                let names: Vec<_> = hosts.iter().map(ToString::to_string).collect();
+                Some(self.cluster_settings(&Values([(EXCLUDED.to_owned(), names.join(","))].into())))
             }
-            StepAction::CorruptState => return None,
+            StepAction::CorruptState => None,
+        }
+    }
+
+    fn cluster_settings(&self, settings: &Values) -> ApiCall {
+        ApiCall::UpdateClusterSettings(UpdateClusterSettingsRequest {
+            persistent: settings.changes(),
+            timeout: self.patience(),
+            master_timeout: self.patience(),
         })
     }
 
     fn create(&self, index: &IndexPlan) -> ApiCall {
-        let IndexPlan { name, shards, replicas, settings } = index.clone();
-        let mut request = CreateIndexRequest::new(name, shards, replicas);
-        request.settings.extend(settings.0);
+        let mut request = CreateIndexRequest::new(index.name.clone(), index.shards, index.replicas);
+        request.settings.extend(index.settings.0.clone());
+        (request.timeout, request.master_timeout) = (self.patience(), self.patience());
         ApiCall::CreateIndex(request)
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        Some(self.plan.search.request_timeout)
     }
 
     /// What a step that was done changed in the number of copies.
@@ -152,11 +165,6 @@ impl Operator<'_> {
     fn copies(&self) -> u32 {
         self.indices.values().map(|(shards, replicas)| shards * (1 + replicas)).sum()
     }
-}
-
-fn cluster_settings(values: &Values) -> ApiCall {
-    let persistent = values.changes();
-    ApiCall::UpdateClusterSettings(UpdateClusterSettingsRequest { persistent, ..Default::default() })
 }
 
 /// Whether an error says that the thing asked for holds: an earlier attempt did it whose answer was lost.
