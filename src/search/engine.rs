@@ -9,13 +9,22 @@
 //! tombstone) says which operation made each what it is. An operation that is older than that changes
 //! nothing, so operations may come in any order.
 
+mod aggregate;
+mod columns;
 mod commit;
 mod directory;
+mod mapping;
+mod merging;
+mod norms;
+mod phrase;
+mod postings;
 mod query;
 mod schema;
+mod search;
 mod segment;
 #[cfg(test)]
 mod tests;
+mod top;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,29 +32,30 @@ use std::{
     sync::Arc,
 };
 
-use tantivy::{DocId, Index, ReloadPolicy, Searcher, index::SegmentId};
+use tantivy::{DocId, Index, index::SegmentId};
 
-pub use self::commit::Commit;
+pub use self::{
+    aggregate::reduce,
+    commit::Commit,
+    search::{Found, Reader, SearchFailure},
+    top::Ranked,
+};
 use self::{
     commit::{META, Manifest, Payload, Tombstone},
     directory::Directory,
-    query::Search,
-    schema::{Fields, settings},
-    segment::Segment,
+    mapping::Mapped,
+    schema::Fields,
+    segment::{Draft, Segment},
 };
 use crate::{
     core::{DiskOp, FileName, Files},
     event::{Digest, HeldDoc},
     name::{AllocationId, SeqNo, Term},
     search::{
-        api::{GotDoc, Query},
+        api::GotDoc,
         operation::{Action, Operation},
-        shards::ShardHits,
     },
 };
-
-/// More segments than this are merged at a refresh.
-const SEGMENTS_MAX: usize = 8;
 
 /// Why an index cannot be read or written: its files are not what tantivy wrote.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -88,8 +98,8 @@ pub struct Engine {
     allocation: AllocationId,
     directory: Directory,
     fields: Fields,
-    index: Index,
-    schema: Searcher,
+    /// Made with the first segment: an empty index is nothing but its name.
+    index: Option<Index>,
     segments: BTreeMap<u64, Segment>,
     /// The number of the next segment, and of the next file of deletes: never used twice.
     next_number: u64,
@@ -113,11 +123,7 @@ impl fmt::Debug for Engine {
 
 impl Engine {
     /// An empty index whose files go below `prefix`.
-    ///
-    /// # Errors
-    ///
-    /// If tantivy fails.
-    pub fn create(prefix: &str, allocation: AllocationId) -> Result<Self, Failure> {
+    pub fn create(prefix: &str, allocation: AllocationId) -> Self {
         Self::over(Directory::new(prefix), allocation)
     }
 
@@ -128,7 +134,7 @@ impl Engine {
     ///
     /// If a file that the commit names is missing or damaged.
     pub fn open(prefix: &str, allocation: AllocationId, disk: &Files) -> Result<Self, Failure> {
-        let mut engine = Self::over(Directory::open(prefix, disk), allocation)?;
+        let mut engine = Self::over(Directory::open(prefix, disk), allocation);
         engine.next_number = engine.number_above_files();
         if let Some(meta) = engine.directory.read(META) {
             let commit = Commit::described(meta)?;
@@ -150,7 +156,7 @@ impl Engine {
         allocation: AllocationId,
         files: &BTreeMap<String, Arc<[u8]>>,
     ) -> Result<Self, Failure> {
-        let mut engine = Self::create(prefix, allocation)?;
+        let mut engine = Self::create(prefix, allocation);
         for (file, bytes) in files.iter().filter(|(file, _)| *file != META) {
             engine.directory.write(file, bytes.clone());
         }
@@ -162,16 +168,12 @@ impl Engine {
         Ok(engine)
     }
 
-    fn over(directory: Directory, allocation: AllocationId) -> Result<Self, Failure> {
-        let (schema, fields) = Fields::schema();
-        let index = Index::create(directory.clone(), schema, settings())?;
-        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-        Ok(Self {
+    fn over(directory: Directory, allocation: AllocationId) -> Self {
+        Self {
             allocation,
             directory,
-            fields,
-            index,
-            schema: reader.searcher(),
+            fields: Fields::shared(),
+            index: None,
             segments: BTreeMap::new(),
             next_number: 1,
             versions: BTreeMap::new(),
@@ -181,7 +183,15 @@ impl Engine {
             publishing: None,
             candidate: None,
             synced: BTreeSet::new(),
-        })
+        }
+    }
+
+    // A clone shares all there is.
+    fn index(&mut self) -> Result<Index, Failure> {
+        if self.index.is_none() {
+            self.index = Some(schema::index(&self.directory)?);
+        }
+        Ok(self.index.clone().expect("it was just made"))
     }
 
     /// Goes back to the last safe commit, or to an empty index.
@@ -208,7 +218,7 @@ impl Engine {
         for named in &manifest.segments {
             let number = self.draw_number();
             let (segment, documents) =
-                Segment::open(&self.index, &self.fields, named.id, named.max_doc, named.deletes())?;
+                Segment::open(&self.index()?, &self.fields, named.id, named.max_doc, named.deletes())?;
             for (doc, stored) in documents {
                 let version = Version {
                     seq_no: stored.seq_no,
@@ -227,9 +237,9 @@ impl Engine {
     }
 
     // Tantivy checks no checksums by itself: a rotten byte would show as a wrong hit, or as a panic.
-    fn verify(&self, commit: &Commit) -> Result<(), Failure> {
+    fn verify(&mut self, commit: &Commit) -> Result<(), Failure> {
         for file in &commit.files {
-            let sound = self.index.directory().validate_checksum(std::path::Path::new(file))?;
+            let sound = self.index()?.directory().validate_checksum(std::path::Path::new(file))?;
             if !sound {
                 return Err(Failure(format!("{file} is damaged")));
             }
@@ -340,8 +350,9 @@ impl Engine {
         let before = self.segments.len();
         self.segments.retain(|_, segment| segment.living_count() > 0);
         let mut dropped = self.segments.len() < before;
-        if self.segments.len() > SEGMENTS_MAX {
-            self.merge()?;
+        let sizes = self.segments.iter().map(|(number, part)| (*number, part.living_count()));
+        if let Some(chosen) = merging::choose(sizes) {
+            self.merge(&chosen)?;
             dropped = true;
         }
         if dropped {
@@ -364,21 +375,22 @@ impl Engine {
                 panic!("a pending document has its source at hand");
             };
             let Version { seq_no, term, version, .. } = *version;
-            let document = self.fields.document(&id, &source, seq_no, term, version);
-            documents.push((id, document));
+            let mut mapped = Mapped::of(&source);
+            let document = self.fields.document((&id, &source), (seq_no, term, version), &mut mapped);
+            documents.push(Draft { id, document, lengths: mapped.lengths });
         }
-        self.segments.insert(number, Segment::write(&self.index, self.segment_id(number), documents)?);
+        let segment = Segment::write(&self.index()?, self.segment_id(number), documents)?;
+        self.segments.insert(number, segment);
         Ok(())
     }
 
-    fn merge(&mut self) -> Result<(), Failure> {
-        let chosen = small_ones(self.segments.iter().map(|(number, part)| (*number, part.living_count())));
+    fn merge(&mut self, chosen: &BTreeSet<u64>) -> Result<(), Failure> {
         let parts: Vec<_> = chosen.iter().map(|number| &self.segments[number]).collect();
         // A fresh index forgets the files it knew of: tantivy's list of them only grows.
-        let index = Index::create(self.directory.clone(), self.index.schema(), settings())?;
+        let index = schema::index(&self.directory)?;
         let number = self.next_number;
         let segment = Segment::merge(&index, &self.directory, self.segment_id(number), &parts)?;
-        self.index = index;
+        self.index = Some(index);
         self.next_number = number + 1;
         for (doc, id) in segment.living() {
             let version = self.versions.get_mut(id).expect("a living document has a version");
@@ -404,21 +416,6 @@ impl Engine {
         }
     }
 
-    /// Searches what is searchable: the `size` best documents, by score, then id.
-    ///
-    /// # Errors
-    ///
-    /// If a segment cannot be read.
-    pub fn search(&self, query: &Query, size: u32) -> Result<ShardHits, Failure> {
-        let search = Search {
-            fields: &self.fields,
-            schema: &self.schema,
-            analyzer: self.index.tokenizer_for_field(self.fields.body)?,
-        };
-        let segments: Vec<_> = self.segments.values().collect();
-        search.run(&segments, query, size)
-    }
-
     /// Every document and tombstone known, by id.
     pub fn held(&self) -> Vec<HeldDoc> {
         let held = self.versions.iter().map(|(id, version)| HeldDoc {
@@ -428,18 +425,6 @@ impl Engine {
             source: version.digest,
         });
         held.collect()
-    }
-
-    /// Ids that a search for everything finds, sorted.
-    ///
-    /// # Errors
-    ///
-    /// If a segment cannot be read.
-    pub fn searchable(&self) -> Result<Vec<String>, Failure> {
-        let all = self.search(&Query::MatchAll, u32::MAX)?;
-        let mut ids: Vec<_> = all.hits.into_iter().map(|hit| hit.id).collect();
-        ids.sort_unstable();
-        Ok(ids)
     }
 
     /// Takes the state as of now, every operation up to `max_seq_no` and nothing else, as the candidate for
@@ -457,7 +442,7 @@ impl Engine {
         let tombstones = self.versions.iter().filter(|(_, version)| version.place == Place::Nowhere);
         let tombstones = tombstones.map(|(id, version)| tombstone(id, version)).collect();
         let payload = Payload { max_seq_no, tombstones };
-        let commit = Commit::of(self.index.schema(), self.segments.values(), opstamp, &payload)?;
+        let commit = Commit::of(self.segments.values(), opstamp, &payload)?;
         self.candidate = Some(commit);
         Ok(())
     }
@@ -543,21 +528,4 @@ fn tombstone(id: &str, version: &Version) -> Tombstone {
 fn remembered(tombstone: Tombstone) -> (Arc<str>, Version) {
     let Tombstone { id, seq_no, term, version } = tombstone;
     (id.into(), Version { seq_no, term, version, digest: None, place: Place::Nowhere })
-}
-
-// Leaves out a segment that is larger than all the smaller ones together, so that a document is written anew
-// only about log(documents) times (Lucene's LogMergePolicy).
-fn small_ones(segments: impl Iterator<Item = (u64, usize)>) -> BTreeSet<u64> {
-    let mut by_size: Vec<_> = segments.map(|(number, size)| (size, number)).collect();
-    by_size.sort_unstable();
-    let mut rest: usize = by_size.iter().map(|(size, _)| size).sum();
-    while by_size.len() > 2 {
-        let (size, _) = by_size[by_size.len() - 1];
-        rest -= size;
-        if size <= rest {
-            break;
-        }
-        by_size.pop();
-    }
-    by_size.into_iter().map(|(_, number)| number).collect()
 }

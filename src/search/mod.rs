@@ -13,6 +13,7 @@ pub(crate) mod fixture;
 pub mod node;
 pub mod operation;
 pub mod petitions;
+pub mod query;
 pub mod recovery;
 pub mod replication;
 pub mod routing;

@@ -16,7 +16,7 @@ fn operation(seq_no: i64, action: Action) -> Operation {
 }
 
 fn empty() -> Engine {
-    Engine::create("p/", AllocationId(1)).unwrap()
+    Engine::create("p/", AllocationId(1))
 }
 
 fn filled(operations: impl IntoIterator<Item = Operation>) -> Engine {
@@ -150,7 +150,7 @@ fn many_refreshes_are_merged_and_lose_nothing() {
     }
     let mut wanted: Vec<_> = (0..25).map(|n| n.to_string()).collect();
     wanted.sort();
-    assert_eq!(engine.searchable().unwrap(), wanted);
+    assert_eq!(engine.searchable(), wanted);
     assert_eq!(ids(&engine, "w59"), vec!["9"]);
     assert_eq!(engine.get("9").unwrap().unwrap().seq_no, SeqNo(59));
     assert_eq!(ids(&engine, "w34"), Vec::<String>::new(), "overwritten");
@@ -182,7 +182,7 @@ fn commit_is_opened_again_with_tombstones() {
     disk_after(&mut disk, engine.drain());
     let opened = Engine::open("p/", AllocationId(1), &disk).unwrap();
     assert_eq!(opened.held(), engine.held());
-    assert_eq!(opened.searchable().unwrap(), vec!["2"]);
+    assert_eq!(opened.searchable(), vec!["2"]);
     assert_eq!(opened.durable().unwrap().max_seq_no, SeqNo(3));
 }
 
@@ -198,7 +198,7 @@ fn refreshed_segments_without_a_commit_are_gone_after_a_restart() {
     let torn = disk.keys().rfind(|file| !file.ends_with("meta.json")).unwrap().clone();
     disk.insert(torn, (*b"t").into());
     let mut opened = Engine::open("p/", AllocationId(1), &disk).unwrap();
-    assert_eq!(opened.searchable().unwrap(), vec!["1"]);
+    assert_eq!(opened.searchable(), vec!["1"]);
     assert!(opened.drain().iter().all(|op| matches!(op, DiskOp::Remove { .. })));
     opened.apply(&index(1, "2", "c"));
     opened.refresh().unwrap();
@@ -249,7 +249,7 @@ fn files_of_a_commit_survive_later_merges() {
     let mut disk = Files::new();
     disk_after(&mut disk, engine.drain());
     let opened = Engine::open("p/", AllocationId(1), &disk).unwrap();
-    assert_eq!(opened.searchable().unwrap().len(), 6);
+    assert_eq!(opened.searchable().len(), 6);
 }
 
 #[test]
