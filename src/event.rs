@@ -183,6 +183,26 @@ pub struct HeldDoc {
 pub enum DocOp {
     /// Index (create or overwrite).
     Index,
+    /// Index, only if there is no such document (op_type=create).
+    Create,
+    /// Index, or delete if no source is sent, only if this operation changed the document last.
+    Cas {
+        /// if_seq_no.
+        seq_no: SeqNo,
+        /// if_primary_term.
+        term: Term,
+    },
+    /// Index, or delete if no source is sent, only if this version is higher than the document's, that of a
+    /// known tombstone included.
+    External {
+        /// The version that it gets.
+        version: u64,
+    },
+    /// The same, also if the version is the document's.
+    ExternalGte {
+        /// The version that it gets.
+        version: u64,
+    },
     /// Delete.
     Delete,
     /// Realtime get.
@@ -1006,7 +1026,7 @@ event_kinds! {
         id: String,
         /// What it asks.
         op: DocOp,
-        /// Hash of the source sent; none unless it indexes.
+        /// Hash of the source sent; none if it deletes or gets.
         source: Option<Digest>,
     },
     /// A client's document request ended.
@@ -1019,6 +1039,10 @@ event_kinds! {
         seq_no: Option<SeqNo>,
         /// Its term, if told.
         term: Option<Term>,
+        /// `_version`, if told.
+        version: Option<u64>,
+        /// `result` of a write, if told: `created`, `updated`, `deleted`, `not_found`, `noop`.
+        result: Option<Word>,
         /// The source got, hashed; none unless a get found it.
         source: Option<Digest>,
         /// The error's type, if any.

@@ -75,6 +75,8 @@ fn record() -> Vec<Event> {
         outcome,
         seq_no: None,
         term: None,
+        version: None,
+        result: None,
         source: None,
         error: None,
     };

@@ -205,7 +205,7 @@ impl Watch {
 
     fn clients(&mut self, kind: &EventKind) {
         match kind {
-            EventKind::DocInvoked { request, op: DocOp::Index | DocOp::Delete, .. } => {
+            EventKind::DocInvoked { request, op, .. } if *op != DocOp::Get => {
                 self.writes.insert(*request);
             }
             EventKind::DocCompleted { request, outcome, .. } => {

@@ -206,12 +206,17 @@ impl History {
                 self.requests.insert(request, Request::Get { doc, sent });
                 return;
             }
-            DocOp::Index => source,
             DocOp::Delete => None,
+            _ => source,
+        };
+        let condition = match op {
+            DocOp::Create => Condition::Missing,
+            DocOp::Cas { seq_no, term } => Condition::Is((seq_no, term)),
+            _ => Condition::Any,
         };
         let writes = &mut self.docs[doc].writes;
         self.requests.insert(request, Request::Write { doc, nth: writes.len() });
-        writes.push(Write { request, sent, source, condition: Condition::Any, end: End::Open });
+        writes.push(Write { request, sent, source, condition, end: End::Open });
     }
 
     /// Every document that was ever asked for, in order of first asking.

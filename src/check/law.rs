@@ -9,9 +9,9 @@
 
 use crate::{
     check::{
-        agreement, checkpoints, clients, control, copies, documents, durability, ephemerals, epochs,
-        membership, order, placement, primaries, primary, promises, recipes, replicas, search, session,
-        settle,
+        agreement, checkpoints, clients, control, copies, documents, durability, ephemerals, epochs, fences,
+        in_sync, membership, order, placement, primaries, primary, promises, recipes, replicas, search,
+        session, settle,
         verdict::{Judged, Judgement, Verdict},
         watches,
     },
@@ -76,7 +76,10 @@ pub static LAWS: &[Law] = &[
     primaries::ONE_PRIMARY,
     primaries::ONE_OPERATION,
     primaries::TERM_FENCE,
+    fences::TERMS_GROW,
+    fences::ACKNOWLEDGE_FENCED,
     checkpoints::GLOBAL_CHECKPOINT,
+    in_sync::COMPLETE,
     copies::EQUAL,
     documents::DURABLE,
     documents::REALTIME,

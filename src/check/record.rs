@@ -104,7 +104,19 @@ impl Record {
         let (seq_no, term) =
             (found.map(|(_, seq_no, _)| SeqNo(seq_no)), found.map(|(_, _, term)| Term(term)));
         let source = found.and_then(|(source, _, _)| source).map(Digest);
-        self.on(client(), EventKind::DocCompleted { request, outcome, seq_no, term, source, error: None })
+        self.on(
+            client(),
+            EventKind::DocCompleted {
+                request,
+                outcome,
+                seq_no,
+                term,
+                version: None,
+                result: None,
+                source,
+                error: None,
+            },
+        )
     }
 
     /// A write is acknowledged.

@@ -7,7 +7,7 @@ use crate::{
         law::{Law, Monitor},
         verdict::{Judged, broken},
     },
-    event::{DocOp, Event, EventKind, Outcome},
+    event::{Event, EventKind, Outcome},
 };
 
 pub(super) const COMPLETE: Law = Law {
@@ -81,7 +81,7 @@ impl Complete {
 impl Monitor for Complete {
     fn observe(&mut self, event: &Event) -> Judged {
         match &event.kind {
-            EventKind::DocInvoked { index, id, op: DocOp::Index, .. } => self.write(index, id),
+            EventKind::DocInvoked { index, id, source: Some(_), .. } => self.write(index, id),
             EventKind::SearchInvoked { request, index, .. } => {
                 self.asked.insert(*request, index.clone());
                 Ok(())

@@ -1,14 +1,22 @@
 //! API — decides what clients can ask of a search node and what they are told; Elasticsearch's names and
 //! shapes. It never decides an answer.
 
-use std::sync::Arc;
+pub mod admin;
+pub mod documents;
+pub mod search;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use crate::{
-    event::Word,
-    name::{IndexName, SeqNo, Term},
+pub use self::{
+    admin::{ActiveShards, CreateIndexRequest, Health, HealthAnswer},
+    documents::{
+        DeleteRequest, GetAnswer, GetRequest, GotDoc, IndexRequest, OpType, RefreshAnswer, RefreshPolicy,
+        RefreshRequest, VersionType, WriteAnswer, WriteOptions, WriteResult,
+    },
+    search::{Hit, Query, SearchAnswer, SearchRequest},
 };
+use crate::event::Word;
 
 /// A request to the coordinating node, answered by one [`ApiReply`] of the same id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,64 +31,19 @@ pub struct ApiRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ApiCall {
     /// `PUT /index`.
-    CreateIndex {
-        /// Its name.
-        index: IndexName,
-        /// number_of_shards.
-        shards: u32,
-        /// number_of_replicas.
-        replicas: u32,
-    },
-    /// `PUT /index/_doc/id`.
-    Index {
-        /// The index.
-        index: IndexName,
-        /// Document id.
-        id: String,
-        /// The document: a JSON object.
-        source: Arc<str>,
-        /// if_seq_no and if_primary_term: write only if the document was last changed by this operation.
-        condition: Option<(SeqNo, Term)>,
-    },
+    CreateIndex(CreateIndexRequest),
+    /// `PUT /index/_doc/id`, `POST /index/_doc`.
+    Index(IndexRequest),
     /// `DELETE /index/_doc/id`.
-    Delete {
-        /// The index.
-        index: IndexName,
-        /// Document id.
-        id: String,
-    },
-    /// `GET /index/_doc/id` (realtime).
-    Get {
-        /// The index.
-        index: IndexName,
-        /// Document id.
-        id: String,
-    },
+    Delete(DeleteRequest),
+    /// `GET /index/_doc/id`.
+    Get(GetRequest),
     /// `POST /index/_refresh`.
-    Refresh {
-        /// The index.
-        index: IndexName,
-    },
+    Refresh(RefreshRequest),
     /// `POST /index/_search`.
-    Search {
-        /// The index.
-        index: IndexName,
-        /// What to find.
-        query: Query,
-        /// How many hits at most.
-        size: u32,
-    },
+    Search(SearchRequest),
     /// `GET /_cluster/health`.
     Health,
-}
-
-/// What to find.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Query {
-    /// Every document, score 1.
-    MatchAll,
-    /// Documents with any of these words in any of their strings, by BM25.
-    Match(String),
 }
 
 /// The answer to a request.
@@ -92,38 +55,29 @@ pub struct ApiReply {
     pub result: Result<ApiAnswer, ApiError>,
 }
 
-/// `result` of a write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "the names are the definition")]
-pub enum WriteResult {
-    Created,
-    Updated,
-    Deleted,
-    NotFound,
-}
+impl ApiReply {
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        match &self.result {
+            Ok(ApiAnswer::Written(answer)) => answer.status(),
+            Ok(ApiAnswer::Got(answer)) => answer.status(),
+            Ok(_) => 200,
+            Err(error) => error.status,
+        }
+    }
 
-/// One hit of a search.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Hit {
-    /// Document id.
-    pub id: String,
-    /// BM25 score.
-    pub score: f32,
-    /// The document.
-    pub source: Arc<str>,
-}
-
-/// Health, worst shard first (`red` < `yellow` < `green`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Health {
-    /// A primary is not active.
-    Red,
-    /// A replica is not active.
-    Yellow,
-    /// Every copy is active.
-    Green,
+    /// The body, as Elasticsearch writes it.
+    pub fn body(&self) -> Value {
+        match &self.result {
+            Ok(ApiAnswer::Acknowledged) => json!({ "acknowledged": true }),
+            Ok(ApiAnswer::Written(answer)) => answer.body(),
+            Ok(ApiAnswer::Got(answer)) => answer.body(),
+            Ok(ApiAnswer::Refreshed(answer)) => answer.body(),
+            Ok(ApiAnswer::Found(answer)) => answer.body(),
+            Ok(ApiAnswer::Health(answer)) => answer.body(),
+            Err(error) => error.body(),
+        }
+    }
 }
 
 /// A successful answer.
@@ -132,58 +86,15 @@ pub enum ApiAnswer {
     /// CreateIndex: it is in the cluster state.
     Acknowledged,
     /// Index, Delete: every in-sync copy has it, durable.
-    Written {
-        /// What it did.
-        result: WriteResult,
-        /// The operation's number.
-        seq_no: SeqNo,
-        /// Its term.
-        term: Term,
-        /// `_version` of the document.
-        version: u64,
-        /// Copies that the write should have gone to, and copies that have it.
-        copies: (u32, u32),
-    },
+    Written(WriteAnswer),
     /// Get: the document, or none (404, found: false).
-    Got(Option<GotDoc>),
+    Got(GetAnswer),
     /// Refresh: shards that did it.
-    Refreshed {
-        /// Copies that did.
-        successful: u32,
-        /// Copies asked.
-        total: u32,
-    },
+    Refreshed(RefreshAnswer),
     /// Search.
-    Found {
-        /// Shards asked.
-        shards_total: u32,
-        /// Shards that answered; fewer than asked means partial results.
-        shards_successful: u32,
-        /// Matching documents.
-        total: u64,
-        /// The best, best first: score, then shard, then document id.
-        hits: Vec<Hit>,
-    },
+    Found(SearchAnswer),
     /// Health of the cluster as this node sees it.
-    Health {
-        /// The worst of all shards.
-        status: Health,
-        /// Nodes in the cluster state.
-        nodes: u32,
-    },
-}
-
-/// A document found by get.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GotDoc {
-    /// The document.
-    pub source: Arc<str>,
-    /// The operation that wrote it.
-    pub seq_no: SeqNo,
-    /// That operation's term.
-    pub term: Term,
-    /// `_version`.
-    pub version: u64,
+    Health(HealthAnswer),
 }
 
 /// Why a request failed.
@@ -198,4 +109,60 @@ pub struct ApiError {
     pub reason: String,
     /// True if the write surely has no effect, now or later; false if nobody knows.
     pub certain: bool,
+}
+
+impl ApiError {
+    /// One that surely had no effect.
+    pub fn new(status: u16, kind: &'static str, reason: impl Into<String>) -> Self {
+        Self { status, kind: kind.into(), reason: reason.into(), certain: true }
+    }
+
+    /// 400 `illegal_argument_exception`.
+    pub fn illegal(reason: impl Into<String>) -> Self {
+        Self::new(400, "illegal_argument_exception", reason)
+    }
+
+    /// 400 `action_request_validation_exception` with all that is wrong, numbered
+    /// (`ValidationException.validationErrors`).
+    pub fn invalid<T: AsRef<str>>(problems: &[T]) -> Self {
+        let numbered =
+            (1..).zip(problems).map(|(number, problem)| format!(" {number}: {};", problem.as_ref()));
+        let reason = format!("Validation Failed:{}", numbered.collect::<String>());
+        Self::new(400, "action_request_validation_exception", reason)
+    }
+
+    /// `type` and `reason`, as they stand in `error` and in `root_cause`.
+    pub fn cause(&self) -> Value {
+        json!({ "type": self.kind, "reason": self.reason })
+    }
+
+    /// The body, as Elasticsearch writes it.
+    pub fn body(&self) -> Value {
+        let cause = self.cause();
+        let error = json!({ "root_cause": [cause], "type": self.kind, "reason": self.reason });
+        json!({ "error": error, "status": self.status })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_has_its_root_cause_and_status() {
+        let error = ApiError::illegal("no");
+        let reply = ApiReply { id: 1, result: Err(error) };
+        let cause = json!({ "type": "illegal_argument_exception", "reason": "no" });
+        let wanted = json!({
+            "error": { "root_cause": [cause], "type": "illegal_argument_exception", "reason": "no" },
+            "status": 400,
+        });
+        assert_eq!((reply.status(), reply.body()), (400, wanted));
+    }
+
+    #[test]
+    fn problems_of_a_request_are_numbered() {
+        let error = ApiError::invalid(&["this", "that"]);
+        assert_eq!(error.reason, "Validation Failed: 1: this; 2: that;");
+    }
 }

@@ -14,6 +14,7 @@ mod replica;
 mod source;
 pub mod store;
 mod target;
+mod versioning;
 mod writes;
 
 use crate::{

@@ -1,6 +1,7 @@
 //! Shards — decides which copies live on this node and routes to them. It never decides where copies should
 //! live (the controller does), and it never speaks to clients (`coordination` does).
 
+mod call;
 mod copies;
 mod desk;
 mod message;
@@ -9,15 +10,16 @@ mod tests;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+pub use self::call::{Condition, WriteAction, WriteCall, Written};
 pub use self::copies::Copies;
 pub(in crate::search) use self::desk::{Awaited, Desk, Step, Ticket};
 pub use self::message::{Body, Operations, PrimaryContext, Purpose, ShardMessage};
 use crate::{
     core::{Files, Instant},
     defect::Defects,
-    name::{AllocationId, HostId, SeqNo, ShardId, Term},
+    name::{AllocationId, HostId, ShardId},
     search::{
-        api::{ApiError, Hit, WriteResult},
+        api::{ApiError, Hit},
         control::ShardReport,
         settings::SettingsDocument,
         shard::{Shard, layout},
@@ -25,40 +27,6 @@ use crate::{
         transport::Ctx,
     },
 };
-
-/// A write, as it reaches the node of the primary.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WriteCall {
-    /// Put a document.
-    Index {
-        /// Document id.
-        id: String,
-        /// The document: a JSON object.
-        source: Arc<str>,
-        /// if_seq_no and if_primary_term.
-        condition: Option<(SeqNo, Term)>,
-    },
-    /// Remove a document.
-    Delete {
-        /// Document id.
-        id: String,
-    },
-}
-
-/// A write that every in-sync copy has, durable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written {
-    /// What it did.
-    pub result: WriteResult,
-    /// The operation's number.
-    pub seq_no: SeqNo,
-    /// Its term.
-    pub term: Term,
-    /// `_version`.
-    pub version: u64,
-    /// Copies that the write should have gone to, and copies that have it.
-    pub copies: (u32, u32),
-}
 
 /// Why a copy did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]

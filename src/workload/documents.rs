@@ -7,9 +7,12 @@ use madsim::task::spawn_local;
 
 use crate::{
     event::{Digest, DocOp, EventKind, Outcome},
-    name::{HostId, IndexName, SeqNo, Term},
+    name::{HostId, IndexName},
     scenario::plan::{Plan, WorkloadPlan},
-    search::api::{ApiAnswer, ApiCall, Query},
+    search::api::{
+        ApiAnswer, ApiCall, DeleteRequest, GetAnswer, GetRequest, IndexRequest, Query, SearchAnswer,
+        SearchRequest,
+    },
     sim::{
         client::{CallError, Client},
         dice::Die,
@@ -87,22 +90,17 @@ impl Stream {
         let words: Vec<_> = (0..8).map(|_| WORDS[die.below(WORDS.len() as u64) as usize]).collect();
         let source = format!(r#"{{"id":"{id}","write":{request},"body":"{}"}}"#, words.join(" "));
         let digest = Digest::of(source.as_bytes());
-        let call = ApiCall::Index {
-            index: self.index_name(),
-            id: id.clone(),
-            source: source.into(),
-            condition: None,
-        };
+        let call = ApiCall::Index(IndexRequest::new(self.index_name(), &*id, source.into()));
         self.document(node, id, DocOp::Index, Some(digest), call).await;
     }
 
     async fn delete(self, node: HostId, id: String) {
-        let call = ApiCall::Delete { index: self.index_name(), id: id.clone() };
+        let call = ApiCall::Delete(DeleteRequest::new(self.index_name(), &*id));
         self.document(node, id, DocOp::Delete, None, call).await;
     }
 
     async fn get(self, node: HostId, id: String) {
-        let call = ApiCall::Get { index: self.index_name(), id: id.clone() };
+        let call = ApiCall::Get(GetRequest::new(self.index_name(), &*id));
         self.document(node, id, DocOp::Get, None, call).await;
     }
 
@@ -124,7 +122,7 @@ impl Stream {
         };
         let index = self.plan.index.to_string();
         self.client.record(EventKind::SearchInvoked { request, index, query: text });
-        let call = ApiCall::Search { index: self.index_name(), query, size: 10 };
+        let call = ApiCall::Search(SearchRequest { index: self.index_name(), query, size: 10 });
         let result = self.client.call(node, call, self.plan.timeout).await;
         self.client.record(search_completed(request, result));
     }
@@ -145,45 +143,38 @@ fn outcome(error: &CallError) -> (Outcome, &'static str) {
     }
 }
 
+/// How a document request ended, as the client knows it.
 fn doc_completed(request: u64, result: Result<ApiAnswer, CallError>) -> EventKind {
-    let completed = |outcome, op: Option<(SeqNo, Term)>, source, error| EventKind::DocCompleted {
-        request,
-        outcome,
-        seq_no: op.map(|(seq_no, _)| seq_no),
-        term: op.map(|(_, term)| term),
-        source,
-        error,
-    };
-    match result {
-        Ok(ApiAnswer::Written { seq_no, term, .. }) => {
-            completed(Outcome::Ok, Some((seq_no, term)), None, None)
+    let (outcome, error) = match &result {
+        Ok(_) => (Outcome::Ok, None),
+        Err(CallError::Refused(error)) => {
+            (outcome(&CallError::Refused(error.clone())).0, Some(error.kind.clone()))
         }
-        Ok(ApiAnswer::Got(Some(doc))) => {
-            let source = Digest::of(doc.source.as_bytes());
-            completed(Outcome::Ok, Some((doc.seq_no, doc.term)), Some(source), None)
-        }
-        Ok(_) => completed(Outcome::Ok, None, None, None),
         Err(error) => {
-            let (outcome, kind) = outcome(&error);
-            let kind = match error {
-                CallError::Refused(error) => error.kind,
-                _ => kind.into(),
-            };
-            completed(outcome, None, None, Some(kind))
+            let (outcome, kind) = outcome(error);
+            (outcome, Some(kind.into()))
         }
-    }
+    };
+    let (seq_no, term, version, result, source) = match result {
+        Ok(ApiAnswer::Written(done)) => {
+            (Some(done.seq_no), Some(done.term), Some(done.version), Some(done.result.name().into()), None)
+        }
+        Ok(ApiAnswer::Got(GetAnswer { doc: Some(doc), .. })) => {
+            let source = Digest::of(doc.source.as_bytes());
+            (Some(doc.seq_no), Some(doc.term), Some(doc.version), None, Some(source))
+        }
+        _ => (None, None, None, None, None),
+    };
+    EventKind::DocCompleted { request, outcome, seq_no, term, version, result, source, error }
 }
 
 fn search_completed(request: u64, result: Result<ApiAnswer, CallError>) -> EventKind {
     match result {
-        Ok(ApiAnswer::Found { shards_total, shards_successful, total, hits }) => EventKind::SearchCompleted {
-            request,
-            outcome: Outcome::Ok,
-            shards_successful,
-            shards_total,
-            total,
-            hits: hits.into_iter().map(|hit| hit.id).collect(),
-        },
+        Ok(ApiAnswer::Found(SearchAnswer { shards_total, shards_successful, total, hits })) => {
+            let hits = hits.into_iter().map(|hit| hit.id).collect();
+            let outcome = Outcome::Ok;
+            EventKind::SearchCompleted { request, outcome, shards_successful, shards_total, total, hits }
+        }
         Ok(_) => search_failed(request, Outcome::Unknown),
         Err(error) => search_failed(request, outcome(&error).0),
     }

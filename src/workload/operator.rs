@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::{
     name::HostId,
     scenario::plan::{IndexPlan, Plan},
-    search::api::ApiCall,
+    search::api::{ApiCall, CreateIndexRequest},
     sim::client::{CallError, Client},
 };
 
@@ -26,7 +26,7 @@ pub async fn create_indices(client: &Client, plan: &Plan) {
 /// Asks one node; true if the index exists afterwards.
 async fn create(client: &Client, plan: &Plan, node: HostId, index: &IndexPlan) -> bool {
     let IndexPlan { name, shards, replicas } = index.clone();
-    let call = ApiCall::CreateIndex { index: name, shards, replicas };
+    let call = ApiCall::CreateIndex(CreateIndexRequest { index: name, shards, replicas });
     match client.call(node, call, 2 * plan.search.request_timeout).await {
         Ok(_) => true,
         Err(CallError::Refused(error)) => error.kind == "resource_already_exists_exception",

@@ -9,7 +9,10 @@ use shardarium::{
     name::{HostId, IndexName, SeqNo, ShardId, Term},
     scenario::plan::SearchConfig,
     search::{
-        api::{ApiAnswer, ApiCall, ApiError, GotDoc, Health, Query, WriteResult},
+        api::{
+            ApiAnswer, ApiCall, ApiError, CreateIndexRequest, GetRequest, GotDoc, Health, HealthAnswer,
+            IndexRequest, Query, RefreshRequest, SearchAnswer, SearchRequest, WriteAnswer, WriteResult,
+        },
         node::{Node, NodeConfig},
     },
     zookeeper::{server::Server, wire::EnsembleConfig},
@@ -72,7 +75,8 @@ impl Cluster {
         }
         let mut cluster = Self(world);
         cluster.await_health(NODES[0], Health::Green, 3);
-        let created = cluster.ask(NODES[1], ApiCall::CreateIndex { index: articles(), shards, replicas });
+        let created = cluster
+            .ask(NODES[1], ApiCall::CreateIndex(CreateIndexRequest { index: articles(), shards, replicas }));
         assert_eq!(created, Ok(ApiAnswer::Acknowledged));
         cluster.await_health(NODES[0], Health::Green, 3);
         cluster
@@ -95,7 +99,7 @@ impl Cluster {
 
     pub(crate) fn await_health(&mut self, by: HostId, status: Health, nodes: u32) {
         let deadline = self.0.now() + PATIENCE;
-        while self.ask(by, ApiCall::Health) != Ok(ApiAnswer::Health { status, nodes }) {
+        while self.ask(by, ApiCall::Health) != Ok(ApiAnswer::Health(HealthAnswer { status, nodes })) {
             assert!(self.0.now() < deadline, "{status:?} with {nodes} nodes in time: {}", self.story());
             self.pass(Duration::from_millis(100));
         }
@@ -111,9 +115,9 @@ impl Cluster {
 
     /// A document, by way of this node.
     pub(crate) fn look(&mut self, node: HostId, id: &str) -> Option<GotDoc> {
-        let call = ApiCall::Get { index: articles(), id: id.to_owned() };
+        let call = ApiCall::Get(GetRequest::new(articles(), id));
         match self.ask(node, call) {
-            Ok(ApiAnswer::Got(doc)) => doc,
+            Ok(ApiAnswer::Got(answer)) => answer.doc,
             other => panic!("{id}: {other:?}"),
         }
     }
@@ -140,9 +144,9 @@ impl Cluster {
 
     /// Ids found, best first, after a refresh.
     pub(crate) fn search(&mut self, node: HostId, query: Query) -> Vec<String> {
-        self.ask(node, ApiCall::Refresh { index: articles() }).unwrap();
-        match self.ask(node, ApiCall::Search { index: articles(), query, size: 100 }) {
-            Ok(ApiAnswer::Found { shards_total, shards_successful, total, hits }) => {
+        self.ask(node, ApiCall::Refresh(RefreshRequest { index: articles() })).unwrap();
+        match self.ask(node, ApiCall::Search(SearchRequest { index: articles(), query, size: 100 })) {
+            Ok(ApiAnswer::Found(SearchAnswer { shards_total, shards_successful, total, hits })) => {
                 assert_eq!((shards_total, total), (shards_successful, hits.len() as u64));
                 hits.into_iter().map(|hit| hit.id).collect()
             }
@@ -190,12 +194,14 @@ pub(crate) fn source(text: &str) -> Arc<str> {
 }
 
 pub(crate) fn index(id: &str, text: &str) -> ApiCall {
-    ApiCall::Index { index: articles(), id: id.to_owned(), source: source(text), condition: None }
+    ApiCall::Index(IndexRequest::new(articles(), id, source(text)))
 }
 
 pub(crate) fn written(answer: Result<ApiAnswer, ApiError>) -> (WriteResult, SeqNo, Term, (u32, u32)) {
     match answer {
-        Ok(ApiAnswer::Written { result, seq_no, term, copies, .. }) => (result, seq_no, term, copies),
+        Ok(ApiAnswer::Written(WriteAnswer { result, seq_no, term, copies, .. })) => {
+            (result, seq_no, term, copies)
+        }
         other => panic!("not written: {other:?}"),
     }
 }

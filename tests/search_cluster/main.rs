@@ -10,7 +10,7 @@ use std::time::Duration;
 use shardarium::{
     event::{CopyState, EventKind},
     name::HostId,
-    search::api::{ApiCall, Health, Query, WriteResult},
+    search::api::{ApiCall, DeleteRequest, Health, IndexRequest, Query, WriteOptions, WriteResult},
 };
 
 use crate::{
@@ -30,7 +30,7 @@ fn every_node_serves_what_any_node_wrote() {
         assert_eq!((result, copies), (WriteResult::Created, (2, 2)));
     }
     written(cluster.index(NODES[0], "3", "blue whale"));
-    let delete = ApiCall::Delete { index: articles(), id: "4".to_owned() };
+    let delete = ApiCall::Delete(DeleteRequest::new(articles(), "4"));
     assert_eq!(written(cluster.ask(NODES[1], delete)).0, WriteResult::Deleted);
     for node in NODES {
         assert_eq!(cluster.get(node, "3"), Some(source("blue whale")));
@@ -44,11 +44,9 @@ fn every_node_serves_what_any_node_wrote() {
 fn condition_that_does_not_hold_conflicts() {
     let mut cluster = Cluster::with_index(1, 1);
     let (_, seq_no, term, _) = written(cluster.index(NODES[0], "a", "one"));
-    let conditional = |text: &str| ApiCall::Index {
-        index: articles(),
-        id: "a".to_owned(),
-        source: source(text),
-        condition: Some((seq_no, term)),
+    let conditional = |text: &str| {
+        let options = WriteOptions::if_last_changed_by(seq_no, term);
+        ApiCall::Index(IndexRequest { options, ..IndexRequest::new(articles(), "a", source(text)) })
     };
     written(cluster.ask(NODES[1], conditional("two")));
     let error = cluster.ask(NODES[2], conditional("three")).unwrap_err();

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use shardarium::{
     core::{ConnId, Entropy},
     name::HostId,
-    search::api::ApiCall,
+    search::api::{ApiCall, DeleteRequest},
 };
 
 use crate::{
@@ -48,7 +48,7 @@ fn survive(seed: u64) {
         }
         let (node, id) = (NODES[(dice.draw() % 3) as usize], (dice.draw() % 40).to_string());
         let write = (!dice.draw().is_multiple_of(5)).then(|| index(&id, &number.to_string()));
-        let delete = ApiCall::Delete { index: articles(), id: id.clone() };
+        let delete = ApiCall::Delete(DeleteRequest::new(articles(), &*id));
         if cluster.0.runs(node) {
             let text = write.is_some().then(|| source(&number.to_string()));
             let at = cluster.0.request(node, write.unwrap_or(delete));

@@ -31,16 +31,6 @@ pub(super) fn no_index(index: &IndexName) -> ApiError {
     failed(404, "index_not_found_exception", format!("no such index [{index}]"))
 }
 
-/// The request is malformed.
-pub(super) fn invalid(reason: String) -> ApiError {
-    failed(400, "action_request_validation_exception", format!("Validation Failed: 1: {reason};"))
-}
-
-/// The request asks for too much.
-pub(super) fn illegal(reason: String) -> ApiError {
-    failed(400, "illegal_argument_exception", reason)
-}
-
 /// No primary came up in time, and nothing was sent to one that may have done the write.
 pub(super) fn no_primary(shard: &ShardId) -> ApiError {
     failed(503, "unavailable_shards_exception", format!("[{shard}] primary shard is not active"))

@@ -12,7 +12,11 @@ use super::{
 };
 use crate::{
     name::{HostId, ShardId},
-    search::{api::ApiAnswer, shards::ShardRefusal, state::ClusterState},
+    search::{
+        api::{ApiAnswer, GetAnswer},
+        shards::ShardRefusal,
+        state::ClusterState,
+    },
 };
 
 /// The course of a get.
@@ -45,7 +49,10 @@ impl Flow for GetFlow {
 
     fn heard(&mut self, _part: u32, outcome: Outcome, _state: &ClusterState) -> Vec<Move> {
         match outcome {
-            Ok(Served::Got(doc)) => vec![Move::End(Ok(ApiAnswer::Got(doc)))],
+            Ok(Served::Got(doc)) => {
+                let (index, id) = (self.shard.index.clone(), self.id.clone());
+                vec![Move::End(Ok(ApiAnswer::Got(GetAnswer { index, id, doc })))]
+            }
             Err(ShardRefusal::Error(error)) if self.copies.is_empty() => vec![Move::End(Err(error))],
             _ => self.next(),
         }
@@ -78,7 +85,9 @@ mod tests {
         let (mut flow, state) = (flow(&[2, 1]), ClusterState::default());
         assert_eq!(asked(flow.begin(&state)), 2);
         assert_eq!(asked(flow.heard(0, lost(false), &state)), 1);
-        assert_eq!(flow.heard(0, Ok(Served::Got(None)), &state), [Move::End(Ok(ApiAnswer::Got(None)))]);
+        let answer = GetAnswer { index: "articles".into(), id: "a".to_owned(), doc: None };
+        let end = Move::End(Ok(ApiAnswer::Got(answer)));
+        assert_eq!(flow.heard(0, Ok(Served::Got(None)), &state), [end]);
     }
 
     #[test]

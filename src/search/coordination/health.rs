@@ -1,14 +1,15 @@
 //! Health — decides how well a cluster state is: worst shard first. It never asks whether the state is new.
 
 use crate::search::{
-    api::{ApiAnswer, Health},
+    api::{ApiAnswer, Health, HealthAnswer},
     state::{ClusterState, ShardCopy, ShardTable},
 };
 
 /// Health of all shards of a state, and its number of nodes.
 pub(super) fn of(state: &ClusterState) -> ApiAnswer {
     let worst = state.shards().map(|(_, table)| shard(table)).min();
-    ApiAnswer::Health { status: worst.unwrap_or(Health::Green), nodes: state.nodes.len() as u32 }
+    let (status, nodes) = (worst.unwrap_or(Health::Green), state.nodes.len() as u32);
+    ApiAnswer::Health(HealthAnswer { status, nodes })
 }
 
 /// Red: the primary is not active; yellow: a replica is not (`ClusterShardHealth`). The target of a
@@ -47,7 +48,7 @@ mod tests {
             (vec![yellow, red, green], Health::Red),
         ];
         for (shards, status) in cases {
-            assert_eq!(of(&state(1, shards)), ApiAnswer::Health { status, nodes: 3 });
+            assert_eq!(of(&state(1, shards)), ApiAnswer::Health(HealthAnswer { status, nodes: 3 }));
         }
     }
 
@@ -56,6 +57,6 @@ mod tests {
         let source = ShardCopy { relocating: Some(AllocationId(2)), ..copy(1, 1, true, Relocating) };
         let target = ShardCopy { relocating: Some(AllocationId(1)), ..copy(2, 2, true, Initializing) };
         let moving = state(1, vec![table(vec![source, target])]);
-        assert_eq!(of(&moving), ApiAnswer::Health { status: Health::Green, nodes: 3 });
+        assert_eq!(of(&moving), ApiAnswer::Health(HealthAnswer { status: Health::Green, nodes: 3 }));
     }
 }

@@ -3,21 +3,19 @@
 use std::collections::VecDeque;
 
 use super::{
-    View, create::CreateFlow, error, flow::Flow, get::GetFlow, health, refresh::RefreshFlow,
+    View, create::CreateFlow, documents, error, flow::Flow, get::GetFlow, health, refresh::RefreshFlow,
     scatter::SearchFlow, write::WriteFlow,
 };
 use crate::{
     name::{HostId, IndexName, ShardId},
     search::{
-        api::{ApiAnswer, ApiCall, ApiError},
+        api::{ApiAnswer, ApiCall, ApiError, CreateIndexRequest, GetRequest, RefreshRequest, SearchRequest},
         routing::{self, Rotation},
         shards::WriteCall,
         state::{ClusterState, IndexMetadata},
     },
 };
 
-/// The longest document id, in bytes (Elasticsearch's `IndexRequest`).
-const ID_BYTES_MAX: usize = 512;
 /// `index.max_result_window`.
 const RESULT_WINDOW_MAX: u32 = 10_000;
 
@@ -49,25 +47,26 @@ pub(super) fn begin(view: View<'_>, rotation: &mut Rotation, call: ApiCall) -> R
     let state: &ClusterState = view.state.ok_or_else(error::no_master)?;
     let flow: Box<dyn Flow> = match call {
         ApiCall::Health => return Ok(Beginning::Answer(health::of(state))),
-        ApiCall::CreateIndex { index, shards, replicas } => return create(view, index, shards, replicas),
-        ApiCall::Index { index, id, source, condition } => {
-            let shard = writable(view, state, &index, &id)?;
-            Box::new(WriteFlow::new(shard, WriteCall::Index { id, source, condition }))
+        ApiCall::CreateIndex(request) => return create(view, request),
+        ApiCall::Index(request) => {
+            let index = request.index.clone();
+            let id = request.id.clone().unwrap_or_default();
+            write(view, state, &index, documents::index(id, request)?)?
         }
-        ApiCall::Delete { index, id } => {
-            let shard = writable(view, state, &index, &id)?;
-            Box::new(WriteFlow::new(shard, WriteCall::Delete { id }))
+        ApiCall::Delete(request) => {
+            let index = request.index.clone();
+            write(view, state, &index, documents::delete(request)?)?
         }
-        ApiCall::Get { index, id } => {
+        ApiCall::Get(GetRequest { index, id }) => {
             let shard = routing::shard_of(&index, metadata(state, &index)?, &id);
             let copies = state.shard(&shard).map(|table| rotation.order(&shard, table));
             Box::new(GetFlow::new(shard, id, copies.unwrap_or_default()))
         }
-        ApiCall::Refresh { index } => {
+        ApiCall::Refresh(RefreshRequest { index }) => {
             let shards = copies(rotation, &index, metadata(state, &index)?);
             Box::new(RefreshFlow::new(&index, shards))
         }
-        ApiCall::Search { index, query, size } => {
+        ApiCall::Search(SearchRequest { index, query, size }) => {
             let shards = copies(rotation, &index, metadata(state, &index)?);
             Box::new(SearchFlow::new(index, query, window(size)?, shards))
         }
@@ -75,37 +74,37 @@ pub(super) fn begin(view: View<'_>, rotation: &mut Rotation, call: ApiCall) -> R
     Ok(Beginning::Flow(flow))
 }
 
-fn create(view: View<'_>, index: IndexName, shards: u32, replicas: u32) -> Result<Beginning, ApiError> {
+fn create(view: View<'_>, request: CreateIndexRequest) -> Result<Beginning, ApiError> {
     if !view.connected {
         return Err(error::no_master());
     }
+    let CreateIndexRequest { index, shards, replicas } = request;
     let flow = CreateFlow::new(index.clone());
     Ok(Beginning::Create(CreateCall { index, shards, replicas }, flow))
+}
+
+fn write(
+    view: View<'_>,
+    state: &ClusterState,
+    index: &IndexName,
+    call: WriteCall,
+) -> Result<Box<dyn Flow>, ApiError> {
+    if !view.connected {
+        return Err(error::no_master_block());
+    }
+    let routing = call.routing.as_deref().unwrap_or(&call.id);
+    let shard = routing::shard_of(index, metadata(state, index)?, routing);
+    Ok(Box::new(WriteFlow::new(shard, call)))
 }
 
 fn metadata<'a>(state: &'a ClusterState, index: &IndexName) -> Result<&'a IndexMetadata, ApiError> {
     state.indices.get(index).ok_or_else(|| error::no_index(index))
 }
 
-fn writable(view: View<'_>, state: &ClusterState, index: &IndexName, id: &str) -> Result<ShardId, ApiError> {
-    if !view.connected {
-        return Err(error::no_master_block());
-    }
-    let bytes = id.len();
-    if bytes == 0 {
-        return Err(error::invalid("if _id is specified it must not be empty".to_owned()));
-    }
-    if bytes > ID_BYTES_MAX {
-        let reason = format!("id is too long, must be no longer than {ID_BYTES_MAX} bytes but was: {bytes}");
-        return Err(error::invalid(reason));
-    }
-    Ok(routing::shard_of(index, metadata(state, index)?, id))
-}
-
 fn window(size: u32) -> Result<u32, ApiError> {
     let too_large = || {
         let reason = "Result window is too large, from + size must be less than or equal to";
-        error::illegal(format!("{reason}: [{RESULT_WINDOW_MAX}] but was [{size}]"))
+        ApiError::illegal(format!("{reason}: [{RESULT_WINDOW_MAX}] but was [{size}]"))
     };
     (size <= RESULT_WINDOW_MAX).then_some(size).ok_or_else(too_large)
 }
@@ -121,7 +120,7 @@ mod tests {
 
     use super::*;
     use crate::search::{
-        api::Query,
+        api::{DeleteRequest, Query},
         fixture::{state, table},
     };
 
@@ -131,15 +130,15 @@ mod tests {
     }
 
     fn delete(index: &str, id: &str) -> ApiCall {
-        ApiCall::Delete { index: index.into(), id: id.to_owned() }
+        ApiCall::Delete(DeleteRequest::new(index.into(), id))
     }
 
     fn search(size: u32) -> ApiCall {
-        ApiCall::Search { index: "articles".into(), query: Query::MatchAll, size }
+        ApiCall::Search(SearchRequest { index: "articles".into(), query: Query::MatchAll, size })
     }
 
     fn create() -> ApiCall {
-        ApiCall::CreateIndex { index: "books".into(), shards: 1, replicas: 0 }
+        ApiCall::CreateIndex(CreateIndexRequest { index: "books".into(), shards: 1, replicas: 0 })
     }
 
     #[test]

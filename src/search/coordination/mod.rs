@@ -8,6 +8,7 @@
 mod alarm;
 pub mod coordinator;
 mod create;
+mod documents;
 mod error;
 mod flow;
 mod get;
@@ -25,7 +26,7 @@ use crate::{
     name::{AllocationId, Epoch, ShardId, Term},
     search::{
         api::{GotDoc, Query},
-        shards::{ShardHits, ShardRefusal, WriteCall, Written},
+        shards::{ShardHits, ShardRefusal, WriteAction, WriteCall, Written},
         state::ClusterState,
     },
 };
@@ -118,8 +119,8 @@ pub enum Ask {
 impl Ask {
     fn label(&self) -> &'static str {
         match self {
-            Self::Write { call: WriteCall::Index { .. }, .. } => "index",
-            Self::Write { call: WriteCall::Delete { .. }, .. } => "delete",
+            Self::Write { call: WriteCall { action: WriteAction::Index { .. }, .. }, .. } => "index",
+            Self::Write { call: WriteCall { action: WriteAction::Delete, .. }, .. } => "delete",
             Self::Get { .. } => "get",
             Self::Search { .. } => "search",
             Self::Refresh { .. } => "refresh",

@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     name::{HostId, IndexName, ShardId},
-    search::{api::ApiAnswer, state::ClusterState},
+    search::{
+        api::{ApiAnswer, RefreshAnswer},
+        state::ClusterState,
+    },
 };
 
 /// The course of a refresh: all active copies at once.
@@ -39,7 +42,7 @@ impl RefreshFlow {
     }
 
     fn ending(&self) -> Ending {
-        Ok(ApiAnswer::Refreshed { successful: self.successful, total: self.total() })
+        Ok(ApiAnswer::Refreshed(RefreshAnswer { successful: self.successful, total: self.total() }))
     }
 }
 
@@ -74,7 +77,7 @@ mod tests {
     }
 
     fn refreshed(successful: u32, total: u32) -> Vec<Move> {
-        vec![Move::End(Ok(ApiAnswer::Refreshed { successful, total }))]
+        vec![Move::End(Ok(ApiAnswer::Refreshed(RefreshAnswer { successful, total })))]
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     name::{HostId, IndexName, ShardId},
     search::{
-        api::{ApiAnswer, Hit, Query},
+        api::{ApiAnswer, Hit, Query, SearchAnswer},
         shards::ShardHits,
         state::ClusterState,
     },
@@ -62,12 +62,12 @@ impl SearchFlow {
         if found.is_empty() && self.shards_total > 0 {
             return Err(error::all_shards_failed());
         }
-        Ok(ApiAnswer::Found {
+        Ok(ApiAnswer::Found(SearchAnswer {
             shards_total: self.shards_total,
             shards_successful: found.len() as u32,
             total: found.values().map(|shard| shard.total).sum(),
             hits: merge(found, self.size),
-        })
+        }))
     }
 }
 
@@ -140,9 +140,8 @@ mod tests {
     }
 
     fn found(moves: &[Move]) -> (u32, u32, u64, String) {
-        let [Move::End(Ok(ApiAnswer::Found { shards_total, shards_successful, total, hits }))] = moves else {
-            panic!("expected hits, not {moves:?}")
-        };
+        let [Move::End(Ok(ApiAnswer::Found(found)))] = moves else { panic!("expected hits, not {moves:?}") };
+        let SearchAnswer { shards_total, shards_successful, total, hits } = found;
         let ids: Vec<&str> = hits.iter().map(|hit| hit.id.as_str()).collect();
         (*shards_total, *shards_successful, *total, ids.join(" "))
     }

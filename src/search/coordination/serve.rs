@@ -252,7 +252,7 @@ mod tests {
     }
 
     fn write() -> Ask {
-        let call = WriteCall::Delete { id: "a".to_owned() };
+        let call = WriteCall::delete("a");
         Ask::Write { shard: "articles/0".parse().unwrap(), allocation: AllocationId(1), term: Term(1), call }
     }
 

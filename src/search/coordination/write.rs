@@ -14,7 +14,7 @@ use super::{
 use crate::{
     name::ShardId,
     search::{
-        api::ApiAnswer,
+        api::{ApiAnswer, WriteAnswer},
         routing,
         shards::{ShardRefusal, WriteCall, Written},
         state::ClusterState,
@@ -48,6 +48,12 @@ impl WriteFlow {
         vec![Move::Ask { to, part: 0, ask: Ask::Write { shard, allocation, term: table.term, call } }]
     }
 
+    fn answer(&self, written: Written) -> ApiAnswer {
+        let (index, id) = (self.shard.index.clone(), self.call.id.clone());
+        let Written { result, seq_no, term, version, copies, forced_refresh } = written;
+        ApiAnswer::Written(WriteAnswer { index, id, result, seq_no, term, version, copies, forced_refresh })
+    }
+
     fn refused(&mut self, tried: Option<Position>, state: &ClusterState) -> Vec<Move> {
         if tried < Some(Position::of(state)) { self.route(state) } else { vec![Move::Wait] }
     }
@@ -61,7 +67,7 @@ impl Flow for WriteFlow {
     fn heard(&mut self, _part: u32, outcome: Outcome, state: &ClusterState) -> Vec<Move> {
         let tried = self.under_way.take();
         let ending = match outcome {
-            Ok(Served::Written(written)) => Ok(answer(written)),
+            Ok(Served::Written(written)) => Ok(self.answer(written)),
             Err(ShardRefusal::Error(error)) => Err(error),
             Err(ShardRefusal::NotHere { certain: true }) => return self.refused(tried, state),
             Err(ShardRefusal::NotHere { certain: false }) | Ok(_) => Err(error::primary_lost(&self.shard)),
@@ -81,11 +87,6 @@ impl Flow for WriteFlow {
     }
 }
 
-fn answer(written: Written) -> ApiAnswer {
-    let Written { result, seq_no, term, version, copies } = written;
-    ApiAnswer::Written { result, seq_no, term, version, copies }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,7 +102,7 @@ mod tests {
     };
 
     fn flow() -> WriteFlow {
-        let call = WriteCall::Delete { id: "a".to_owned() };
+        let call = WriteCall::delete("a");
         WriteFlow::new("articles/0".parse().unwrap(), call)
     }
 
@@ -202,8 +203,18 @@ mod tests {
         let state = state(1, vec![on(1, 11)]);
         flow.begin(&state);
         let (result, seq_no, term, version, copies) = (WriteResult::Deleted, SeqNo(7), Term(1), 3, (2, 2));
-        let written = Written { result, seq_no, term, version, copies };
-        let answer = ApiAnswer::Written { result, seq_no, term, version, copies };
+        let written = Written { result, seq_no, term, version, copies, forced_refresh: false };
+        let (index, id) = ("articles".into(), "a".to_owned());
+        let answer = ApiAnswer::Written(WriteAnswer {
+            index,
+            id,
+            result,
+            seq_no,
+            term,
+            version,
+            copies,
+            forced_refresh: false,
+        });
         assert_eq!(flow.heard(0, Ok(Served::Written(written)), &state), [Move::End(Ok(answer))]);
     }
 

@@ -13,7 +13,7 @@ const LATER: Instant = Instant(100);
 
 fn written(seq_no: i64) -> Written {
     let (seq_no, term) = (SeqNo(seq_no), Term(1));
-    Written { result: WriteResult::Created, seq_no, term, version: 1, copies: (0, 0) }
+    Written { result: WriteResult::Created, seq_no, term, version: 1, copies: (0, 0), forced_refresh: false }
 }
 
 fn sent(group: &mut Group, copy: AllocationId, request: u64, seq_no: i64) {

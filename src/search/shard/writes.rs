@@ -6,17 +6,17 @@
 
 use std::sync::Arc;
 
-use super::{Phase, Shard};
+use super::{Phase, Shard, versioning};
 use crate::{
     core::Instant,
     defect::Defect,
     event::EventKind,
-    name::{SeqNo, Term},
+    name::Term,
     search::{
-        api::{ApiError, WriteResult},
-        engine::{Failure, Version},
+        api::ApiError,
+        engine::Failure,
         operation::{Action, Operation},
-        shards::{ShardNews, ShardRefusal, Step, WriteCall, Written},
+        shards::{ShardNews, ShardRefusal, Step, WriteAction, WriteCall, Written},
     },
 };
 
@@ -76,23 +76,20 @@ impl Shard {
     fn execute(&mut self, step: &mut Step<'_, '_>, queued: Queued) -> Result<(), Failure> {
         let Queued { token, call, deadline } = queued;
         let (term, store) = (self.term, self.open_store());
-        let (id, known) = (id_of(&call).to_owned(), store.engine.version(id_of(&call)));
-        if let Err(error) = check_condition(&call, known) {
-            step.desk.news.push(ShardNews::Write { token, result: Err(ShardRefusal::Error(error)) });
-            return Ok(());
-        }
-        let written = Written {
-            result: result_of(&call, known),
-            seq_no: store.max_seq_no().next(),
-            term,
-            version: known.map_or(1, |known| known.version + 1),
-            copies: (1, 0),
+        let (result, version) = match versioning::plan(&call, store.engine.version(&call.id)) {
+            Ok(plan) => plan,
+            Err(error) => {
+                step.desk.news.push(ShardNews::Write { token, result: Err(ShardRefusal::Error(error)) });
+                return Ok(());
+            }
         };
-        let action = match call {
-            WriteCall::Index { source, .. } => Action::Index { id, source },
-            WriteCall::Delete { .. } => Action::Delete { id },
+        let seq_no = store.max_seq_no().next();
+        let written = Written { result, seq_no, term, version, copies: (1, 0), forced_refresh: false };
+        let WriteCall { id, action, .. } = call;
+        let action = match action {
+            WriteAction::Index { source } => Action::Index { id, source },
+            WriteAction::Delete => Action::Delete { id },
         };
-        let Written { seq_no, version, .. } = written;
         let operation = Arc::new(Operation { seq_no, term, version, action });
         self.append(step, &operation)?;
         self.replicate(step, token, written, &operation, deadline);
@@ -137,59 +134,18 @@ impl Shard {
     }
 }
 
-fn id_of(call: &WriteCall) -> &str {
-    match call {
-        WriteCall::Index { id, .. } | WriteCall::Delete { id } => id,
-    }
-}
-
 fn check(call: &WriteCall) -> Result<(), ApiError> {
-    let refused = |kind: &'static str, reason: String| {
-        Err(ApiError { status: 400, kind: kind.into(), reason, certain: true })
-    };
-    let id = id_of(call);
-    if id.is_empty() || id.len() > ID_BYTES_MAX {
-        let reason = format!("a document id takes 1 to {ID_BYTES_MAX} bytes, this one {}", id.len());
-        return refused("illegal_argument_exception", reason);
+    let bytes = call.id.len();
+    if bytes == 0 || bytes > ID_BYTES_MAX {
+        let reason = format!("a document id takes 1 to {ID_BYTES_MAX} bytes, this one {bytes}");
+        return Err(ApiError::illegal(reason));
     }
-    if let WriteCall::Index { source, .. } = call {
-        let object = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(source);
-        if let Err(error) = object {
-            return refused("document_parsing_exception", format!("the document is no JSON object: {error}"));
+    let object = |source| serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(source);
+    match call.source().map(|source| object(source)) {
+        Some(Err(error)) => {
+            let reason = format!("the document is no JSON object: {error}");
+            Err(ApiError::new(400, "document_parsing_exception", reason))
         }
-    }
-    Ok(())
-}
-
-// if_seq_no and if_primary_term: equal to those of the living document, or a conflict.
-fn check_condition(call: &WriteCall, known: Option<&Version>) -> Result<(), ApiError> {
-    let WriteCall::Index { id, condition: Some(wanted), .. } = call else { return Ok(()) };
-    let living = known.filter(|known| known.digest.is_some());
-    let found: Option<(SeqNo, Term)> = living.map(|known| (known.seq_no, known.term));
-    if found == Some(*wanted) {
-        return Ok(());
-    }
-    let (seq_no, term) = wanted;
-    let found = found.map_or_else(
-        || "but no document was found".to_owned(),
-        |(seq_no, term)| format!("current document has seqNo [{seq_no}] and primary term [{term}]"),
-    );
-    Err(ApiError {
-        status: 409,
-        kind: "version_conflict_engine_exception".into(),
-        reason: format!(
-            "[{id}]: version conflict, required seqNo [{seq_no}], primary term [{term}]. {found}"
-        ),
-        certain: true,
-    })
-}
-
-fn result_of(call: &WriteCall, known: Option<&Version>) -> WriteResult {
-    let exists = known.is_some_and(|known| known.digest.is_some());
-    match (call, exists) {
-        (WriteCall::Index { .. }, false) => WriteResult::Created,
-        (WriteCall::Index { .. }, true) => WriteResult::Updated,
-        (WriteCall::Delete { .. }, true) => WriteResult::Deleted,
-        (WriteCall::Delete { .. }, false) => WriteResult::NotFound,
+        _ => Ok(()),
     }
 }

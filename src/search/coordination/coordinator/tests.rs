@@ -9,7 +9,10 @@ use crate::{
     event::CopyState::{Initializing, Started},
     name::{IndexName, SeqNo, Term},
     search::{
-        api::{ApiAnswer, ApiCall, ApiError, WriteResult},
+        api::{
+            ApiAnswer, ApiCall, ApiError, CreateIndexRequest, DeleteRequest, GetAnswer, GetRequest,
+            WriteResult,
+        },
         coordination::Served,
         fixture::{copy, state, table},
         shards::{ShardRefusal, Written},
@@ -118,11 +121,11 @@ impl Bench {
 }
 
 fn delete() -> ApiCall {
-    ApiCall::Delete { index: "articles".into(), id: "a".to_owned() }
+    ApiCall::Delete(DeleteRequest::new("articles".into(), "a"))
 }
 
 fn get() -> ApiCall {
-    ApiCall::Get { index: "articles".into(), id: "a".to_owned() }
+    ApiCall::Get(GetRequest::new("articles".into(), "a"))
 }
 
 fn primary_on(node: u16) -> Vec<ShardTable> {
@@ -131,7 +134,8 @@ fn primary_on(node: u16) -> Vec<ShardTable> {
 
 fn written() -> Outcome {
     let result = WriteResult::Deleted;
-    Ok(Served::Written(Written { result, seq_no: SeqNo(0), term: Term(1), version: 1, copies: (1, 1) }))
+    let (seq_no, term, version) = (SeqNo(0), Term(1), 1);
+    Ok(Served::Written(Written { result, seq_no, term, version, copies: (1, 1), forced_refresh: false }))
 }
 
 #[test]
@@ -244,14 +248,17 @@ fn copy_on_this_node_is_asked_without_a_connection() {
         panic!("{local:?}")
     };
     bench.answer(1, *ticket, Ok(Served::Got(None)));
-    assert_eq!(bench.reply(), Ok(ApiAnswer::Got(None)));
+    assert_eq!(
+        bench.reply(),
+        Ok(ApiAnswer::Got(GetAnswer { index: "articles".into(), id: "a".to_owned(), doc: None }))
+    );
 }
 
 #[test]
 fn index_is_made_by_the_control_part() {
     let mut bench = Bench::new(Vec::new());
     let index: IndexName = "books".into();
-    bench.request(ApiCall::CreateIndex { index: index.clone(), shards: 2, replicas: 1 });
+    bench.request(ApiCall::CreateIndex(CreateIndexRequest { index: index.clone(), shards: 2, replicas: 1 }));
     let creates = bench.coordinator.take_creates();
     assert_eq!(creates[0].1, CreateCall { index, shards: 2, replicas: 1 });
     bench.act(|it, ctx, _| it.created(ctx, creates[0].0, Ok(ApiAnswer::Acknowledged)));
@@ -262,7 +269,7 @@ fn index_is_made_by_the_control_part() {
 #[test]
 fn index_that_is_not_made_in_time_is_unclear() {
     let mut bench = Bench::new(Vec::new());
-    bench.request(ApiCall::CreateIndex { index: "books".into(), shards: 2, replicas: 1 });
+    bench.request(ApiCall::CreateIndex(CreateIndexRequest { index: "books".into(), shards: 2, replicas: 1 }));
     bench.wake_at(8);
     assert_eq!(bench.error(), ("process_cluster_event_timeout_exception".to_owned(), false));
 }

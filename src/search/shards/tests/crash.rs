@@ -13,11 +13,8 @@ fn workload(cluster: &mut Cluster) -> Vec<(String, Option<String>)> {
         }
         let id = (n % 5).to_string();
         let text = format!("text{n}");
-        let (call, text) = if n % 4 == 3 {
-            (WriteCall::Delete { id: id.clone() }, None)
-        } else {
-            (index(&id, &text), Some(text))
-        };
+        let (call, text) =
+            if n % 4 == 3 { (WriteCall::delete(&*id), None) } else { (index(&id, &text), Some(text)) };
         tokens.push((cluster.write(A, call), id, text));
         cluster.run();
     }

@@ -237,7 +237,7 @@ fn flush_waits_until_the_commit_is_safe() {
     fail_over(&mut cluster);
     cluster.assert_copies_equal(&[B, C]);
     for n in 0..6 {
-        cluster.write(B, WriteCall::Delete { id: n.to_string() });
+        cluster.write(B, WriteCall::delete(n.to_string()));
         cluster.run();
     }
     cluster.pass(Duration::from_secs(2));

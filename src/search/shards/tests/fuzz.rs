@@ -110,11 +110,8 @@ impl Fuzz {
     fn write(&mut self) {
         let id = self.roll(6).to_string();
         let text = format!("t{}", self.asked.len());
-        let call = if self.roll(4) == 0 { WriteCall::Delete { id: id.clone() } } else { index(&id, &text) };
-        let digest = match &call {
-            WriteCall::Index { source, .. } => Some(Digest::of(source.as_bytes())),
-            WriteCall::Delete { .. } => None,
-        };
+        let call = if self.roll(4) == 0 { WriteCall::delete(&*id) } else { index(&id, &text) };
+        let digest = call.source().map(|source| Digest::of(source.as_bytes()));
         // A client routes by a state that may be old.
         let back = self.roll(3) as usize;
         let state = self.states[self.states.len().saturating_sub(1 + back)].clone();

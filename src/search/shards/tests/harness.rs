@@ -86,8 +86,8 @@ pub(super) fn config() -> ShardsConfig {
 }
 
 pub(super) fn index(id: &str, text: &str) -> WriteCall {
-    let source = serde_json::json!({ "text": text }).to_string().into();
-    WriteCall::Index { id: id.into(), source, condition: None }
+    let source = serde_json::json!({ "text": text }).to_string();
+    WriteCall::index(id, source)
 }
 
 impl Cluster {

@@ -27,7 +27,7 @@ fn recovered_from(cluster: &Cluster, name: &str) -> bool {
 fn fill(cluster: &mut Cluster, from: usize, to: usize) {
     for n in from..to {
         let id = (n % 40).to_string();
-        let call = if n % 7 == 0 { WriteCall::Delete { id } } else { index(&id, &format!("w{n}")) };
+        let call = if n % 7 == 0 { WriteCall::delete(id) } else { index(&id, &format!("w{n}")) };
         cluster.write(A, call);
         cluster.run();
     }

@@ -8,12 +8,12 @@ use crate::{
     name::{SeqNo, Term},
     search::{
         api::{Query, WriteResult},
-        shards::{Copies, ShardRefusal, WriteCall},
+        shards::{Condition, Copies, ShardRefusal, WriteCall},
     },
 };
 
 fn delete(id: &str) -> WriteCall {
-    WriteCall::Delete { id: id.into() }
+    WriteCall::delete(id)
 }
 
 #[test]
@@ -70,25 +70,25 @@ fn results_and_versions_follow_the_document() {
 fn condition_is_met_or_conflicts() {
     let mut cluster = Cluster::with_copies(1, config());
     let write = |cluster: &mut Cluster, condition| {
-        let WriteCall::Index { id, source, .. } = index("1", "a") else { unreachable!() };
-        let token = cluster.write(A, WriteCall::Index { id, source, condition });
+        let token = cluster.write(A, WriteCall { condition, ..index("1", "a") });
         cluster.run();
         cluster.written.remove(&token).unwrap()
     };
-    let missing = write(&mut cluster, Some((SeqNo(0), Term(1))));
+    let is = |seq_no, term| Condition::LastChangedBy(SeqNo(seq_no), Term(term));
+    let missing = write(&mut cluster, is(0, 1));
     let Err(ShardRefusal::Error(error)) = missing else { panic!("{missing:?}") };
     assert_eq!((error.status, &*error.kind), (409, "version_conflict_engine_exception"));
-    assert_eq!(write(&mut cluster, None).unwrap().seq_no, SeqNo(0));
-    assert_eq!(write(&mut cluster, Some((SeqNo(0), Term(1)))).unwrap().seq_no, SeqNo(1));
-    for stale in [(SeqNo(0), Term(1)), (SeqNo(1), Term(2))] {
-        assert!(matches!(write(&mut cluster, Some(stale)), Err(ShardRefusal::Error(_))));
+    assert_eq!(write(&mut cluster, Condition::None).unwrap().seq_no, SeqNo(0));
+    assert_eq!(write(&mut cluster, is(0, 1)).unwrap().seq_no, SeqNo(1));
+    for stale in [is(0, 1), is(1, 2)] {
+        assert!(matches!(write(&mut cluster, stale), Err(ShardRefusal::Error(_))));
     }
 }
 
 #[test]
 fn senseless_documents_are_refused_without_a_trace() {
     let mut cluster = Cluster::with_copies(1, config());
-    let source = |source: &str| WriteCall::Index { id: "1".into(), source: source.into(), condition: None };
+    let source = |source: &str| WriteCall::index("1", source);
     let calls = [source("{"), source("[1]"), index("", "x"), index(&"x".repeat(513), "x"), delete("")];
     for call in calls {
         let token = cluster.write(A, call);
