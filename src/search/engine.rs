@@ -57,6 +57,9 @@ use crate::{
     },
 };
 
+/// The number before all operations.
+const NOTHING: SeqNo = SeqNo(-1);
+
 /// Why an index cannot be read or written: its files are not what tantivy wrote.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -105,6 +108,9 @@ pub struct Engine {
     next_number: u64,
     versions: BTreeMap<Arc<str>, Version>,
     pending: BTreeMap<SeqNo, Arc<str>>,
+    /// The highest number applied, and what of it all is searchable.
+    applied: SeqNo,
+    visible: (SeqNo, SeqNo),
     dead: Vec<(u64, DocId)>,
     /// The commit that the disk surely holds.
     durable: Option<Commit>,
@@ -178,6 +184,8 @@ impl Engine {
             next_number: 1,
             versions: BTreeMap::new(),
             pending: BTreeMap::new(),
+            applied: NOTHING,
+            visible: (NOTHING, NOTHING),
             dead: Vec::new(),
             durable: None,
             publishing: None,
@@ -204,6 +212,8 @@ impl Engine {
         self.versions.clear();
         self.pending.clear();
         self.dead.clear();
+        self.applied = NOTHING;
+        self.visible = (NOTHING, NOTHING);
         self.candidate = None;
         if let Some(commit) = self.publishing.clone().or(self.durable.clone()) {
             self.load(&commit)?;
@@ -232,6 +242,8 @@ impl Engine {
             self.segments.insert(number, segment);
         }
         self.next_number = self.next_number.max(manifest.opstamp + 1);
+        self.applied = payload.max_seq_no;
+        self.visible = (payload.max_seq_no, payload.max_seq_no);
         self.versions.extend(payload.tombstones.into_iter().map(remembered));
         Ok(())
     }
@@ -274,6 +286,7 @@ impl Engine {
 
     /// Takes an operation; one that is older than what made the document what it is changes nothing.
     pub fn apply(&mut self, operation: &Operation) {
+        self.applied = self.applied.max(operation.seq_no);
         let (id, place) = match &operation.action {
             Action::Index { id, source } => (id.as_str(), Place::Pending(source.clone())),
             Action::Delete { id } => (id.as_str(), Place::Nowhere),
@@ -335,12 +348,18 @@ impl Engine {
         !self.pending.is_empty() || !self.dead.is_empty()
     }
 
-    /// Makes every operation searchable.
+    /// What is searchable: every operation up to the first number, and maybe some up to the second.
+    pub fn visible(&self) -> (SeqNo, SeqNo) {
+        self.visible
+    }
+
+    /// Makes every operation searchable; those up to `up_to` are all here.
     ///
     /// # Errors
     ///
     /// If tantivy fails.
-    pub fn refresh(&mut self) -> Result<(), Failure> {
+    pub fn refresh(&mut self, up_to: SeqNo) -> Result<(), Failure> {
+        self.visible = (up_to, self.applied.max(up_to));
         self.write_pending()?;
         for (segment, doc) in std::mem::take(&mut self.dead) {
             if let Some(segment) = self.segments.get_mut(&segment) {
@@ -434,7 +453,7 @@ impl Engine {
     ///
     /// If tantivy fails.
     pub fn prepare_commit(&mut self, max_seq_no: SeqNo) -> Result<(), Failure> {
-        self.refresh()?;
+        self.refresh(max_seq_no)?;
         let opstamp = self.draw_number();
         for segment in self.segments.values_mut() {
             segment.write_deletes(opstamp)?;

@@ -11,6 +11,7 @@ mod lifecycle;
 mod primary;
 mod reads;
 mod replica;
+mod searching;
 mod source;
 pub mod store;
 mod target;
@@ -98,6 +99,7 @@ pub struct Shard {
     disk: Files,
     flush: Flush,
     refreshed_at: Instant,
+    contexts: searching::Contexts,
     /// Since when the cluster state has shown it as started while it is not.
     expected_since: Option<Instant>,
 }
@@ -117,6 +119,7 @@ impl Shard {
             disk,
             flush: Flush::Idle,
             refreshed_at: Instant(0),
+            contexts: searching::Contexts::default(),
             expected_since: None,
         }
     }

@@ -9,10 +9,7 @@ use crate::{
     event::{Digest, DocOp, EventKind, Outcome},
     name::{HostId, IndexName},
     scenario::plan::{Plan, WorkloadPlan},
-    search::api::{
-        ApiAnswer, ApiCall, DeleteRequest, GetAnswer, GetRequest, IndexRequest, Query, SearchAnswer,
-        SearchRequest,
-    },
+    search::api::{ApiAnswer, ApiCall, DeleteRequest, GetAnswer, GetRequest, IndexRequest, SearchRequest},
     sim::{
         client::{CallError, Client},
         dice::Die,
@@ -88,10 +85,11 @@ impl Stream {
     async fn index(self, node: HostId, id: String, mut die: Die) {
         let request = self.client.next_request();
         let words: Vec<_> = (0..8).map(|_| WORDS[die.below(WORDS.len() as u64) as usize]).collect();
-        let source = format!(r#"{{"id":"{id}","write":{request},"body":"{}"}}"#, words.join(" "));
+        let words = words.join(" ");
+        let source = format!(r#"{{"id":"{id}","write":{request},"body":"{words}"}}"#);
         let digest = Digest::of(source.as_bytes());
         let call = ApiCall::Index(IndexRequest::new(self.index_name(), &*id, source.into()));
-        self.document(node, id, DocOp::Index, Some(digest), call).await;
+        self.document(node, id, DocOp::Index, Some((digest, words)), call).await;
     }
 
     async fn delete(self, node: HostId, id: String) {
@@ -104,25 +102,33 @@ impl Stream {
         self.document(node, id, DocOp::Get, None, call).await;
     }
 
-    async fn document(&self, node: HostId, id: String, op: DocOp, source: Option<Digest>, call: ApiCall) {
+    async fn document(
+        &self,
+        node: HostId,
+        id: String,
+        op: DocOp,
+        source: Option<(Digest, String)>,
+        call: ApiCall,
+    ) {
+        let (source, words) = source.map_or((None, String::new()), |(digest, words)| (Some(digest), words));
         let request = self.client.next_request();
         let index = self.plan.index.to_string();
-        self.client.record(EventKind::DocInvoked { request, index, id, op, source });
+        self.client.record(EventKind::DocInvoked { request, index, id, op, source, words });
         let result = self.client.call(node, call, self.plan.timeout).await;
         self.client.record(doc_completed(request, result));
     }
 
     async fn search(self, node: HostId, mut die: Die) {
         let word = WORDS[die.below(WORDS.len() as u64) as usize];
-        let query = if die.chance(0.1) { Query::MatchAll } else { Query::Match(word.into()) };
-        let request = self.client.next_request();
-        let text = match &query {
-            Query::MatchAll => "*".to_owned(),
-            Query::Match(words) => words.clone(),
+        let call = if die.chance(0.1) {
+            SearchRequest::everything(self.index_name(), 10)
+        } else {
+            SearchRequest::words(self.index_name(), "body", word, 10)
         };
-        let index = self.plan.index.to_string();
-        self.client.record(EventKind::SearchInvoked { request, index, query: text });
-        let call = ApiCall::Search(SearchRequest { index: self.index_name(), query, size: 10 });
+        let request = self.client.next_request();
+        let (index, query) = (self.plan.index.to_string(), call.body.to_string());
+        self.client.record(EventKind::SearchInvoked { request, index, query });
+        let call = ApiCall::Search(call);
         let result = self.client.call(node, call, self.plan.timeout).await;
         self.client.record(search_completed(request, result));
     }
@@ -170,11 +176,15 @@ fn doc_completed(request: u64, result: Result<ApiAnswer, CallError>) -> EventKin
 
 fn search_completed(request: u64, result: Result<ApiAnswer, CallError>) -> EventKind {
     match result {
-        Ok(ApiAnswer::Found(SearchAnswer { shards_total, shards_successful, total, hits })) => {
-            let hits = hits.into_iter().map(|hit| hit.id).collect();
-            let outcome = Outcome::Ok;
-            EventKind::SearchCompleted { request, outcome, shards_successful, shards_total, total, hits }
-        }
+        Ok(ApiAnswer::Found(answer)) => EventKind::SearchCompleted {
+            request,
+            outcome: Outcome::Ok,
+            shards_successful: answer.shards_successful,
+            shards_total: answer.shards_total,
+            total: answer.total.map_or(0, |total| total.value),
+            hits: answer.hits.into_iter().map(|hit| hit.id).collect(),
+            seen: answer.seen,
+        },
         Ok(_) => search_failed(request, Outcome::Unknown),
         Err(error) => search_failed(request, outcome(&error).0),
     }
@@ -188,5 +198,6 @@ fn search_failed(request: u64, outcome: Outcome) -> EventKind {
         shards_total: 0,
         total: 0,
         hits: Vec::new(),
+        seen: Vec::new(),
     }
 }

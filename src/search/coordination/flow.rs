@@ -1,6 +1,6 @@
 //! Flows — decides the language between a coordinating node and the course of one request. It never sends.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, time::Duration};
 
 use super::{Ask, Outcome};
 use crate::{
@@ -44,6 +44,16 @@ pub(super) trait Flow: Debug {
 
     /// A newer state was applied, or it is time for another try.
     fn state_applied(&mut self, _state: &ClusterState) -> Vec<Move> {
+        Vec::new()
+    }
+
+    /// After how long it is to hurry; none: never.
+    fn patience(&self) -> Option<Duration> {
+        None
+    }
+
+    /// The client's own time limit has passed: what can still be done without waiting for what is missing.
+    fn hurry(&mut self) -> Vec<Move> {
         Vec::new()
     }
 

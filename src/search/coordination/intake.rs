@@ -3,21 +3,25 @@
 use std::collections::VecDeque;
 
 use super::{
-    View, create::CreateFlow, documents, error, flow::Flow, get::GetFlow, health, refresh::RefreshFlow,
-    scatter::SearchFlow, write::WriteFlow,
+    View,
+    create::CreateFlow,
+    documents, error,
+    flow::Flow,
+    get::GetFlow,
+    health,
+    refresh::RefreshFlow,
+    searches::{self, Choice},
+    write::WriteFlow,
 };
 use crate::{
     name::{HostId, IndexName, ShardId},
     search::{
-        api::{ApiAnswer, ApiCall, ApiError, CreateIndexRequest, GetRequest, RefreshRequest, SearchRequest},
+        api::{ApiAnswer, ApiCall, ApiError, CreateIndexRequest, GetRequest, RefreshRequest},
         routing::{self, Rotation},
         shards::WriteCall,
         state::{ClusterState, IndexMetadata},
     },
 };
-
-/// `index.max_result_window`.
-const RESULT_WINDOW_MAX: u32 = 10_000;
 
 /// How a request begins.
 #[derive(Debug)]
@@ -43,7 +47,13 @@ pub struct CreateCall {
 
 /// Begins a request by the node's own view. A node that is cut off from ZooKeeper refuses writes and goes on
 /// serving reads from its last state (`no_master_block: write`).
-pub(super) fn begin(view: View<'_>, rotation: &mut Rotation, call: ApiCall) -> Result<Beginning, ApiError> {
+pub(super) fn begin(
+    view: View<'_>,
+    me: HostId,
+    choice: &mut Choice,
+    call: ApiCall,
+) -> Result<Beginning, ApiError> {
+    let rotation = &mut choice.rotation;
     let state: &ClusterState = view.state.ok_or_else(error::no_master)?;
     let flow: Box<dyn Flow> = match call {
         ApiCall::Health => return Ok(Beginning::Answer(health::of(state))),
@@ -66,10 +76,7 @@ pub(super) fn begin(view: View<'_>, rotation: &mut Rotation, call: ApiCall) -> R
             let shards = copies(rotation, &index, metadata(state, &index)?);
             Box::new(RefreshFlow::new(&index, shards))
         }
-        ApiCall::Search(SearchRequest { index, query, size }) => {
-            let shards = copies(rotation, &index, metadata(state, &index)?);
-            Box::new(SearchFlow::new(index, query, window(size)?, shards))
-        }
+        ApiCall::Search(request) => Box::new(searches::begin(state, me, choice, &request)?),
     };
     Ok(Beginning::Flow(flow))
 }
@@ -101,14 +108,6 @@ fn metadata<'a>(state: &'a ClusterState, index: &IndexName) -> Result<&'a IndexM
     state.indices.get(index).ok_or_else(|| error::no_index(index))
 }
 
-fn window(size: u32) -> Result<u32, ApiError> {
-    let too_large = || {
-        let reason = "Result window is too large, from + size must be less than or equal to";
-        ApiError::illegal(format!("{reason}: [{RESULT_WINDOW_MAX}] but was [{size}]"))
-    };
-    (size <= RESULT_WINDOW_MAX).then_some(size).ok_or_else(too_large)
-}
-
 fn copies(rotation: &mut Rotation, index: &IndexName, metadata: &IndexMetadata) -> Vec<VecDeque<HostId>> {
     let shards = (0..).zip(&metadata.shards);
     shards.map(|(number, table)| rotation.order(&ShardId { index: index.clone(), number }, table)).collect()
@@ -120,12 +119,19 @@ mod tests {
 
     use super::*;
     use crate::search::{
-        api::{DeleteRequest, Query},
+        api::{DeleteRequest, SearchRequest},
         fixture::{state, table},
+        routing::adaptive::ResponseCollector,
     };
 
+    const ME: HostId = HostId::search(1);
+
+    fn choice() -> Choice {
+        Choice { rotation: Rotation::default(), responses: ResponseCollector::default() }
+    }
+
     fn refused(view: View<'_>, call: ApiCall) -> (u16, String, bool) {
-        let error = begin(view, &mut Rotation::default(), call).unwrap_err();
+        let error = begin(view, ME, &mut choice(), call).unwrap_err();
         (error.status, error.kind.into_owned(), error.certain)
     }
 
@@ -134,7 +140,7 @@ mod tests {
     }
 
     fn search(size: u32) -> ApiCall {
-        ApiCall::Search(SearchRequest { index: "articles".into(), query: Query::MatchAll, size })
+        ApiCall::Search(SearchRequest::everything("articles".into(), size))
     }
 
     fn create() -> ApiCall {
@@ -156,7 +162,7 @@ mod tests {
         let blocked = (503, "cluster_block_exception".to_owned(), true);
         assert_eq!(refused(view, delete("articles", "a")), blocked);
         assert_eq!(refused(view, create()), (503, "master_not_discovered_exception".to_owned(), true));
-        assert!(begin(view, &mut Rotation::default(), search(1)).is_ok());
+        assert!(begin(view, ME, &mut choice(), search(1)).is_ok());
     }
 
     #[test]
@@ -172,6 +178,6 @@ mod tests {
         for (call, status, kind) in cases {
             assert_eq!(refused(view, call), (status, kind.to_owned(), true));
         }
-        assert!(begin(view, &mut Rotation::default(), delete("articles", &"x".repeat(512))).is_ok());
+        assert!(begin(view, ME, &mut choice(), delete("articles", &"x".repeat(512))).is_ok());
     }
 }

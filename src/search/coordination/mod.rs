@@ -11,11 +11,13 @@ mod create;
 mod documents;
 mod error;
 mod flow;
+mod gather;
 mod get;
 mod health;
 mod intake;
 mod refresh;
 mod scatter;
+mod searches;
 pub mod serve;
 mod write;
 
@@ -25,8 +27,8 @@ use crate::{
     event::Word,
     name::{AllocationId, Epoch, ShardId, Term},
     search::{
-        api::{GotDoc, Query},
-        shards::{ShardHits, ShardRefusal, WriteAction, WriteCall, Written},
+        api::GotDoc,
+        shards::{SearchAsk, SearchServed, ShardRefusal, WriteAction, WriteCall, Written},
         state::ClusterState,
     },
 };
@@ -100,14 +102,12 @@ pub enum Ask {
         /// Document id.
         id: String,
     },
-    /// A search, of any active copy.
+    /// A round of a search, of any active copy or of the one that the round before has asked.
     Search {
         /// The shard.
         shard: ShardId,
-        /// What to find.
-        query: Query,
-        /// How many hits at most.
-        size: u32,
+        /// The round.
+        ask: SearchAsk,
     },
     /// A refresh.
     Refresh {
@@ -122,7 +122,7 @@ impl Ask {
             Self::Write { call: WriteCall { action: WriteAction::Index { .. }, .. }, .. } => "index",
             Self::Write { call: WriteCall { action: WriteAction::Delete, .. }, .. } => "delete",
             Self::Get { .. } => "get",
-            Self::Search { .. } => "search",
+            Self::Search { ask, .. } => ask.label(),
             Self::Refresh { .. } => "refresh",
         }
     }
@@ -135,8 +135,8 @@ pub enum Served {
     Written(Written),
     /// The document, if there is one.
     Got(Option<GotDoc>),
-    /// Hits.
-    Found(ShardHits),
+    /// A round of a search.
+    Searched(SearchServed),
     /// Every operation is searchable.
     Refreshed,
 }
@@ -146,7 +146,7 @@ impl Served {
         match self {
             Self::Written(_) => "written",
             Self::Got(_) => "got",
-            Self::Found(_) => "found",
+            Self::Searched(answer) => answer.label(),
             Self::Refreshed => "refreshed",
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     core::Instant,
     name::HostId,
     search::{
-        shards::{Copies, ShardRefusal, Written},
+        shards::{Copies, SearchServed, ShardRefusal, Written},
         transport::Ctx,
         wire::Transport,
     },
@@ -119,10 +119,19 @@ impl Serving {
                 return copies.write(ctx, token, &shard, allocation, term, call);
             }
             Ask::Get { shard, id } => copies.get(ctx, &shard, &id).map(Served::Got),
-            Ask::Search { shard, query, size } => copies.search(ctx, &shard, &query, size).map(Served::Found),
+            Ask::Search { shard, ask } => {
+                copies.search(ctx, &shard, &ask).map(|answer| self.searched(answer))
+            }
             Ask::Refresh { shard } => copies.refresh(ctx, &shard).map(|()| Served::Refreshed),
         };
         answer(ctx, from, ticket, outcome);
+    }
+
+    fn searched(&self, mut answer: SearchServed) -> Served {
+        if let SearchServed::Found(found) = &mut answer {
+            found.queue = self.held.len() as u32;
+        }
+        Served::Searched(answer)
     }
 
     fn hold(&mut self, held: Held) {
@@ -156,9 +165,9 @@ mod tests {
         core::{Now, Output},
         name::{AllocationId, Epoch, ShardId, Term},
         search::{
-            api::{GotDoc, Query},
+            api::GotDoc,
             fixture::state,
-            shards::{ShardHits, WriteCall},
+            shards::{SearchAsk, WriteCall},
             state::ClusterState,
             transport::Links,
         },
@@ -195,10 +204,9 @@ mod tests {
             &mut self,
             _: &mut Ctx<'_>,
             _: &ShardId,
-            _: &Query,
-            _: u32,
-        ) -> Result<ShardHits, ShardRefusal> {
-            Ok(ShardHits { total: 0, hits: Vec::new() })
+            _: &SearchAsk,
+        ) -> Result<SearchServed, ShardRefusal> {
+            Ok(SearchServed::Released)
         }
     }
 

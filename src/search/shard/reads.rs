@@ -10,9 +10,9 @@ use crate::{
     core::Instant,
     event::EventKind,
     search::{
-        api::{GotDoc, Query},
+        api::GotDoc,
         engine::Failure,
-        shards::{ShardHits, ShardRefusal, Step},
+        shards::{ShardRefusal, Step},
     },
 };
 
@@ -24,19 +24,12 @@ impl Shard {
         self.or_fail(step, got)
     }
 
-    /// Searches, as of the last refresh that is due.
-    pub fn search(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        query: &Query,
-        size: u32,
-    ) -> Result<ShardHits, ShardRefusal> {
-        self.check_serves()?;
+    /// Refreshes if that is due since the last time.
+    pub(super) fn refresh_if_due(&mut self, step: &mut Step<'_, '_>) -> Result<(), ShardRefusal> {
         if self.refreshed_at < last_multiple(step.now(), step.desk.config.search.refresh_interval) {
             self.refresh(step)?;
         }
-        let hits = self.open_store().engine.search(query, size);
-        self.or_fail(step, hits)
+        Ok(())
     }
 
     /// Makes everything searchable.
@@ -44,12 +37,12 @@ impl Shard {
         self.check_serves()?;
         self.refreshed_at = step.now();
         let store = self.open_store();
-        if !store.engine.is_behind() {
+        let (up_to, was_behind) = (store.local_checkpoint(), store.engine.is_behind());
+        let refreshed = store.engine.refresh(up_to);
+        self.or_fail(step, refreshed)?;
+        if !was_behind {
             return Ok(());
         }
-        let refreshed = store.engine.refresh();
-        let up_to = store.local_checkpoint();
-        self.or_fail(step, refreshed)?;
         self.hand_on_disk(step);
         let (shard, allocation) = (self.id.clone(), self.allocation);
         step.note(EventKind::CopyRefreshed { shard, allocation, up_to });
@@ -64,24 +57,26 @@ impl Shard {
         let store = self.open_store();
         let (local_checkpoint, max_seq_no) = (store.local_checkpoint(), store.max_seq_no());
         let (docs, searchable) = (store.held(), store.engine.searchable());
-        if let Ok(searchable) = self.or_fail(step, searchable) {
-            step.note(EventKind::CopyInspected {
-                shard: self.id.clone(),
-                allocation: self.allocation,
-                primary: matches!(self.phase, Phase::Primary(_)),
-                local_checkpoint,
-                max_seq_no,
-                docs,
-                searchable,
-            });
-        }
+        step.note(EventKind::CopyInspected {
+            shard: self.id.clone(),
+            allocation: self.allocation,
+            primary: matches!(self.phase, Phase::Primary(_)),
+            local_checkpoint,
+            max_seq_no,
+            docs,
+            searchable,
+        });
     }
 
-    fn check_serves(&self) -> Result<(), ShardRefusal> {
+    pub(super) fn check_serves(&self) -> Result<(), ShardRefusal> {
         if self.serves() { Ok(()) } else { Err(ShardRefusal::NotHere { certain: true }) }
     }
 
-    fn or_fail<T>(&mut self, step: &mut Step<'_, '_>, result: Result<T, Failure>) -> Result<T, ShardRefusal> {
+    pub(super) fn or_fail<T>(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        result: Result<T, Failure>,
+    ) -> Result<T, ShardRefusal> {
         result.map_err(|failure| {
             self.fail(step, &failure.0);
             ShardRefusal::NotHere { certain: true }

@@ -18,11 +18,10 @@ use crate::{
     name::{AllocationId, Epoch, HostId, SessionId, ShardId, Term},
     scenario::plan::SearchConfig,
     search::{
-        api::Query,
         control::ShardReport,
         shards::{
-            Copies, ShardHits, ShardMessage, ShardNews, ShardRefusal, Shards, ShardsConfig, WriteCall,
-            Written,
+            Copies, Fetch, SearchAsk, SearchServed, ShardMessage, ShardNews, ShardRefusal, Shards,
+            ShardsConfig, WriteCall, Written,
         },
         state::{ClusterState, IndexMetadata, NodeEntry, ShardCopy, ShardTable},
         transport::{Ctx, Links},
@@ -83,6 +82,11 @@ pub(super) fn config() -> ShardsConfig {
         read_policy: Default::default(),
     };
     ShardsConfig { search, defects: Defects::default() }
+}
+
+/// A query for everything.
+pub(super) fn everything() -> SearchAsk {
+    SearchAsk::Query { body: Default::default(), statistics: None, fetch: Fetch::Later }
 }
 
 pub(super) fn index(id: &str, text: &str) -> WriteCall {
@@ -452,8 +456,13 @@ impl Cluster {
         self.written.get(&token)?.as_ref().ok()
     }
 
-    pub(super) fn search(&mut self, host: HostId, query: &Query) -> ShardHits {
-        self.step(host, |shards, ctx| shards.search(ctx, &shard(), query, 10)).unwrap().unwrap()
+    /// How many documents a search for everything finds.
+    pub(super) fn search(&mut self, host: HostId) -> u64 {
+        let served = self.step(host, |shards, ctx| shards.search(ctx, &shard(), &everything()));
+        match served.unwrap().unwrap() {
+            SearchServed::Found(found) => found.found.total,
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(super) fn get(&mut self, host: HostId, id: &str) -> Option<String> {
