@@ -1,11 +1,14 @@
 //! Goals — decides which rare things a run has reached, so that a sweep can show that it was not idle. It
 //! never judges: a goal that one run misses is no fault of that run.
 
+mod documents;
 mod ensemble;
+mod replication;
+mod routing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use self::ensemble::Ensemble;
+use self::{documents::Documents, ensemble::Ensemble, replication::Replication, routing::Routing};
 use crate::{
     event::{CopyState, DocOp, Event, EventKind, Outcome, Placement, SyncMode},
     name::{AllocationId, HostId, HostKind, SessionId, ShardId, Term},
@@ -62,6 +65,38 @@ goals! {
     PARTIAL_SEARCH "partial-search" "A search is answered by some of its shards only."
     NODE_REJOINED "node-rejoined" "A search node that was lost registers again."
     PRIMARY_HANDED_OFF "primary-handed-off" "A primary hands over to the target of its relocation."
+    PRIMARY_FENCED "primary-fenced" "A primary is deposed with writes that it cannot acknowledge any more."
+    TERM_ADOPTED "term-adopted" "A copy learns of a higher term."
+    RESYNC_RESENT "resync-resent" "A new primary resends operations that the other copies may lack."
+    GAP_FILLED "gap-filled" "A new primary takes up a number that its predecessor left unused, with a no-op."
+    OPERATIONS_VOIDED "operations-voided" "A copy throws operations away that the new primary does not have."
+    OPERATION_SUPERSEDED "operation-superseded" "A copy gives up an operation for another one of its number."
+    OPERATIONS_LOST "operations-lost" "A machine that lost power took operations with it that a copy had not synced."
+    HANDED_OFF_IN_WRITES "handed-off-in-writes" "A primary hands over, and its successor goes on numbering writes in its term."
+    CHECKPOINT_SYNCED "checkpoint-synced" "A copy learns of the global checkpoint without an operation."
+    ASYNC_ACKNOWLEDGED "async-acknowledged" "A write is acknowledged that not every copy has synced."
+    LONE_WRITE "lone-write" "A write is acknowledged that only the primary has."
+    IN_SYNC_SHRUNK "in-sync-shrunk" "A copy is taken out of the in-sync set, and a write is acknowledged without it."
+    COPY_FLUSHED "copy-flushed" "A copy makes its segments durable and cuts its translog."
+    PRIMARY_RETURNED "primary-returned" "A primary comes back from what its disk holds."
+    COPY_RETURNED "copy-returned" "A copy that was away keeps what its disk holds and recovers by operations."
+    COPY_REBUILT "copy-rebuilt" "A copy that was away is too far behind and recovers by files."
+    RECOVERY_TRIED_AGAIN "recovery-tried-again" "A recovery is cut short and begins again."
+    FAILED_COPY_REPLACED "failed-copy-replaced" "A copy fails, and another one recovers elsewhere."
+    CORRUPTION_FOUND "corruption-found" "A copy finds one of its files corrupt."
+    CORRUPTION_HEALED "corruption-healed" "A shard with a corrupt copy gets another one from a sound copy."
+    COPY_WAITED_FOR "copy-waited-for" "A copy whose node is away is waited for."
+    DELAY_MET "delay-met" "A copy that was waited for comes back in time."
+    DELAY_OVER "delay-over" "A copy that was waited for is given up."
+    CLUSTER_YELLOW "cluster-yellow" "A shard that served has a replica on no node."
+    SHARD_RED "shard-red" "A shard that served has no primary on any node."
+    SHARD_RED_HEALED "shard-red-healed" "A shard that had no primary gets one."
+    INDEX_DELETED "index-deleted" "An index with shards that served is deleted."
+    WRITE_REFUSED "write-refused" "A client is told that its write surely has no effect."
+    DELETED_NOTHING "deleted-nothing" "A document is deleted that was never written."
+    STALE_READ "stale-read" "A get shows less than was acknowledged before it was sent."
+    DIRTY_READ "dirty-read" "A get shows a write that nobody was told of yet."
+    READ_BACKWARD "read-backward" "A get shows less than an earlier one did."
     LEADERSHIP_PASSED "leadership-passed" "A group that elects its leader gets another one."
     NOTICES_MISSED "notices-missed" "A subscriber is told that notices are gone which it has not received."
 }
@@ -83,6 +118,9 @@ pub fn goals_met(events: &[Event]) -> Vec<&'static str> {
 struct Watch {
     met: BTreeSet<&'static str>,
     zookeeper: Ensemble,
+    replication: Replication,
+    routing: Routing,
+    documents: Documents,
     leader: bool,
     controller: Option<HostId>,
     servers: BTreeMap<SessionId, HostId>,
@@ -102,9 +140,13 @@ impl Watch {
     }
 
     fn observe(&mut self, event: &Event) {
-        for goal in self.zookeeper.observe(event) {
-            self.meet(goal, true);
-        }
+        let met = [
+            self.zookeeper.observe(event),
+            self.replication.observe(event),
+            self.routing.observe(event),
+            self.documents.observe(event),
+        ];
+        self.met.extend(met.iter().flatten().map(|goal| goal.name));
         match &event.kind {
             EventKind::Delivered { .. } | EventKind::FileSynced { .. } => {}
             EventKind::DiskDamaged { lost, torn, .. } => {
@@ -242,6 +284,7 @@ mod tests {
             "resync-ran",
             "recovery-by-files",
             "node-rejoined",
+            "in-sync-shrunk",
         ];
         assert_eq!(met, expected);
     }

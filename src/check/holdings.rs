@@ -120,6 +120,11 @@ impl Holding {
         seq_no <= self.files || self.runs.get(seq_no) == Some(term)
     }
 
+    /// Whether it has an operation of this number and another term.
+    pub(super) fn has_another(&self, seq_no: SeqNo, term: Term) -> bool {
+        self.runs.get(seq_no).is_some_and(|known| known != term)
+    }
+
     /// The first of these operations that it does not have.
     pub(super) fn first_missing(&self, of: &Runs) -> Option<(SeqNo, Term)> {
         // Run by run; only one that is not covered by one of ours is looked at number by number.
