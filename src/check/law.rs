@@ -9,9 +9,9 @@
 
 use crate::{
     check::{
-        agreement, checkpoints, clients, control, copies, documents, durability, ephemerals, epochs, fences,
-        in_sync, membership, order, placement, primaries, primary, promises, recipes, replicas, search,
-        session, settle,
+        agreement, answers, checkpoints, clients, control, copies, documents, durability, ephemerals, epochs,
+        fences, in_sync, membership, order, placement, primaries, primary, promises, recipes, replicas,
+        search, session, settle,
         verdict::{Judged, Judgement, Verdict},
         watches,
     },
@@ -86,6 +86,7 @@ pub static LAWS: &[Law] = &[
     documents::LINEARIZABLE,
     documents::STALE,
     search::COMPLETE,
+    answers::ANSWERS,
     recipes::EPOCH_ONCE,
     recipes::FENCED,
     recipes::LED,

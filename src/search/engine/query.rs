@@ -236,7 +236,9 @@ impl Matcher<'_> {
             }
         }
         for part in all(&parts.must_not)? {
-            part.iter().for_each(|(doc, _)| drop(found.remove(doc)));
+            for (doc, _) in part {
+                found.remove(&doc);
+            }
         }
         let enough = found.into_iter().filter(|(_, (count, _))| *count >= needed);
         Ok(enough.map(|(doc, (_, sum))| (doc, sum as f32)).collect())
