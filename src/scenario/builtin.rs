@@ -59,6 +59,7 @@ builtin![
     "replication-promotion",
     "replication-recovery",
     "replication-flaky-links",
+    "search-partial-results",
 ];
 
 /// The scenario to run when none is named.

@@ -1,40 +1,23 @@
 //! Merging — decides which segments become one. It never merges them.
 //!
-//! Lucene's tiered policy, by documents instead of bytes: segments of about one size make up a tier, and only
-//! so many may be in one. What is smaller than the floor counts as that large, so that small segments meet.
+//! A tiered policy as Lucene's, by documents instead of bytes: segments of about one size make up a tier, and
+//! when a tier is full, its segments become one of the next. So a document is written anew once a tier.
 
 use std::collections::BTreeSet;
 
-/// Segments of a tier, and of a merge.
-const SEGMENTS_PER_TIER: u64 = 8;
-/// Smaller segments count as large as this, in documents.
-const FLOOR_DOCS: u64 = 16;
+/// Segments that make a tier full; each tier's are so many times as large as those of the one below.
+const SEGMENTS_PER_TIER: usize = 8;
 
-/// The segments to be merged into one, by their numbers and living documents; none if there are few enough.
+/// The segments to be merged into one, by their numbers and living documents; none if no tier is full.
 pub(super) fn choose(segments: impl Iterator<Item = (u64, usize)>) -> Option<BTreeSet<u64>> {
-    let mut by_size: Vec<_> = segments.map(|(number, docs)| (FLOOR_DOCS.max(docs as u64), number)).collect();
-    by_size.sort_unstable();
-    let smallest = by_size.first()?.0;
-    let total = by_size.iter().map(|(size, _)| size).sum();
-    if by_size.len() as u64 <= allowed(total, smallest) {
-        return None;
-    }
-    let chosen = by_size.into_iter().take(SEGMENTS_PER_TIER as usize);
-    Some(chosen.map(|(_, number)| number).collect())
+    let mut by_tier: Vec<_> = segments.map(|(number, docs)| (tier(docs), number)).collect();
+    by_tier.sort_unstable();
+    let full = by_tier.chunk_by(|(a, _), (b, _)| a == b).find(|tier| tier.len() >= SEGMENTS_PER_TIER)?;
+    Some(full.iter().map(|(_, number)| *number).collect())
 }
 
-/// How many segments may hold `total` documents, if the smallest tier's hold `smallest`.
-fn allowed(total: u64, smallest: u64) -> u64 {
-    let (mut left, mut size, mut allowed) = (total, smallest, 0);
-    loop {
-        let in_tier = left.div_ceil(size);
-        if in_tier <= SEGMENTS_PER_TIER {
-            return allowed + in_tier;
-        }
-        allowed += SEGMENTS_PER_TIER;
-        left -= SEGMENTS_PER_TIER * size;
-        size *= SEGMENTS_PER_TIER;
-    }
+fn tier(docs: usize) -> u32 {
+    docs.max(1).ilog(SEGMENTS_PER_TIER)
 }
 
 #[cfg(test)]
@@ -46,34 +29,31 @@ mod tests {
     }
 
     #[test]
-    fn few_segments_are_left_alone() {
+    fn tier_that_is_not_full_is_left_alone() {
         assert_eq!(chosen(&[]), None);
-        assert_eq!(chosen(&[1; 8]), None);
-        assert_eq!(chosen(&[1, 1, 1, 1_000, 100_000]), None);
+        assert_eq!(chosen(&[1; 7]), None);
+        assert_eq!(chosen(&[1, 2, 3, 4, 5, 6, 7, 10, 20, 1_000, 100_000]), None);
     }
 
     #[test]
-    fn the_smallest_are_merged() {
-        assert_eq!(
-            chosen(&[500, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]),
-            Some((1..9).collect())
-        );
+    fn full_tier_is_merged_and_the_others_stay() {
+        assert_eq!(chosen(&[500, 1, 1, 3, 1, 9, 7, 1, 1, 1]), Some(vec![1, 2, 3, 4, 6, 7, 8, 9]));
     }
 
     #[test]
-    fn a_document_is_written_anew_about_a_logarithm_of_times() {
-        let (mut segments, mut written) = (vec![], 0);
+    fn a_document_is_written_anew_once_a_tier() {
+        let (mut segments, mut written) = (Vec::new(), 0);
         for number in 0..4_096_u64 {
             segments.push((number, 1_usize));
-            if let Some(chosen) = choose(segments.iter().copied()) {
-                let size =
+            while let Some(chosen) = choose(segments.iter().copied()) {
+                let size: usize =
                     segments.iter().filter(|(number, _)| chosen.contains(number)).map(|part| part.1).sum();
                 segments.retain(|(number, _)| !chosen.contains(number));
                 segments.push((10_000 + number, size));
                 written += size;
             }
-            assert!(segments.len() < 48, "{}", segments.len());
+            assert!(segments.len() < 4 * SEGMENTS_PER_TIER);
         }
-        assert!(written < 4_096 * 6, "{written}");
+        assert_eq!(written, 4 * 4_096);
     }
 }

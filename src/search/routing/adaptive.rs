@@ -75,7 +75,8 @@ impl ResponseCollector {
 
     fn rank(&self, node: HostId, outstanding: u64) -> Option<f64> {
         let NodeStatistics { queue, response, service } = *self.nodes.get(&node)?;
-        Some(rank(queue, response, service, outstanding, self.nodes.len() as u64))
+        // The average of the queue counts as a whole number, as in `ComputedNodeStats`.
+        Some(rank(queue.trunc(), response, service, outstanding, self.nodes.len() as u64))
     }
 
     /// Puts the nodes of one shard into order, those that rank equal as they come, and brings those that did not
@@ -84,26 +85,30 @@ impl ResponseCollector {
         if nodes.len() <= 1 {
             return nodes;
         }
+        let ranked = self.ranked(nodes, outstanding);
+        if let Some(best) = self.nodes.get(&ranked[0]).copied() {
+            ranked.iter().skip(1).for_each(|node| self.approach(*node, best));
+            *outstanding.entry(ranked[0]).or_default() += 1;
+        }
+        ranked
+    }
+
+    fn ranked(&self, nodes: VecDeque<HostId>, outstanding: &Outstanding) -> VecDeque<HostId> {
         let of = |node: HostId| outstanding.get(&node).copied().unwrap_or(0);
         let mut ranked: Vec<_> = nodes.into_iter().map(|node| (self.rank(node, of(node)), node)).collect();
         ranked.sort_by(|(a, _), (b, _)| match (a, b) {
             (Some(a), Some(b)) => a.total_cmp(b),
             (a, b) => a.is_some().cmp(&b.is_some()),
         });
-        let winner = ranked[0].1;
-        if let Some(best) = self.nodes.get(&winner).copied() {
-            ranked[1..].iter().for_each(|(_, node)| self.approach(*node, best));
-            *outstanding.entry(winner).or_default() += 1;
-        }
         ranked.into_iter().map(|(_, node)| node).collect()
     }
 
-    // As `adjustStats`, with its whole numbers.
+    // As `adjustStats`.
     fn approach(&mut self, node: HostId, best: NodeStatistics) {
         let Some(known) = self.nodes.get(&node).copied() else { return };
         let queue = (best.queue as u32 + known.queue as u32) / 2;
-        let response = ((best.response + known.response) as i64 / 2) as f64;
-        let service = moved(known.service, f64::midpoint(best.service, known.service)).trunc();
+        let response = f64::midpoint(best.response, known.response);
+        let service = moved(known.service, f64::midpoint(best.service, known.service));
         self.add(node, queue, response, service);
     }
 }
@@ -160,15 +165,29 @@ mod tests {
             );
             turned.rotate_left(1);
         }
-        let mut outstanding: Outstanding = nodes.iter().map(|node| (*node, 1)).collect();
+        // The picks follow from the figures alone: what a pick does to the others' figures is left out.
+        let outstanding: Outstanding = nodes.iter().map(|node| (*node, 1)).collect();
         for step in vectors["sequence"]["then"].as_array().unwrap() {
             for (name, row) in step["add"].as_object().unwrap() {
                 let number = |at: usize| row[at].as_f64().unwrap();
                 collector.add(node(name), number(0) as u32, number(1), number(2));
             }
-            let picked = collector.order(nodes.clone(), &mut outstanding)[0];
+            let picked = collector.ranked(nodes.clone(), &outstanding)[0];
             assert_eq!(picked, node(step["pick"].as_str().unwrap()), "{step}");
         }
+    }
+
+    #[test]
+    fn losers_come_nearer_to_the_winner() {
+        let [a, b] = [1, 2].map(HostId::search);
+        let mut collector = ResponseCollector::default();
+        collector.add(a, 0, 10.0, 1.0);
+        collector.add(b, 4, 1_000.0, 1.0);
+        for _ in 0..50 {
+            collector.order([a, b].into(), &mut Outstanding::new());
+        }
+        assert!(collector.nodes[&b].response < 15.0 && collector.nodes[&b].queue < 1.0, "{collector:?}");
+        assert_eq!(collector.nodes[&a].response, 10.0);
     }
 
     #[test]
