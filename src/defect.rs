@@ -35,11 +35,15 @@ pub enum Defect {
     ControllerUnfenced,
     /// A node takes any registration of its name for its own.
     SkipsOwnershipCheck,
+    /// A copy that is not in sync may become primary.
+    PromotesStaleCopy,
+    /// Copies move although the cluster is no more even for it.
+    MovesWithoutImprovement,
 }
 
 impl Defect {
     /// Every defect, in the order of the list command.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::ZabAckBeforeSync,
         Self::ZabEpochNotWritten,
         Self::ZabTruncLeftOut,
@@ -53,6 +57,8 @@ impl Defect {
         Self::TracksAfterSnapshot,
         Self::ControllerUnfenced,
         Self::SkipsOwnershipCheck,
+        Self::PromotesStaleCopy,
+        Self::MovesWithoutImprovement,
     ];
 
     /// The name that the command line and scenario files use.
@@ -71,6 +77,8 @@ impl Defect {
             Self::TracksAfterSnapshot => "tracks-after-snapshot",
             Self::ControllerUnfenced => "controller-unfenced",
             Self::SkipsOwnershipCheck => "skips-ownership-check",
+            Self::PromotesStaleCopy => "promotes-stale-copy",
+            Self::MovesWithoutImprovement => "moves-without-improvement",
         }
     }
 
@@ -127,6 +135,14 @@ impl Defect {
             Self::SkipsOwnershipCheck => {
                 "KAFKA-1387, KAFKA-7165: a node took the registration of its own dying session for the new one's, \
                  and was out of the cluster when that session ended"
+            }
+            Self::PromotesStaleCopy => {
+                "Elasticsearch #14671: a copy that had missed writes became primary when the good one was away, \
+                 and the writes were gone"
+            }
+            Self::MovesWithoutImprovement => {
+                "Elasticsearch #88384: the balancer moved copies although the cluster was no more even for it, \
+                 and went on doing so"
             }
         }
     }

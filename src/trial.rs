@@ -11,7 +11,7 @@ use crate::{
     },
     event::Event,
     scenario::{check::Vocabulary, plan::Plan, read::read},
-    sim::{self, Run, RunError},
+    sim::{self, Extensions, Run, RunError},
 };
 
 /// A promise as reports show it.
@@ -136,6 +136,32 @@ pub fn run(plan: &Plan) -> Result<Trial, RunError> {
     Machine::default().trial(plan)
 }
 
+/// The same with something of one's own in it, such as an allocator.
+///
+/// # Errors
+///
+/// If something panicked that is not being tested.
+///
+/// # Examples
+///
+/// ```
+/// use shardarium::{
+///     scenario::builtin,
+///     search::allocation::{AllocatorFactory, LeastLoaded},
+///     sim::Extensions,
+///     trial::run_with,
+/// };
+///
+/// let plan = builtin::named("balance").expect("a built-in scenario").scenario().plan(7);
+/// let allocator = Some(AllocatorFactory::new(LeastLoaded::default));
+/// let trial = run_with(&plan, Extensions { allocator })?;
+/// assert!(trial.run.figures.events > 0);
+/// # Ok::<(), shardarium::sim::RunError>(())
+/// ```
+pub fn run_with(plan: &Plan, extensions: Extensions) -> Result<Trial, RunError> {
+    sim::run_with(plan, extensions).map(|run| Trial::of(plan, run))
+}
+
 impl Machine {
     /// Runs a plan and judges it.
     ///
@@ -143,14 +169,17 @@ impl Machine {
     ///
     /// If something panicked that is not being tested.
     pub fn trial(&self, plan: &Plan) -> Result<Trial, RunError> {
-        let run = (self.run)(plan)?;
-        let judgements = judge(&run.events, &plan.expect.laws);
-        let goals = goals_met(&run.events);
-        Ok(Trial { plan: plan.clone(), run, judgements, goals })
+        (self.run)(plan).map(|run| Trial::of(plan, run))
     }
 }
 
 impl Trial {
+    fn of(plan: &Plan, run: Run) -> Self {
+        let judgements = judge(&run.events, &plan.expect.laws);
+        let goals = goals_met(&run.events);
+        Self { plan: plan.clone(), run, judgements, goals }
+    }
+
     /// The sum of all verdicts.
     pub fn standing(&self) -> Standing {
         Standing::of(&self.judgements)

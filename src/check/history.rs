@@ -52,6 +52,21 @@ pub(super) struct Write {
     pub(super) condition: Condition,
     /// What the client was told.
     pub(super) end: End,
+    /// The document's version after it, if told.
+    pub(super) version: Option<u64>,
+    /// What the client was told of the document before it.
+    pub(super) before: Before,
+}
+
+/// What a write's result says of the document before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Before {
+    /// Nothing.
+    Untold,
+    /// There was none (`created`, `not_found`).
+    Missing,
+    /// There was one (`updated`, `deleted`).
+    There,
 }
 
 /// What a write asks of the document before.
@@ -63,6 +78,10 @@ pub(super) enum Condition {
     Missing,
     /// That it is there, by this operation (`if_seq_no`, `if_primary_term`).
     Is(Operation),
+    /// That its version is below this one, which it gets (`version_type=external`).
+    Below(u64),
+    /// That its version is not above this one, which it gets (`version_type=external_gte`).
+    UpTo(u64),
 }
 
 /// A get that was answered.
@@ -76,6 +95,8 @@ pub(super) struct Get {
     pub(super) at: Point,
     /// The source, hashed, and its operation, if told; none if there was no document.
     pub(super) found: Option<(Digest, Option<Operation>)>,
+    /// The document's version, if told.
+    pub(super) version: Option<u64>,
 }
 
 /// What a client was told of a write.
@@ -167,15 +188,18 @@ impl History {
                 self.invoke(event.into(), *request, doc, (*op, *source));
                 None
             }
-            EventKind::DocCompleted { request, outcome, seq_no, term, source, .. } => {
+            EventKind::DocCompleted { request, outcome, seq_no, term, version, result, source, .. } => {
                 match *self.requests.get(request)? {
                     Request::Write { doc, nth } => {
-                        self.docs[doc].writes[nth].end = end(event, *outcome, *seq_no, *term);
+                        let write = &mut self.docs[doc].writes[nth];
+                        write.end = end(event, *outcome, *seq_no, *term);
+                        (write.version, write.before) = (*version, before(result.as_deref()));
                         Some(Answer { doc, write: Some(nth) })
                     }
                     Request::Get { doc, sent } if *outcome == Outcome::Ok => {
                         let found = source.map(|source| (source, seq_no.zip(*term)));
-                        self.docs[doc].gets.push(Get { request: *request, sent, at: event.into(), found });
+                        let (request, at, version) = (*request, event.into(), *version);
+                        self.docs[doc].gets.push(Get { request, sent, at, found, version });
                         Some(Answer { doc, write: None })
                     }
                     Request::Get { .. } => None,
@@ -212,11 +236,14 @@ impl History {
         let condition = match op {
             DocOp::Create => Condition::Missing,
             DocOp::Cas { seq_no, term } => Condition::Is((seq_no, term)),
+            DocOp::External { version } => Condition::Below(version),
+            DocOp::ExternalGte { version } => Condition::UpTo(version),
             _ => Condition::Any,
         };
         let writes = &mut self.docs[doc].writes;
         self.requests.insert(request, Request::Write { doc, nth: writes.len() });
-        writes.push(Write { request, sent, source, condition, end: End::Open });
+        let (end, version, before) = (End::Open, None, Before::Untold);
+        writes.push(Write { request, sent, source, condition, end, version, before });
     }
 
     /// Every document that was ever asked for, in order of first asking.
@@ -227,6 +254,14 @@ impl History {
     /// A document, if it was ever asked for.
     pub(super) fn doc(&self, index: &str, id: &str) -> Option<&Doc> {
         self.names.get(index)?.get(id).map(|place| &self.docs[*place])
+    }
+}
+
+fn before(result: Option<&str>) -> Before {
+    match result {
+        Some("created" | "not_found") => Before::Missing,
+        Some("updated" | "deleted") => Before::There,
+        _ => Before::Untold,
     }
 }
 

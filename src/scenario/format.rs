@@ -14,7 +14,7 @@ use crate::{
     scenario::{
         duration,
         ensemble::{ZooKeeperClients, ZooKeeperSettings},
-        plan::{CutMode, Delay, Direction, ReadPolicy, Reconfiguration, Selector},
+        plan::{AllocatorKind, CutMode, Delay, Direction, ReadPolicy, Reconfiguration, Selector},
         recipes::RecipeClients,
     },
 };
@@ -104,6 +104,8 @@ pub struct Cluster {
     pub flush_operations: u32,
     /// Which copies answer a realtime get: `any` (Elasticsearch's, the default), `primary` or `lease`.
     pub read_policy: ReadPolicy,
+    /// What decides where copies go: `balanced` (the default), `least-loaded` or `desired-balance`.
+    pub allocator: AllocatorKind,
 }
 
 impl Default for Cluster {
@@ -122,6 +124,7 @@ impl Default for Cluster {
             request_timeout: Duration::from_secs(5),
             flush_operations: 200,
             read_policy: ReadPolicy::Any,
+            allocator: AllocatorKind::Balanced,
         }
     }
 }

@@ -29,6 +29,7 @@ impl Scenario {
             zookeeper: ensemble(self),
             spares: spares(self),
             nodes: nodes(self),
+            allocator: self.cluster.allocator,
             search: search(&self.cluster),
             links: links(&self.links),
             clocks: ClockPlan {

@@ -28,6 +28,9 @@ pub struct Plan {
     pub spares: Vec<HostId>,
     /// Search nodes, in order of their numbers.
     pub nodes: Vec<NodePlan>,
+    /// What decides where copies go.
+    #[serde(default)]
+    pub allocator: AllocatorKind,
     /// Settings of the search cluster.
     pub search: SearchConfig,
     /// Delays of links.
@@ -111,6 +114,19 @@ impl ReadPolicy {
             Self::Lease => "lease",
         }
     }
+}
+
+/// What decides where copies of shards go; one's own can be given to a run instead.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AllocatorKind {
+    /// By weights, as Elasticsearch did until 8.6.
+    #[default]
+    Balanced,
+    /// By the number of copies alone.
+    LeastLoaded,
+    /// The goal first, then the way to it, as Elasticsearch does since 8.6.
+    DesiredBalance,
 }
 
 /// Delays of links: `min` plus an exponentially distributed rest, so that `mean` is the mean.

@@ -67,6 +67,7 @@ fn cluster(plan: &Plan) -> Cluster {
         request_timeout: plan.search.request_timeout,
         flush_operations: plan.search.flush_operations,
         read_policy: plan.search.read_policy,
+        allocator: plan.allocator,
         ..Cluster::default()
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     event::Word,
     name::{AllocationId, HostId, IndexName, SessionId, ShardId, Term},
     search::{
-        allocation::Settings,
+        allocation::{AllocatorFactory, Balanced, Lineage, Worth},
         api::{ApiAnswer, ApiError},
         controller::{Controller, ControllerConfig, Fence},
         discovery::{self, Discovery, ELECTION, STATE},
@@ -137,6 +137,8 @@ pub struct ControlConfig {
     pub zone: String,
     /// Its other attributes.
     pub attributes: BTreeMap<String, String>,
+    /// What makes its allocator when it is controller.
+    pub allocator: AllocatorFactory,
     /// The ensemble.
     pub servers: Vec<HostId>,
     /// Settings of the search cluster.
@@ -158,7 +160,14 @@ impl Control {
         let ownership = if unchecked { Ownership::Assumed } else { Ownership::Checked };
         let controller = ControllerConfig {
             me: config.me,
-            allocation: Settings::default(),
+            allocator: match config.defects.has(Defect::MovesWithoutImprovement) {
+                true => AllocatorFactory::new(|| Balanced::new(Worth::Ignored)),
+                false => config.allocator.clone(),
+            },
+            lineage: match config.defects.has(Defect::PromotesStaleCopy) {
+                true => Lineage::Any,
+                false => Lineage::InSync,
+            },
             delayed_allocation: config.search.delayed_allocation,
             fence: if unfenced { Fence::None } else { Fence::Epoch },
         };

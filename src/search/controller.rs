@@ -10,7 +10,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    allocation::{self, Deadlines, Settings},
+    allocation::{self, Allocator, AllocatorFactory, ClusterInfo, Deadlines, Inputs, Lineage, Settings},
     control::ShardReport,
     discovery::{CONTROLLER_EPOCH, STATE},
     state::{ClusterState, NodeEntry},
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     core::Instant,
     event::{EventKind, Word},
-    name::{Epoch, HostId, SessionId},
+    name::{Epoch, HostId, IndexName, SessionId},
     zookeeper::{
         client::{Client, ClientNews, ClientState, RequestId},
         recipes::{Drawn, EpochCounter, FreshRead},
@@ -42,8 +42,10 @@ pub enum Fence {
 pub struct ControllerConfig {
     /// This node.
     pub me: HostId,
-    /// Settings of the allocator.
-    pub allocation: Settings,
+    /// What makes its allocator.
+    pub allocator: AllocatorFactory,
+    /// From which copies a primary may come.
+    pub lineage: Lineage,
     /// How long a replica waits for its node to return.
     pub delayed_allocation: Duration,
     /// Whether writes are fenced.
@@ -65,6 +67,10 @@ pub struct Controller {
     forced: bool,
     deadlines: Deadlines,
     decided_at: Instant,
+    allocator: Box<dyn Allocator>,
+    /// What the allocator goes by, as read from the state's settings.
+    settings: Settings,
+    info: ClusterInfo,
 }
 
 /// How far a controller has come.
@@ -115,7 +121,6 @@ impl Controller {
     /// A controller that is not in office.
     pub fn new(config: ControllerConfig) -> Self {
         Self {
-            config,
             counter: EpochCounter::new(CONTROLLER_EPOCH),
             fresh: FreshRead::new(STATE),
             phase: Phase::Off,
@@ -125,6 +130,10 @@ impl Controller {
             forced: false,
             deadlines: Deadlines::new(),
             decided_at: Instant(0),
+            allocator: config.allocator.make(),
+            settings: Settings::default(),
+            info: ClusterInfo::default(),
+            config,
         }
     }
 
@@ -146,6 +155,7 @@ impl Controller {
     pub fn elected(&mut self, ctx: &mut Ctx<'_>, client: &mut Client) {
         self.resign(ctx, "elected anew");
         self.phase = Phase::Drawing;
+        self.allocator = self.config.allocator.make();
         self.counter.begin(client);
     }
 
@@ -255,9 +265,17 @@ impl Controller {
         next.enter_epoch(office.drawn.epoch, self.config.me);
         let mut why = next.set_members(members);
         let answers = self.tasks.apply(&mut next, &mut why);
-        note_deadlines(&mut self.deadlines, &next, now + self.config.delayed_allocation);
-        let rerouted = allocation::reroute(next, &self.config.allocation, &self.deadlines, now);
+        if next.settings.version != self.settings.version {
+            self.settings = Settings::of(&next.settings);
+        }
+        let delay = |index: &_| self.settings.index(index).delayed_timeout;
+        let deadline = |index: &_| now + delay(index).unwrap_or(self.config.delayed_allocation);
+        note_deadlines(&mut self.deadlines, &next, deadline);
+        let (settings, info, deadlines) = (&self.settings, &self.info, &self.deadlines);
+        let inputs = Inputs { settings, info, deadlines, now, lineage: self.config.lineage };
+        let rerouted = allocation::allocate(&mut *self.allocator, next, inputs);
         why.extend(rerouted.moves.iter().map(ToString::to_string));
+        why.extend(rerouted.refused.iter().map(|refused| format!("not done: {refused}")));
         let forced = std::mem::take(&mut self.forced);
         if rerouted.state == office.state && !forced {
             return self.tasks.answer(ctx, answers);
@@ -382,11 +400,15 @@ impl Controller {
 
 /// Notes since when each replica waits for a node that is away. The clock starts when this controller first
 /// sees it: what has passed under an earlier one is forgotten.
-fn note_deadlines(deadlines: &mut Deadlines, state: &ClusterState, deadline: Instant) {
-    let copies = state.shards().flat_map(|(_, table)| &table.copies);
-    let waiting = copies.filter(|copy| copy.node.is_none() && !copy.primary);
-    let ids = waiting.filter_map(|copy| copy.allocation);
+fn note_deadlines(deadlines: &mut Deadlines, state: &ClusterState, deadline: impl Fn(&IndexName) -> Instant) {
     let is_away = |id: &_| !state.homes.get(id).is_some_and(|home| state.nodes.contains_key(home));
-    *deadlines =
-        ids.filter(is_away).map(|id| (id, deadlines.get(&id).copied().unwrap_or(deadline))).collect();
+    let mut waiting = Deadlines::new();
+    for (index, metadata) in &state.indices {
+        let copies = metadata.shards.iter().flat_map(|table| &table.copies);
+        let unassigned = copies.filter(|copy| copy.node.is_none() && !copy.primary);
+        for id in unassigned.filter_map(|copy| copy.allocation).filter(is_away) {
+            waiting.insert(id, deadlines.get(&id).copied().unwrap_or_else(|| deadline(index)));
+        }
+    }
+    *deadlines = waiting;
 }

@@ -10,6 +10,7 @@ use crate::{
     name::HostId,
     scenario::plan::SearchConfig,
     search::{
+        allocation::AllocatorFactory,
         control::{Control, ControlConfig, ControlNews},
         coordination::{CoordinationMessage, Coordinator, Question, Serving, View},
         shards::{ShardNews, Shards, ShardsConfig},
@@ -31,6 +32,8 @@ pub struct NodeConfig {
     pub zone: String,
     /// Its other attributes (`node.attr.*`).
     pub attributes: BTreeMap<String, String>,
+    /// What makes its allocator when it is controller.
+    pub allocator: AllocatorFactory,
     /// The ensemble.
     pub servers: Vec<HostId>,
     /// Settings of the search cluster.
@@ -59,12 +62,15 @@ struct Parts {
 impl Node {
     /// A node that starts with what its disk holds.
     pub fn boot(config: NodeConfig, mut entropy: Entropy, files: &Files) -> Self {
-        let NodeConfig { me, zone, attributes, servers, search, defects } = config;
+        let NodeConfig { me, zone, attributes, allocator, servers, search, defects } = config;
         let life = entropy.draw();
         let timeout = search.request_timeout;
         let shards = ShardsConfig { search: search.clone(), defects: defects.clone() };
         let parts = Parts {
-            control: Control::new(ControlConfig { me, zone, attributes, servers, search, defects }, entropy),
+            control: Control::new(
+                ControlConfig { me, zone, attributes, allocator, servers, search, defects },
+                entropy,
+            ),
             shards: Shards::boot(shards, files),
             coordinator: Coordinator::new(timeout, life, usize::from(me.number)),
             serving: Serving::new(timeout),
@@ -311,6 +317,7 @@ mod tests {
             me: HostId::search(1),
             zone: "a".to_owned(),
             attributes: Default::default(),
+            allocator: Default::default(),
             servers: vec![HostId::zookeeper(1)],
             search,
             defects: Defects::default(),

@@ -125,12 +125,13 @@ impl ClusterState {
     /// another term, or of a copy that is not being built there, are moot.
     pub fn copy_started(&mut self, shard: &ShardId, id: AllocationId, term: Term, from: HostId) -> bool {
         let Some((table, replicas)) = self.table_mut(shard) else { return false };
+        let former = table.identities();
         let is_due = |copy: &ShardCopy| copy.state == CopyState::Initializing && copy.node == Some(from);
         if table.term != term || !table.copy(id).is_some_and(is_due) {
             return false;
         }
         table.start(id, replicas);
-        self.forget_homes();
+        self.forget_homes_of(shard, &former);
         true
     }
 
@@ -148,6 +149,7 @@ impl ClusterState {
         if !table.may_fail(id, term, from) {
             return false;
         }
+        let former = table.identities();
         let is_assigned = table.copy(id).is_some_and(|copy| copy.node.is_some());
         let changes = if is_assigned {
             table.lose(id, Cause::Failed(why));
@@ -155,7 +157,7 @@ impl ClusterState {
         } else {
             table.in_sync.remove(&id)
         };
-        self.forget_homes();
+        self.forget_homes_of(shard, &former);
         changes
     }
 
@@ -254,6 +256,15 @@ impl ClusterState {
         Some((index.shards.get_mut(shard.number as usize)?, index.replicas))
     }
 
+    /// Forgets where copies of this shard lie that its table knew, and knows no more.
+    fn forget_homes_of(&mut self, shard: &ShardId, former: &[AllocationId]) {
+        let Some((table, _)) = self.table_mut(shard) else { return };
+        let gone: Vec<AllocationId> = former.iter().copied().filter(|id| !table.knows(*id)).collect();
+        for id in gone {
+            self.homes.remove(&id);
+        }
+    }
+
     /// Forgets where copies lie that no table knows any more.
     pub(super) fn forget_homes(&mut self) {
         let tables = self.indices.values().flat_map(|index| &index.shards);
@@ -279,6 +290,12 @@ impl ShardTable {
         let copy = |nth| ShardCopy { unassigned: info.clone(), ..ShardCopy::unassigned(nth == 0) };
         let copies = (0..=replicas).map(copy).collect();
         Self { copies, ..Self::default() }
+    }
+
+    /// Every identity that it knows, some of them twice.
+    fn identities(&self) -> Vec<AllocationId> {
+        let listed = self.copies.iter().filter_map(|copy| copy.allocation);
+        listed.chain(self.in_sync.iter().copied()).collect()
     }
 
     pub(super) fn slot(&self, id: AllocationId) -> Option<usize> {

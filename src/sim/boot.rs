@@ -2,7 +2,11 @@
 
 use crate::{
     name::{HostId, SimTime},
-    search::node::{Node, NodeConfig},
+    scenario::plan::AllocatorKind,
+    search::{
+        allocation::{AllocatorFactory, Balanced, DesiredBalance, LeastLoaded},
+        node::{Node, NodeConfig},
+    },
     sim::world::World,
     workload::{
         administrator::Administrator,
@@ -38,11 +42,20 @@ pub fn node(world: &World, host: HostId) -> Node {
         me: host,
         zone: node.zone.clone(),
         attributes: node.attributes.clone(),
+        allocator: world.extensions().allocator.clone().unwrap_or_else(|| allocator(plan.allocator)),
         servers: plan.zookeeper.servers.clone(),
         search: plan.search.clone(),
         defects: plan.defects.clone(),
     };
     Node::boot(config, world.entropy(host), &world.files(host))
+}
+
+fn allocator(kind: AllocatorKind) -> AllocatorFactory {
+    match kind {
+        AllocatorKind::Balanced => AllocatorFactory::new(Balanced::default),
+        AllocatorKind::LeastLoaded => AllocatorFactory::new(LeastLoaded::default),
+        AllocatorKind::DesiredBalance => AllocatorFactory::new(DesiredBalance::default),
+    }
 }
 
 /// A client of ZooKeeper alone, of this table.

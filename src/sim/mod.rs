@@ -15,4 +15,4 @@ pub mod trace;
 pub mod wire;
 pub mod world;
 
-pub use run::{Figures, Run, RunError, run};
+pub use run::{Extensions, Figures, Run, RunError, run, run_with};

@@ -9,7 +9,15 @@ use std::{
 
 use madsim::runtime::Runtime;
 
-use crate::{event::Event, scenario::plan::Plan, sim::world::World};
+use crate::{event::Event, scenario::plan::Plan, search::allocation::AllocatorFactory, sim::world::World};
+
+/// What a caller brings into a run that no plan can say. Runs with it are repeated by the same call, not by
+/// their plan alone.
+#[derive(Debug, Clone, Default)]
+pub struct Extensions {
+    /// What decides where copies go, instead of the plan's.
+    pub allocator: Option<AllocatorFactory>,
+}
 
 /// What a run leaves behind.
 #[derive(Debug, Clone)]
@@ -56,9 +64,18 @@ pub struct RunError {
 ///
 /// If anything panics inside the run.
 pub fn run(plan: &Plan) -> Result<Run, RunError> {
+    run_with(plan, Extensions::default())
+}
+
+/// The same with something of one's own in it.
+///
+/// # Errors
+///
+/// If anything panics inside the run.
+pub fn run_with(plan: &Plan, extensions: Extensions) -> Result<Run, RunError> {
     let plan = plan.clone();
     let thread = std::thread::Builder::new().name(format!("run-{}", plan.seed));
-    let thread = thread.spawn(move || run_here(&plan)).expect("the system has a thread to give");
+    let thread = thread.spawn(move || run_here(&plan, extensions)).expect("the system has a thread to give");
     thread.join().expect("panics inside a run are caught")
 }
 
@@ -67,10 +84,10 @@ pub fn run(plan: &Plan) -> Result<Run, RunError> {
     clippy::disallowed_types,
     reason = "wall time is a figure, never an event"
 )]
-fn run_here(plan: &Plan) -> Result<Run, RunError> {
+fn run_here(plan: &Plan, extensions: Extensions) -> Result<Run, RunError> {
     let began = std::time::Instant::now();
     let runtime = Runtime::with_seed_and_config(plan.seed, madsim::Config::default());
-    let world = World::new(plan, madsim_time(&runtime));
+    let world = World::new(plan, extensions, madsim_time(&runtime));
     let living = AssertUnwindSafe(|| runtime.block_on(Arc::clone(&world).live()));
     let outcome = catch_unwind(living);
     let simulated = world.now().since_start();

@@ -21,6 +21,7 @@ use crate::{
         plan::{Delay, Plan, Trigger},
     },
     sim::{
+        Extensions,
         clock::Clock,
         dice::Dice,
         disk::{AfterSync, Disk},
@@ -43,6 +44,7 @@ const QUIET: Duration = Duration::from_secs(2);
 /// What the hosts of a run share.
 pub struct World {
     plan: Plan,
+    extensions: Extensions,
     time: TimeHandle,
     dice: Dice,
     net: Mutex<Net>,
@@ -64,7 +66,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl World {
     /// A world in which nothing runs yet.
-    pub fn new(plan: &Plan, time: TimeHandle) -> Arc<Self> {
+    pub fn new(plan: &Plan, extensions: Extensions, time: TimeHandle) -> Arc<Self> {
         let dice = Dice::new(plan.seed);
         let hosts = hosts_of(plan);
         let mut net = Net::new(time.clone(), dice);
@@ -83,6 +85,7 @@ impl World {
             syncs: Mutex::default(),
             workload_is_over: AtomicBool::new(false),
             plan: plan.clone(),
+            extensions,
             time,
             dice,
         })
@@ -291,7 +294,12 @@ impl World {
         (events, fingerprint, messages)
     }
 
-    /// The plan that is run.
+    /// What the caller brought into the run.
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    /// What it runs.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }

@@ -127,7 +127,7 @@ impl Ensemble {
     /// Starts the servers, and waits until they serve.
     async fn start(plan: &Plan, through: Through) -> Self {
         let time = TimeHandle::current();
-        let world = World::new(plan, time.clone());
+        let world = World::new(plan, Default::default(), time.clone());
         world.net().add_host(CLIENTS, |_, _| LOOPBACK);
         world.net().process_started(CLIENTS);
         spawn_local(world.clone().live());

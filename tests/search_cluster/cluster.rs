@@ -46,6 +46,7 @@ pub(crate) fn node(me: HostId) -> Boot {
             me,
             zone: "a".to_owned(),
             attributes: Default::default(),
+            allocator: Default::default(),
             servers: SERVERS.to_vec(),
             search: search_config(),
             defects: Defects::default(),

@@ -1,9 +1,9 @@
 //! Linearizable — decides whether each document behaved as one document does. It never looks at copies.
 
-use super::model::{Document, Op};
+use super::model::{Document, Op, Told};
 use crate::{
     check::{
-        history::{Condition, Doc, History, Operation},
+        history::{Before, Condition, Doc, History, Operation},
         law::{Law, Monitor},
         linearizability::{Budget, Call, Found, check},
         verdict::{Judged, Point, broken, clock, listed, undecided},
@@ -52,6 +52,8 @@ impl Asked {
         let by = |operation: Option<Operation>| {
             operation.map_or(String::new(), |(seq_no, term)| format!(" as operation {seq_no} of term {term}"))
         };
+        let with =
+            |version: Option<u64>| version.map_or(String::new(), |version| format!(", version {version}"));
         let what = match self.call.op {
             Op::Write { source, condition, told } => {
                 let what = source.map_or("deletes".into(), |digest| format!("writes {:016x}", digest.0));
@@ -59,13 +61,20 @@ impl Asked {
                     Condition::Any => String::new(),
                     Condition::Missing => " if missing".into(),
                     Condition::Is((seq_no, term)) => format!(" if by operation {seq_no} of term {term}"),
+                    Condition::Below(version) => format!(" with version {version}"),
+                    Condition::UpTo(version) => format!(" with version {version} or again"),
                 };
-                format!("{what}{condition}{}", by(told))
+                let before = match told.before {
+                    Before::Untold => "",
+                    Before::Missing => ", where nothing was",
+                    Before::There => ", where something was",
+                };
+                format!("{what}{condition}{}{}{before}", by(told.operation), with(told.version))
             }
-            Op::Get { found: Some((digest, operation)) } => {
-                format!("gets {:016x}{}", digest.0, by(operation))
+            Op::Get { found: Some((digest, operation)), version } => {
+                format!("gets {:016x}{}{}", digest.0, by(operation), with(version))
             }
-            Op::Get { found: None } => "gets nothing".into(),
+            Op::Get { found: None, .. } => "gets nothing".into(),
         };
         let until = self.ended.map_or("no answer".into(), |at| clock(at.at));
         format!("request {} {what} ({} to {until})", self.request, clock(self.sent.at))
@@ -75,12 +84,15 @@ impl Asked {
 impl Linearizable {
     fn asked(&self, doc: &Doc) -> Vec<Asked> {
         let writes = doc.writes.iter().filter(|write| write.may_count()).map(|write| {
-            let op = Op::Write { source: write.source, condition: write.condition, told: write.operation() };
+            let (operation, version, before) = (write.operation(), write.version, write.before);
+            let told = Told { operation, version, before };
+            let op = Op::Write { source: write.source, condition: write.condition, told };
             Asked::new(op, write.request, write.sent, write.acknowledged_at())
         });
-        let gets = doc.gets.iter().filter(|_| self.gets_count);
-        let gets =
-            gets.map(|get| Asked::new(Op::Get { found: get.found }, get.request, get.sent, Some(get.at)));
+        let gets = doc.gets.iter().filter(|_| self.gets_count).map(|get| {
+            let op = Op::Get { found: get.found, version: get.version };
+            Asked::new(op, get.request, get.sent, Some(get.at))
+        });
         writes.chain(gets).collect()
     }
 

@@ -3,7 +3,7 @@
 
 use crate::{
     check::{
-        history::{Condition, Operation},
+        history::{Before, Condition, Operation},
         linearizability::Model,
     },
     event::Digest,
@@ -23,14 +23,27 @@ pub(super) enum Op {
         source: Option<Digest>,
         /// What it asks of the document before.
         condition: Condition,
-        /// Its operation, if told.
-        told: Option<Operation>,
+        /// What its client was told.
+        told: Told,
     },
     /// A get.
     Get {
         /// Content and operation, if it found the document.
         found: Option<(Digest, Option<Operation>)>,
+        /// Its version, if told.
+        version: Option<u64>,
     },
+}
+
+/// What a client was told of its write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Told {
+    /// The operation.
+    pub(super) operation: Option<Operation>,
+    /// The document's version by it.
+    pub(super) version: Option<u64>,
+    /// Whether there was a document before.
+    pub(super) before: Before,
 }
 
 /// The document between two calls.
@@ -39,6 +52,8 @@ pub(super) struct State {
     content: Option<Digest>,
     /// What made it so, if known.
     by: Option<Operation>,
+    /// Its version, if known.
+    version: Option<u64>,
     /// The highest number known to be taken: a shard numbers its operations upwards, and none that was
     /// acknowledged or shown is taken back once another has followed.
     highest: SeqNo,
@@ -58,11 +73,38 @@ impl State {
         is_next.then_some(Self { by: Some(operation), highest: operation.0, ..self })
     }
 
+    /// The same state, now that its version is known.
+    fn versioned(self, version: Option<u64>) -> Option<Self> {
+        let fits = self.version.is_none() || version.is_none() || self.version == version;
+        fits.then_some(Self { version: self.version.or(version), ..self })
+    }
+
     fn meets(self, condition: Condition) -> Option<Self> {
+        // The version of a document that is gone may be known or not: tombstones do not stay.
+        let version = self.content.and(self.version);
+        let holds = match condition {
+            Condition::Any => true,
+            Condition::Missing => self.content.is_none(),
+            Condition::Is(operation) => return self.content.and_then(|_| self.known_as(operation)),
+            Condition::Below(given) => version.is_none_or(|version| version < given),
+            Condition::UpTo(given) => version.is_none_or(|version| version <= given),
+        };
+        holds.then_some(self)
+    }
+
+    /// The version that a write gives to the document, if that is known.
+    fn next_version(self, condition: Condition) -> Option<u64> {
         match condition {
-            Condition::Any => Some(self),
-            Condition::Missing => self.content.is_none().then_some(self),
-            Condition::Is(operation) => self.content.and_then(|_| self.known_as(operation)),
+            Condition::Below(given) | Condition::UpTo(given) => Some(given),
+            _ => Some(self.content.and(self.version)? + 1),
+        }
+    }
+
+    fn fits(self, before: Before) -> bool {
+        match before {
+            Before::Untold => true,
+            Before::Missing => self.content.is_none(),
+            Before::There => self.content.is_some(),
         }
     }
 }
@@ -72,19 +114,21 @@ impl Model for Document {
     type State = State;
 
     fn initial(&self) -> State {
-        State { content: None, by: None, highest: SeqNo::NONE }
+        State { content: None, by: None, version: None, highest: SeqNo::NONE }
     }
 
     fn step(&self, state: &State, op: &Op) -> Option<State> {
         match *op {
             Op::Write { source, condition, told } => {
-                let before = state.meets(condition)?;
-                let after = State { content: source, by: None, ..before };
-                told.map_or(Some(after), |operation| after.numbered(operation))
+                let before = state.meets(condition).filter(|state| state.fits(told.before))?;
+                let version = before.next_version(condition);
+                let after = State { content: source, by: None, version, ..before };
+                let after = after.versioned(told.version)?;
+                told.operation.map_or(Some(after), |operation| after.numbered(operation))
             }
-            Op::Get { found: None } => state.content.is_none().then_some(*state),
-            Op::Get { found: Some((digest, operation)) } => {
-                let same = (state.content == Some(digest)).then_some(*state)?;
+            Op::Get { found: None, .. } => state.content.is_none().then_some(*state),
+            Op::Get { found: Some((digest, operation)), version } => {
+                let same = (state.content == Some(digest)).then_some(*state)?.versioned(version)?;
                 operation.map_or(Some(same), |operation| same.known_as(operation))
             }
         }
@@ -93,9 +137,9 @@ impl Model for Document {
     fn shows(&self, op: &Op, effect_of: &Op) -> bool {
         let Op::Write { source, told, .. } = effect_of else { return false };
         match op {
-            Op::Get { found: Some((digest, _)) } => *source == Some(*digest),
-            Op::Write { condition: Condition::Is(operation), .. } => *told == Some(*operation),
-            Op::Get { found: None } | Op::Write { .. } => false,
+            Op::Get { found: Some((digest, _)), .. } => *source == Some(*digest),
+            Op::Write { condition: Condition::Is(operation), .. } => told.operation == Some(*operation),
+            Op::Get { found: None, .. } | Op::Write { .. } => false,
         }
     }
 }
@@ -105,12 +149,15 @@ mod tests {
     use super::*;
     use crate::name::Term;
 
+    const UNTOLD: Told = Told { operation: None, version: None, before: Before::Untold };
+
     fn write(source: Option<u64>, condition: Condition, told: Option<i64>) -> Op {
-        Op::Write { source: source.map(Digest), condition, told: told.map(|seq_no| (SeqNo(seq_no), Term(1))) }
+        let operation = told.map(|seq_no| (SeqNo(seq_no), Term(1)));
+        Op::Write { source: source.map(Digest), condition, told: Told { operation, ..UNTOLD } }
     }
 
     fn get(source: u64, seq_no: i64) -> Op {
-        Op::Get { found: Some((Digest(source), Some((SeqNo(seq_no), Term(1))))) }
+        Op::Get { found: Some((Digest(source), Some((SeqNo(seq_no), Term(1))))), version: None }
     }
 
     fn allows(ops: &[Op]) -> bool {
@@ -138,12 +185,45 @@ mod tests {
 
     #[test]
     fn create_needs_a_missing_document() {
-        let create = write(Some(1), Condition::Missing, Some(1));
-        assert!(allows(&[
-            create,
-            write(None, Condition::Any, Some(2)),
-            write(Some(2), Condition::Missing, Some(3))
-        ]));
+        let (create, delete) =
+            (write(Some(1), Condition::Missing, Some(1)), write(None, Condition::Any, Some(2)));
+        assert!(allows(&[create, delete, write(Some(2), Condition::Missing, Some(3))]));
         assert!(!allows(&[create, write(Some(2), Condition::Missing, Some(3))]));
+    }
+
+    #[test]
+    fn result_says_whether_there_was_a_document() {
+        let told = |source: Option<u64>, before| Op::Write {
+            source: source.map(Digest),
+            condition: Condition::Any,
+            told: Told { before, ..UNTOLD },
+        };
+        let created = told(Some(1), Before::Missing);
+        assert!(allows(&[created, told(Some(2), Before::There), told(None, Before::There), created]));
+        assert!(!allows(&[created, created]));
+        assert!(!allows(&[told(None, Before::There)]));
+    }
+
+    #[test]
+    fn version_of_a_living_document_goes_up_by_one_or_is_given() {
+        let versioned = |condition, version| Op::Write {
+            source: Some(Digest(1)),
+            condition,
+            told: Told { version, ..UNTOLD },
+        };
+        let internal = |version| versioned(Condition::Any, Some(version));
+        assert!(allows(&[internal(3), internal(4)]));
+        assert!(!allows(&[internal(3), internal(5)]));
+        assert!(allows(&[internal(3), versioned(Condition::Any, None), internal(5)]));
+        assert!(
+            allows(&[internal(3), write(None, Condition::Any, None), internal(1)]),
+            "a tombstone may be gone"
+        );
+        assert!(allows(&[internal(3), versioned(Condition::Below(9), None), internal(10)]));
+        assert!(!allows(&[internal(3), versioned(Condition::Below(3), None)]));
+        assert!(allows(&[internal(3), versioned(Condition::UpTo(3), None)]));
+        assert!(!allows(&[internal(3), versioned(Condition::UpTo(2), None)]));
+        let got = |version| Op::Get { found: Some((Digest(1), None)), version: Some(version) };
+        assert!(allows(&[internal(3), got(3)]) && !allows(&[internal(3), got(2)]));
     }
 }

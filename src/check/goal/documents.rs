@@ -1,9 +1,12 @@
 //! Documents — decides which goals of what clients asked and were told an event meets. It never judges.
 
-use super::{DELETED_NOTHING, DIRTY_READ, Goal, READ_BACKWARD, STALE_READ, WRITE_REFUSED};
+use super::{
+    CAS_CONFLICT, CAS_DONE, CREATE_CONFLICT, DELETED_NOTHING, DIRTY_READ, EXTERNAL_CONFLICT, EXTERNAL_DONE,
+    Goal, READ_BACKWARD, READ_REFUSED, STALE_READ, WRITE_REFUSED,
+};
 use crate::{
-    check::history::{Doc, End, Get, History},
-    event::Event,
+    check::history::{Before, Condition, Doc, End, Get, History, Write},
+    event::{Event, EventKind, Outcome},
     name::SeqNo,
 };
 
@@ -16,24 +19,32 @@ pub(super) struct Documents {
 impl Documents {
     /// The goals that the next event meets.
     pub(super) fn observe(&mut self, event: &Event) -> Vec<Goal> {
-        let Some(answer) = self.history.observe(event) else { return Vec::new() };
-        let doc = &self.history.docs()[answer.doc];
-        match answer.write {
-            Some(nth) => written(doc, nth).into_iter().collect(),
-            None => doc.gets.last().map_or(Vec::new(), |get| read(doc, get)),
+        let answer = self.history.observe(event);
+        let EventKind::DocCompleted { outcome, error, .. } = &event.kind else { return Vec::new() };
+        match answer.map(|answer| (&self.history.docs()[answer.doc], answer.write)) {
+            Some((doc, Some(nth))) => written(&doc.writes[nth], error.as_deref()).into_iter().collect(),
+            Some((doc, None)) => doc.gets.last().map_or(Vec::new(), |get| read(doc, get)),
+            // A get that was not answered.
+            None => {
+                (*outcome != Outcome::Ok && error.is_some()).then_some(READ_REFUSED).into_iter().collect()
+            }
         }
     }
 }
 
-fn written(doc: &Doc, nth: usize) -> Option<Goal> {
-    let write = &doc.writes[nth];
-    match write.end {
-        End::Failed => Some(WRITE_REFUSED),
-        End::Acknowledged { .. } if write.source.is_none() => {
-            let is_first = doc.writes.iter().all(|other| other.source.is_none());
-            is_first.then_some(DELETED_NOTHING)
+fn written(write: &Write, error: Option<&str>) -> Option<Goal> {
+    let conflicts = error == Some("version_conflict_engine_exception");
+    match (write.end, write.condition) {
+        (End::Failed, Condition::Is(_)) if conflicts => Some(CAS_CONFLICT),
+        (End::Failed, Condition::Missing) if conflicts => Some(CREATE_CONFLICT),
+        (End::Failed, Condition::Below(_) | Condition::UpTo(_)) if conflicts => Some(EXTERNAL_CONFLICT),
+        (End::Failed, _) => Some(WRITE_REFUSED),
+        (End::Acknowledged { .. }, Condition::Is(_)) => Some(CAS_DONE),
+        (End::Acknowledged { .. }, Condition::Below(_) | Condition::UpTo(_)) => Some(EXTERNAL_DONE),
+        (End::Acknowledged { .. }, _) if write.source.is_none() => {
+            (write.before == Before::Missing).then_some(DELETED_NOTHING)
         }
-        End::Acknowledged { .. } | End::Open => None,
+        (End::Acknowledged { .. } | End::Open, _) => None,
     }
 }
 
@@ -64,7 +75,11 @@ fn read(doc: &Doc, get: &Get) -> Vec<Goal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{check::record::Record, event::Outcome};
+    use crate::{
+        check::record::{Record, client},
+        event::DocOp,
+        name::Term,
+    };
 
     fn met(record: &Record) -> Vec<&'static str> {
         let mut documents = Documents::default();
@@ -85,13 +100,30 @@ mod tests {
     }
 
     #[test]
-    fn writes_that_are_refused_or_delete_nothing_count() {
-        let mut record = Record::default();
-        record.write(1, "a", None).acknowledge(1, 0, 1).write(2, "a", Some(1)).complete(
-            2,
-            Outcome::Failed,
-            None,
-        );
-        assert_eq!(met(&record), ["deleted-nothing", "write-refused"]);
+    fn writes_count_by_what_they_asked_and_how_they_ended() {
+        let ended = |op, end: (Outcome, Option<&'static str>, Option<&'static str>)| {
+            let mut record = Record::default();
+            let (index, id, source) = ("articles".to_owned(), "a".to_owned(), None);
+            record.on(client(), EventKind::DocInvoked { request: 1, index, id, op, source });
+            let (outcome, result, error) = (end.0, end.1.map(Into::into), end.2.map(Into::into));
+            let (seq_no, term, version, source) = (None, None, None, None);
+            record.on(
+                client(),
+                EventKind::DocCompleted { request: 1, outcome, seq_no, term, version, result, source, error },
+            );
+            met(&record)
+        };
+        let conflict = (Outcome::Failed, None, Some("version_conflict_engine_exception"));
+        let done = (Outcome::Ok, Some("not_found"), None);
+        let cas = DocOp::Cas { seq_no: SeqNo(1), term: Term(1) };
+        let external = DocOp::External { version: 1 };
+        assert_eq!(ended(cas, conflict), ["cas-conflict"]);
+        assert_eq!(ended(cas, done), ["cas-done"]);
+        assert_eq!(ended(external, conflict), ["external-conflict"]);
+        assert_eq!(ended(external, done), ["external-done"]);
+        assert_eq!(ended(DocOp::Create, conflict), ["create-conflict"]);
+        assert_eq!(ended(DocOp::Delete, done), ["deleted-nothing"]);
+        assert_eq!(ended(DocOp::Index, (Outcome::Failed, None, Some("x"))), ["write-refused"]);
+        assert_eq!(ended(DocOp::Get, (Outcome::Unknown, None, Some("x"))), ["read-refused"]);
     }
 }

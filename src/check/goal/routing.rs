@@ -45,9 +45,11 @@ impl Routing {
 
     fn delays(&mut self, routing: &[Placement]) -> Vec<Goal> {
         let mut met = Vec::new();
-        let find = |id: AllocationId| routing.iter().find(|copy| copy.allocation == Some(id));
-        for (id, _) in self.waiting.extract_if(.., |id, _| find(*id).is_none_or(|copy| copy.node.is_some())) {
-            met.push(if find(id).is_some() { DELAY_MET } else { DELAY_OVER });
+        let nodes: BTreeMap<_, _> =
+            routing.iter().filter_map(|copy| Some((copy.allocation?, copy.node))).collect();
+        let is_away = |id: &AllocationId| nodes.get(id).is_some_and(Option::is_none);
+        for (id, _) in self.waiting.extract_if(.., |id, _| !is_away(id)) {
+            met.push(if nodes.contains_key(&id) { DELAY_MET } else { DELAY_OVER });
         }
         for copy in routing.iter().filter(|copy| copy.node.is_none()) {
             let Some(id) = copy.allocation else { continue };

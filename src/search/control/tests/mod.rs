@@ -54,6 +54,7 @@ fn node(me: HostId, defects: &[Defect]) -> Node {
         me,
         zone: "a".to_owned(),
         attributes: Default::default(),
+        allocator: Default::default(),
         servers: vec![HostId::zookeeper(1), HostId::zookeeper(2), HostId::zookeeper(3)],
         search: search_config(),
         defects: Defects(defects.iter().copied().collect()),

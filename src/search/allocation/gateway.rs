@@ -1,0 +1,113 @@
+//! Gateway — decides which node an unassigned copy goes to whose data lies on some disk. It never places a
+//! copy that is new.
+//!
+//! Elasticsearch's `GatewayAllocator`: it comes before any allocator, so that none of them can make a primary of
+//! a copy that lacks writes.
+
+use super::{deciders::Decision, round::RoutingAllocation};
+use crate::{
+    event::CopyState,
+    name::{AllocationId, HostId, ShardId},
+    search::state::{ShardCopy, ShardTable},
+};
+
+/// From which copies the primary of a shard that has served may come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Lineage {
+    /// Those of the in-sync set.
+    #[default]
+    InSync,
+    /// Elasticsearch #14671: any whose data is on a disk, the one with the newest identity first.
+    Any,
+}
+
+impl RoutingAllocation<'_> {
+    /// Assigns what can be built on data that is there: every primary before any replica.
+    pub(super) fn allocate_existing(&mut self) {
+        if self.tally.unassigned().copies == 0 {
+            return;
+        }
+        for copy in self.unassigned() {
+            let table = self.table(&copy.shard);
+            if copy.primary && table.primary().is_none() && !table.in_sync.is_empty() {
+                self.place_existing_primary(&copy.shard, copy.slot);
+            }
+        }
+        for copy in self.unassigned() {
+            if !copy.primary {
+                self.place_existing_replica(&copy.shard, copy.slot);
+            }
+        }
+    }
+
+    /// A primary that has served before may only come from a copy that has every acknowledged write; until
+    /// one is there, the shard has none (`no_valid_shard_copy`).
+    fn place_existing_primary(&mut self, shard: &ShardId, slot: usize) {
+        let table = self.table(shard);
+        let Some((id, node)) = self.data_for_primary(table) else { return self.ignore(shard, slot) };
+        let copy = table.copy(id).cloned().unwrap_or_else(|| ShardCopy::unassigned(true));
+        let copy = ShardCopy { primary: true, ..copy };
+        if self.can_allocate(shard, &copy, node).decision == Decision::Yes {
+            let slot = self.state.choose_primary(shard, id);
+            self.place(shard, slot, node, Some(id), "the node has an in-sync copy".to_owned());
+        } else {
+            self.ignore(shard, slot);
+        }
+    }
+
+    /// A copy on the disk of a node that is here: one that did not fail there lately if possible, the last
+    /// primary before others, else the one that was allocated first.
+    pub(super) fn data_for_primary(&self, table: &ShardTable) -> Option<(AllocationId, HostId)> {
+        let on_disk = |id: &AllocationId| Some((*id, self.live_home(*id)?));
+        let was_primary = |id: AllocationId| table.copy(id).is_some_and(|copy| copy.primary);
+        let has_failed = |id: AllocationId, node: HostId| {
+            let info = table.copy(id).and_then(|copy| copy.unassigned.as_ref());
+            info.is_some_and(|info| info.failed_nodes.contains(&node))
+        };
+        match self.inputs.lineage {
+            Lineage::InSync => {
+                let candidates = table.in_sync.iter().filter_map(on_disk);
+                candidates.min_by_key(|(id, node)| (has_failed(*id, *node), !was_primary(*id), *id))
+            }
+            Lineage::Any => {
+                let known = table.copies.iter().filter_map(|copy| copy.allocation);
+                known.chain(table.in_sync.iter().copied()).filter_map(|id| on_disk(&id)).max()
+            }
+        }
+    }
+
+    fn live_home(&self, id: AllocationId) -> Option<HostId> {
+        self.state.homes.get(&id).copied().filter(|node| self.state.nodes.contains_key(node))
+    }
+
+    /// A replica whose data lies on some disk goes there as soon as the node is here, and waits for it until
+    /// its deadline. Then it is built where an in-sync copy of the shard still lies, if that is anywhere: that
+    /// costs the fewest operations.
+    fn place_existing_replica(&mut self, shard: &ShardId, slot: usize) {
+        let table = self.table(shard);
+        let copy = &table.copies[slot];
+        let own = copy.allocation.and_then(|id| Some((id, self.live_home(id)?)));
+        if own.is_none() && self.waits(copy) {
+            return self.ignore(shard, slot);
+        }
+        let Some((id, node)) = own.or_else(|| self.data_for_replica(table)) else { return };
+        match self.can_allocate(shard, copy, node).decision {
+            Decision::Yes => self.place(shard, slot, node, Some(id), "the node has its data".to_owned()),
+            Decision::Throttle => self.ignore(shard, slot),
+            Decision::No => {}
+        }
+    }
+
+    fn data_for_replica(&self, table: &ShardTable) -> Option<(AllocationId, HostId)> {
+        let spare = table.in_sync.iter().filter(|id| table.copy(**id).is_none());
+        let on_disk = spare.filter_map(|id| Some((*id, self.live_home(*id)?)));
+        on_disk.into_iter().find(|(_, node)| table.on(*node).is_none())
+    }
+
+    /// Takes a copy for what waits: neither placed nor to be placed by the allocator.
+    pub(super) fn is_waiting_for_data(&self, table: &ShardTable, copy: &ShardCopy) -> bool {
+        copy.state == CopyState::Unassigned
+            && (self.waits(copy)
+                || copy.primary && !table.in_sync.is_empty() && self.data_for_primary(table).is_none())
+    }
+}
