@@ -305,6 +305,27 @@ event_kinds! {
         /// Why.
         what: String,
     },
+    /// An administrator began to carry out a planned step.
+    StepBegan {
+        /// Number of the step in the plan.
+        step: u32,
+        /// What it is, for people.
+        what: String,
+    },
+    /// An administrator's step is done, was refused, or was given up.
+    StepEnded {
+        /// Number of the step in the plan.
+        step: u32,
+        /// What it is, for people.
+        what: String,
+        /// How it ended.
+        outcome: Outcome,
+        /// Why it was not done: the error's type and reason.
+        error: Option<String>,
+        /// Copies that every index must have when green from now on, if the step changed that: shards ×
+        /// (1 + replicas), summed.
+        copies: Option<u32>,
+    },
     /// The process on this host started (again).
     HostStarted {
         /// How often it has started, from 1.

@@ -240,7 +240,19 @@ const MAY_SEE: &[(&str, &[&str])] = &[
     ),
     ("check", &["core::CloseReason", "event", "name", "zookeeper::wire::Stat"]),
     // A scenario names laws, goals, defects and the ensemble's settings; it runs nothing.
-    ("scenario", &["check::goal", "check::law", "core", "defect", "event", "name", "zookeeper::wire"]),
+    (
+        "scenario",
+        &[
+            "check::goal",
+            "check::law",
+            "core",
+            "defect",
+            "event",
+            "name",
+            "search::settings",
+            "zookeeper::wire",
+        ],
+    ),
     (
         "workload",
         &[
@@ -252,6 +264,8 @@ const MAY_SEE: &[(&str, &[&str])] = &[
             "scenario::ensemble",
             "scenario::plan",
             "scenario::recipes",
+            "scenario::steps",
+            "scenario::values",
             "search::api",
             "search::wire",
             "sim",

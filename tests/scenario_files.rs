@@ -51,8 +51,8 @@ fn wrong_key_names_the_nearest() {
     assert_only_problem(
         "[cluster]\nzookeper = 3\n",
         "4:1 there is no key `zookeper` here | did you mean `zookeeper`? valid: zookeeper, tick, init_limit, \
-         sync_limit, snap_count, search, zones, session_timeout, refresh_interval, delayed_allocation, \
-         request_timeout, flush_operations, read_policy",
+         sync_limit, snap_count, search, zones, attributes, session_timeout, refresh_interval, delayed_allocation, \
+         request_timeout, flush_operations, read_policy, allocator, settings",
     );
 }
 
@@ -240,6 +240,93 @@ fn scenario_round_trips_through_toml() {
         let text = toml::to_string(&scenario).unwrap();
         assert_eq!(read("written.toml", &text, &words).unwrap(), scenario, "{text}");
     }
+}
+
+#[test]
+fn settings_attributes_and_steps_are_planned() {
+    let text = format!(
+        "{HEAD}
+[cluster]
+attributes = {{ rack = [\"r1\", \"r2\"] }}
+settings = {{ \"cluster.routing.allocation.awareness.attributes\" = \"rack\" }}
+[[indices]]
+name = \"articles\"
+settings = {{ refresh_interval = \"5s\" }}
+[[steps]]
+at = \"10s\"
+update_index_settings = {{ index = \"articles\", settings = {{ number_of_replicas = 2 }} }}
+[[steps]]
+when = {{ event = \"PrimaryActivated\", nth = 2 }}
+drain = \"event-host\"
+[[steps]]
+at = \"20s\"
+create_index = {{ name = \"books\", shards = 2, replicas = 0 }}
+[[steps]]
+at = \"30s\"
+delete_index = \"books\"
+"
+    );
+    let plan = read_text(&text).unwrap().plan(1);
+    assert_eq!(plan.nodes[1].attributes["rack"], "r2");
+    assert_eq!(plan.settings.0["cluster.routing.allocation.awareness.attributes"], "rack");
+    assert_eq!(plan.indices[0].settings.0["index.refresh_interval"], "5s");
+    let steps: Vec<String> = plan.steps.iter().map(|step| step.action.to_string()).collect();
+    assert_eq!(
+        steps,
+        [
+            "settings of articles index.number_of_replicas = 2",
+            "drain of event-host",
+            "creation of index books",
+            "deletion of index books"
+        ]
+    );
+    assert_eq!(plan.unsound(&vocabulary()), None);
+}
+
+#[test]
+fn unknown_setting_is_refused_at_its_place() {
+    assert_only_problem(
+        "[cluster.settings]\n\"cluster.routing.allocation.enabled\" = \"all\"\n",
+        "4:40 unknown setting [cluster.routing.allocation.enabled] did you mean \
+         [cluster.routing.allocation.enable]? | settings, values and messages are Elasticsearch's; `\"null\"` \
+         takes a setting back",
+    );
+}
+
+#[test]
+fn final_setting_is_refused_in_a_step() {
+    let found = problems(&format!(
+        "{HEAD}[[indices]]\nname = \"a\"\n[[steps]]\nat = \"1s\"\nupdate_index_settings = {{ index = \"a\", settings = {{ number_of_shards = 2 }} }}\n"
+    ));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("final index setting [index.number_of_shards], not updateable"), "{found:?}");
+}
+
+#[test]
+fn shards_among_the_settings_of_a_new_index_are_refused() {
+    let found =
+        problems(&format!("{HEAD}[[indices]]\nname = \"a\"\nsettings = {{ number_of_shards = 2 }}\n"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("`index.number_of_shards` has a key of its own"), "{found:?}");
+}
+
+#[test]
+fn step_without_deed_with_two_and_on_a_missing_index_are_refused() {
+    let found = problems(&format!(
+        "{HEAD}[[steps]]\nat = \"1s\"\n[[steps]]\nat = \"1s\"\ndelete_index = \"a\"\n[[steps]]\ndrain = \"search-9\"\n\
+         [[steps]]\nat = \"2s\"\ndrain = \"search\"\ncorrupt_state = true\n"
+    ));
+    let said: Vec<&str> = found.iter().map(|line| line.split(" | ").next().unwrap()).collect();
+    assert_eq!(
+        said,
+        [
+            "3:1 the step does nothing",
+            "7:16 there is no index `a`",
+            "8:1 the step never happens",
+            "9:9 there is no host `search-9`",
+            "13:17 the step does two things: `drain` and `corrupt_state`",
+        ]
+    );
 }
 
 fn delays() -> impl Strategy<Value = Duration> {

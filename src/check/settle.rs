@@ -251,6 +251,7 @@ impl Monitor for ClusterSettles {
                 self.planned.clone_from(nodes);
                 self.copies = *copies;
             }
+            (EventKind::StepEnded { copies: Some(copies), .. }, _) => self.copies = *copies,
             (EventKind::StatePublished { version, nodes, routing, .. }, _) => {
                 self.publish(*version, nodes, routing)
             }

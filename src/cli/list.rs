@@ -40,6 +40,19 @@ const DEEDS: [(&str, &str); 7] = [
     ),
 ];
 
+/// What a step can do, as scenario files write it.
+const STEPS: [(&str, &str); 6] = [
+    (
+        "update_cluster_settings = { … }",
+        "`PUT /_cluster/settings`; the value `\"null\"` takes a setting back",
+    ),
+    ("update_index_settings = { index = \"…\", settings = { … } }", "`PUT /index/_settings`"),
+    ("create_index = { name = \"…\", … }", "`PUT /index`; keys as in `[[indices]]`"),
+    ("delete_index = \"…\"", "`DELETE /index`"),
+    ("drain = \"WHO\"", "every copy leaves these nodes: `cluster.routing.allocation.exclude._name`"),
+    ("corrupt_state = true", "garbage is written over the cluster state in ZooKeeper"),
+];
+
 /// The names of a topic, or of all.
 pub(super) fn list(topic: Option<Topic>) -> String {
     match topic {
@@ -71,7 +84,8 @@ fn section(topic: Topic) -> String {
         Topic::Faults => {
             let deeds = rows(DEEDS.iter().map(|(deed, what)| (*deed, (*what).to_owned())));
             let targets = rows(SELECTORS.iter().map(|(who, what)| (*who, (*what).to_owned())));
-            format!("{deeds}  WHO\n{targets}")
+            let steps = rows(STEPS.iter().map(|(deed, what)| (*deed, (*what).to_owned())));
+            format!("{deeds}  WHO\n{targets}  STEPS\n{steps}")
         }
         Topic::Events => EventKind::NAMES.iter().map(|name| format!("  {name}\n")).collect(),
         Topic::Defects => rows(Defect::ALL.iter().map(|defect| (defect.name(), defect.story().to_owned()))),

@@ -163,6 +163,10 @@ impl Watch {
                 let who = self.struck.remove(step).unwrap_or_else(|| crowd(&[]));
                 self.add(at, who, Tone::Fault, "undone:", what);
             }
+            EventKind::StepBegan { what, .. } => self.add(at, "operator", Tone::Plain, "asks for", what),
+            EventKind::StepEnded { what, error: Some(error), .. } => {
+                self.add(at, "operator", Tone::Bad, "does not get", format!("{what}: {error}"));
+            }
             EventKind::FaultMissed { what, .. } => self.add(at, "world", Tone::Bad, "fault missed:", what),
             EventKind::HostHalted { why } => {
                 self.halted.extend(event.host);

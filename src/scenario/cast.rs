@@ -8,7 +8,7 @@ use crate::{
 /// The part of a client's host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// Creates indices, on `client-1`.
+    /// Creates indices and carries out steps, on `client-1`.
     Operator,
     /// Runs this workload on documents.
     Documents {
@@ -25,7 +25,8 @@ pub enum Part {
         /// Number of the table, from 0.
         table: usize,
     },
-    /// Ends sessions and changes the ensemble when a fault says so; the last host, if there is such a fault.
+    /// Ends sessions, changes the ensemble and writes garbage when a fault or a step says so; the last host, if
+    /// there is such a one.
     Administrator,
 }
 
@@ -83,6 +84,7 @@ impl Plan {
             matches!(action, FaultAction::Expire { .. } | FaultAction::Reconfigure { .. })
         };
         self.faults.iter().any(|fault| by_hand(&fault.action))
+            || self.steps.iter().any(|step| step.action.is_of_zookeeper())
     }
 }
 

@@ -4,7 +4,7 @@
 //! The defaults make a small cluster on quick timeouts, so that much happens within a minute of simulated
 //! time: Elasticsearch and ZooKeeper's own are 10 to 60 times slower, in like proportions.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,8 @@ use crate::{
         ensemble::{ZooKeeperClients, ZooKeeperSettings},
         plan::{AllocatorKind, CutMode, Delay, Direction, ReadPolicy, Reconfiguration, Selector},
         recipes::RecipeClients,
+        steps::Step,
+        values::Values,
     },
 };
 
@@ -63,6 +65,9 @@ pub struct Scenario {
     /// What breaks, and when.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
+    /// What an administrator does, and when.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
     /// What must hold.
     pub expect: Expect,
 }
@@ -88,6 +93,9 @@ pub struct Cluster {
     pub search: Option<u16>,
     /// Zones, given to search nodes in turn. Default one, `a`.
     pub zones: Vec<String>,
+    /// Attributes of search nodes (`node.attr.*`), such as `rack`: values given in turn. Default none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, Vec<String>>,
     /// ZooKeeper session timeout that nodes ask for; granted within 2 to 20 ticks. Default 4 s.
     #[serde(with = "duration")]
     pub session_timeout: Duration,
@@ -106,6 +114,9 @@ pub struct Cluster {
     pub read_policy: ReadPolicy,
     /// What decides where copies go: `balanced` (the default), `least-loaded` or `desired-balance`.
     pub allocator: AllocatorKind,
+    /// Elasticsearch's cluster settings, set before the first index is created.
+    #[serde(skip_serializing_if = "Values::is_empty")]
+    pub settings: Values,
 }
 
 impl Default for Cluster {
@@ -118,6 +129,7 @@ impl Default for Cluster {
             snap_count: 200,
             search: None,
             zones: vec!["a".into()],
+            attributes: BTreeMap::new(),
             session_timeout: Duration::from_secs(4),
             refresh_interval: Duration::from_secs(1),
             delayed_allocation: Duration::from_secs(10),
@@ -125,6 +137,7 @@ impl Default for Cluster {
             flush_operations: 200,
             read_policy: ReadPolicy::Any,
             allocator: AllocatorKind::Balanced,
+            settings: Values::default(),
         }
     }
 }
@@ -136,6 +149,9 @@ pub struct Node {
     /// Its zone. Default: the next in turn.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
+    /// Its attributes, beside or instead of those given in turn.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
     /// When it first starts. Default: with the run.
     #[serde(with = "duration")]
     pub joins_at: Duration,
@@ -241,11 +257,14 @@ pub struct Index {
     pub shards: u32,
     /// number_of_replicas. Default 1.
     pub replicas: u32,
+    /// Its other settings, with or without `index.` before their names.
+    #[serde(skip_serializing_if = "Values::is_empty")]
+    pub settings: Values,
 }
 
 impl Default for Index {
     fn default() -> Self {
-        Self { name: String::new(), shards: 1, replicas: 1 }
+        Self { name: String::new(), shards: 1, replicas: 1, settings: Values::default() }
     }
 }
 

@@ -1,15 +1,18 @@
 //! Planning — decides which explicit steps a scenario and a seed come to. It never draws anything: all that is
 //! left to chance is keyed by the seed in the world.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use crate::{
     defect::Defects,
     name::HostId,
     scenario::{
-        format::{Cluster, Fault, Index, Links, Node, Scenario, Workload},
+        format::{Cluster, Fault, Index, Links, Node, Scenario, When, Workload},
         plan::{
             ClockPlan, CutMode, Direction, DiskPlan, Expectations, FaultAction, FaultStep, IndexPlan,
             LinkPlan, NodePlan, Plan, SearchConfig, Trigger, WorkloadPlan,
         },
+        steps::{Step, StepAction, StepPlan},
     },
     zookeeper::wire::EnsembleConfig,
 };
@@ -31,6 +34,7 @@ impl Scenario {
             nodes: nodes(self),
             allocator: self.cluster.allocator,
             search: search(&self.cluster),
+            settings: self.cluster.settings.clone(),
             links: links(&self.links),
             clocks: ClockPlan {
                 offset_max: self.clocks.offset_max,
@@ -42,6 +46,7 @@ impl Scenario {
             zookeeper_clients: self.zookeeper_clients.clone(),
             recipe_clients: self.recipe_clients.clone(),
             faults: self.faults.iter().filter_map(fault).collect(),
+            steps: self.steps.iter().filter_map(step).collect(),
             expect: Expectations { laws: self.expect.laws.clone(), goals: self.expect.goals.clone() },
             duration: self.duration,
             defects: Defects(self.defects.iter().copied().collect()),
@@ -93,10 +98,19 @@ pub(super) fn nodes(scenario: &Scenario) -> Vec<NodePlan> {
         .map(|((node, turn), number)| NodePlan {
             host: HostId::search(number),
             zone: node.zone.unwrap_or_else(|| turn.unwrap_or("a").to_owned()),
-            attributes: Default::default(),
+            attributes: attributes(cluster, usize::from(number) - 1, node.attributes),
             joins_at: node.joins_at,
         })
         .collect()
+}
+
+/// The attributes of the `nth` node, from 0: those given in turn, then its own.
+fn attributes(cluster: &Cluster, nth: usize, own: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let turns = cluster.attributes.iter().filter_map(|(name, values)| {
+        let value = values.get(nth.checked_rem(values.len())?)?;
+        Some((name.clone(), value.clone()))
+    });
+    turns.chain(own).collect()
 }
 
 /// Whether nodes are meant to be there although none are written down.
@@ -125,7 +139,12 @@ fn links(links: &Links) -> LinkPlan {
 }
 
 fn index(index: &Index) -> IndexPlan {
-    IndexPlan { name: index.name.as_str().into(), shards: index.shards, replicas: index.replicas }
+    IndexPlan {
+        name: index.name.as_str().into(),
+        shards: index.shards,
+        replicas: index.replicas,
+        settings: index.settings.of_index(),
+    }
 }
 
 fn workload(workload: &Workload) -> WorkloadPlan {
@@ -142,17 +161,40 @@ fn workload(workload: &Workload) -> WorkloadPlan {
 }
 
 fn fault(fault: &Fault) -> Option<FaultStep> {
-    let trigger = match (fault.at, &fault.when) {
-        (Some(at), _) => Trigger::At(at),
-        (None, Some(when)) => Trigger::When {
-            event: when.event.clone(),
-            host: when.host.clone(),
-            nth: when.nth,
-            after: when.after,
-        },
-        (None, None) => return None,
-    };
+    let trigger = trigger(fault.at, fault.when.as_ref())?;
     Some(FaultStep { trigger, action: action(fault)?, lasts: fault.lasts })
+}
+
+fn trigger(at: Option<Duration>, when: Option<&When>) -> Option<Trigger> {
+    let waits = |when: &When| Trigger::When {
+        event: when.event.clone(),
+        host: when.host.clone(),
+        nth: when.nth,
+        after: when.after,
+    };
+    at.map(Trigger::At).or_else(|| when.map(waits))
+}
+
+fn step(step: &Step) -> Option<StepPlan> {
+    Some(StepPlan { trigger: trigger(step.at, step.when.as_ref())?, action: deed(step)? })
+}
+
+fn deed(step: &Step) -> Option<StepAction> {
+    if let Some(settings) = step.update_cluster_settings.clone() {
+        return Some(StepAction::UpdateClusterSettings { settings });
+    }
+    if let Some(change) = &step.update_index_settings {
+        let (index, settings) = (change.index.as_str().into(), change.settings.of_index());
+        return Some(StepAction::UpdateIndexSettings { index, settings });
+    }
+    let create = step.create_index.as_ref().map(|new| StepAction::CreateIndex { index: index(new) });
+    let delete = || {
+        let index = step.delete_index.as_deref()?;
+        Some(StepAction::DeleteIndex { index: index.into() })
+    };
+    let drain = || step.drain.clone().map(|target| StepAction::Drain { target });
+    let corrupt = || step.corrupt_state.filter(|corrupt| *corrupt).map(|_| StepAction::CorruptState);
+    create.or_else(delete).or_else(drain).or_else(corrupt)
 }
 
 fn action(fault: &Fault) -> Option<FaultAction> {
@@ -176,8 +218,6 @@ fn action(fault: &Fault) -> Option<FaultAction> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -186,11 +226,24 @@ mod tests {
         scenario.cluster.search = Some(3);
         scenario.cluster.zones = vec!["a".into(), "b".into()];
         let joins_at = Duration::from_secs(9);
-        scenario.nodes = vec![Node::default(), Node { zone: Some("x".into()), joins_at }];
+        scenario.nodes = vec![Node::default(), Node { zone: Some("x".into()), joins_at, ..Node::default() }];
         let plan = scenario.plan(1);
         let zones: Vec<&str> = plan.nodes.iter().map(|node| node.zone.as_str()).collect();
         assert_eq!(zones, ["a", "b", "a", "b", "x"]);
         assert_eq!((plan.nodes[4].host, plan.nodes[4].joins_at), (HostId::search(5), joins_at));
+    }
+
+    #[test]
+    fn attributes_go_round_and_a_node_may_have_its_own() {
+        let mut scenario = Scenario::default();
+        scenario.cluster.search = Some(2);
+        scenario.cluster.attributes = [("rack".to_owned(), vec!["r1".to_owned(), "r2".to_owned()])].into();
+        let own = [("rack".to_owned(), "r9".to_owned()), ("box".to_owned(), "hot".to_owned())].into();
+        scenario.nodes = vec![Node { attributes: own, ..Node::default() }];
+        let plan = scenario.plan(1);
+        let racks: Vec<&str> = plan.nodes.iter().map(|node| node.attributes["rack"].as_str()).collect();
+        assert_eq!(racks, ["r1", "r2", "r9"]);
+        assert_eq!(plan.nodes[2].attributes["box"], "hot");
     }
 
     #[test]

@@ -14,4 +14,6 @@ pub mod read;
 pub mod recipes;
 pub mod select;
 pub mod settle;
+pub mod steps;
 pub mod unplan;
+pub mod values;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     defect::Defects,
     name::{HostId, IndexName, ShardId},
-    scenario::{ensemble::ZooKeeperClients, recipes::RecipeClients},
+    scenario::{ensemble::ZooKeeperClients, recipes::RecipeClients, steps::StepPlan, values::Values},
     zookeeper::wire::EnsembleConfig,
 };
 
@@ -33,6 +33,9 @@ pub struct Plan {
     pub allocator: AllocatorKind,
     /// Settings of the search cluster.
     pub search: SearchConfig,
+    /// Cluster settings that an operator sets before the first index is created.
+    #[serde(default, skip_serializing_if = "Values::is_empty")]
+    pub settings: Values,
     /// Delays of links.
     pub links: LinkPlan,
     /// Clock errors of hosts.
@@ -51,6 +54,9 @@ pub struct Plan {
     pub recipe_clients: Vec<RecipeClients>,
     /// Faults, in order of the scenario file.
     pub faults: Vec<FaultStep>,
+    /// Administrative steps, in order of the scenario file.
+    #[serde(default)]
+    pub steps: Vec<StepPlan>,
     /// What must hold.
     pub expect: Expectations,
     /// How long the workload runs.
@@ -174,6 +180,9 @@ pub struct IndexPlan {
     pub shards: u32,
     /// number_of_replicas.
     pub replicas: u32,
+    /// Its other settings.
+    #[serde(default, skip_serializing_if = "Values::is_empty")]
+    pub settings: Values,
 }
 
 /// A simulated client: requests at a rate, of a mix, on one index.
@@ -208,7 +217,7 @@ pub struct FaultStep {
     pub lasts: Option<Duration>,
 }
 
-/// When a fault strikes.
+/// When a fault strikes, or a step is done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Trigger {
     /// At this time since the start.

@@ -122,9 +122,15 @@ fn locate(root: &DeTable<'_>, path: &str) -> Option<Range<usize>> {
     let first = steps.next()?;
     let (key, mut value) = root.get_key_value(first)?;
     let mut span = if value.get_ref().is_table() { key.span() } else { value.span() };
-    for step in steps {
+    while let Some(step) = steps.next() {
+        // A quoted key may have dots of its own.
+        let rest = || [step].into_iter().chain(steps.clone()).collect::<Vec<_>>().join(".");
         let next = match value.get_ref() {
-            DeValue::Table(table) => table.get(step),
+            DeValue::Table(table) if table.contains_key(step) => table.get(step),
+            DeValue::Table(table) => match table.get(rest().as_str()) {
+                Some(value) => return Some(value.span()),
+                None => None,
+            },
             DeValue::Array(array) => step.parse::<usize>().ok().and_then(|number| array.get(number)),
             _ => None,
         };

@@ -102,7 +102,7 @@ mod tests {
     use crate::scenario::format::{Index, Scenario};
 
     fn scenario() -> Scenario {
-        let index = Index { name: "a".into(), shards: 3, replicas: 1 };
+        let index = Index { name: "a".into(), shards: 3, replicas: 1, ..Default::default() };
         Scenario { indices: vec![index], ..Default::default() }
     }
 

@@ -12,6 +12,7 @@ use crate::scenario::{
     },
     plan::{Delay, FaultAction, FaultStep, IndexPlan, LinkPlan, Plan, Trigger, WorkloadPlan},
     read::read,
+    steps::{IndexValues, Step, StepAction, StepPlan},
 };
 
 impl From<&Plan> for Scenario {
@@ -32,6 +33,7 @@ impl From<&Plan> for Scenario {
             zookeeper_clients: plan.zookeeper_clients.clone(),
             recipe_clients: plan.recipe_clients.clone(),
             faults: plan.faults.iter().map(fault).collect(),
+            steps: plan.steps.iter().map(step).collect(),
             expect: Expect { laws: plan.expect.laws.clone(), goals: plan.expect.goals.clone() },
         }
     }
@@ -68,6 +70,7 @@ fn cluster(plan: &Plan) -> Cluster {
         flush_operations: plan.search.flush_operations,
         read_policy: plan.search.read_policy,
         allocator: plan.allocator,
+        settings: plan.settings.clone(),
         ..Cluster::default()
     }
 }
@@ -88,7 +91,7 @@ fn settings(plan: &Plan) -> ZooKeeperSettings {
 }
 
 fn node(node: &super::plan::NodePlan) -> Node {
-    Node { zone: Some(node.zone.clone()), joins_at: node.joins_at }
+    Node { zone: Some(node.zone.clone()), attributes: node.attributes.clone(), joins_at: node.joins_at }
 }
 
 fn spread(delay: Delay) -> Spread {
@@ -106,7 +109,12 @@ fn links(links: &LinkPlan) -> Links {
 }
 
 fn index(index: &IndexPlan) -> Index {
-    Index { name: index.name.to_string(), shards: index.shards, replicas: index.replicas }
+    Index {
+        name: index.name.to_string(),
+        shards: index.shards,
+        replicas: index.replicas,
+        settings: index.settings.clone(),
+    }
 }
 
 fn workload(workload: &WorkloadPlan) -> Workload {
@@ -122,15 +130,38 @@ fn workload(workload: &WorkloadPlan) -> Workload {
     }
 }
 
-fn fault(step: &FaultStep) -> Fault {
-    let mut fault = Fault { lasts: step.lasts, ..Fault::default() };
-    match &step.trigger {
-        Trigger::At(at) => fault.at = Some(*at),
+fn trigger(trigger: &Trigger) -> (Option<Duration>, Option<When>) {
+    match trigger {
+        Trigger::At(at) => (Some(*at), None),
         Trigger::When { event, host, nth, after } => {
             let (event, host) = (event.clone(), host.clone());
-            fault.when = Some(When { event, host, nth: *nth, after: *after });
+            (None, Some(When { event, host, nth: *nth, after: *after }))
         }
     }
+}
+
+fn step(plan: &StepPlan) -> Step {
+    let (at, when) = trigger(&plan.trigger);
+    let mut step = Step { at, when, ..Step::default() };
+    match &plan.action {
+        StepAction::UpdateClusterSettings { settings } => {
+            step.update_cluster_settings = Some(settings.clone());
+        }
+        StepAction::UpdateIndexSettings { index, settings } => {
+            let (index, settings) = (index.to_string(), settings.clone());
+            step.update_index_settings = Some(IndexValues { index, settings });
+        }
+        StepAction::CreateIndex { index: new } => step.create_index = Some(index(new)),
+        StepAction::DeleteIndex { index } => step.delete_index = Some(index.to_string()),
+        StepAction::Drain { target } => step.drain = Some(target.clone()),
+        StepAction::CorruptState => step.corrupt_state = Some(true),
+    }
+    step
+}
+
+fn fault(step: &FaultStep) -> Fault {
+    let mut fault = Fault { lasts: step.lasts, ..Fault::default() };
+    (fault.at, fault.when) = trigger(&step.trigger);
     match &step.action {
         FaultAction::Crash { target, power } => {
             (fault.crash, fault.power) = (Some(target.clone()), Some(*power));

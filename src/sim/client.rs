@@ -1,7 +1,15 @@
 //! Client — decides how an asynchronous workload speaks to search nodes over the simulated network. It never
 //! decides what to ask.
 
-use std::{cell::RefCell, collections::BTreeMap, future::poll_fn, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, VecDeque},
+    future::poll_fn,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use futures_channel::oneshot;
 use madsim::{
@@ -18,6 +26,7 @@ use crate::{
         wire::Message,
     },
     sim::{dice::Dice, net::Arrival, wire::Wire, world::World},
+    workload::operator::Task,
 };
 
 /// Why a call has no answer.
@@ -51,6 +60,8 @@ struct State {
     waiting: BTreeMap<u64, Waiting>,
     next_request: u64,
     next_conn: u64,
+    tasks: VecDeque<Task>,
+    idle: Option<Waker>,
 }
 
 #[derive(Debug)]
@@ -94,6 +105,11 @@ impl Client {
                 Err(CallError::TimedOut)
             }
         }
+    }
+
+    /// The next step that this client is to carry out.
+    pub async fn task(&self) -> Task {
+        poll_fn(|cx| self.state.borrow_mut().poll_task(cx)).await
     }
 
     /// The number that the next call will have; unique in a run.
@@ -173,8 +189,10 @@ impl Client {
             Arrival::Connected { conn } => self.state.borrow_mut().established(conn),
             Arrival::Message { from, message, .. } => {
                 self.record(EventKind::Delivered { from, message: message.label() });
-                if let Wire::Search(Message::Reply(reply)) = message {
-                    self.state.borrow_mut().answer(reply);
+                match message {
+                    Wire::Search(Message::Reply(reply)) => self.state.borrow_mut().answer(reply),
+                    Wire::Task(task) => self.state.borrow_mut().take(task),
+                    _ => {}
                 }
             }
             Arrival::Closed { conn, peer, reason } => {
@@ -187,6 +205,21 @@ impl Client {
 }
 
 impl State {
+    fn take(&mut self, task: Task) {
+        self.tasks.push_back(task);
+        self.idle.take().into_iter().for_each(Waker::wake);
+    }
+
+    fn poll_task(&mut self, cx: &Context<'_>) -> Poll<Task> {
+        match self.tasks.pop_front() {
+            Some(task) => Poll::Ready(task),
+            None => {
+                self.idle = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
     fn established(&mut self, conn: ConnId) {
         for connection in self.connections.values_mut().filter(|c| c.conn == conn) {
             connection.established = true;

@@ -12,8 +12,8 @@ use crate::{
     workload::administrator::Order,
 };
 
-/// What an administrator is told comes by no connection.
-const ORDERS: ConnId = ConnId(u64::MAX);
+/// What administrators and operators are told comes by no connection.
+pub(super) const ORDERS: ConnId = ConnId(u64::MAX);
 
 /// Something for the world to do at its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum Chore {
     Strike(u32),
     /// A fault is undone.
     Undo(u32),
+    /// An administrative step is due.
+    Step(u32),
 }
 
 /// The faults under way.
@@ -110,7 +112,7 @@ impl World {
     }
 
     /// The hosts that a selector means now.
-    fn meant(&self, selector: &Selector, at: Option<HostId>) -> Vec<HostId> {
+    pub(super) fn meant(&self, selector: &Selector, at: Option<HostId>) -> Vec<HostId> {
         match selector {
             Selector::EventHost => at.into_iter().collect(),
             selector => self.roles().resolve(selector),
@@ -171,9 +173,15 @@ impl World {
     }
 
     /// The administrator is told what to do.
-    fn order(&self, order: Order) {
-        let Some(host) = self.plan().administrator().filter(|host| self.is_up(*host)) else { return };
-        let arrival = Arrival::Message { conn: ORDERS, from: host, message: Wire::Order(order) };
+    pub(super) fn order(&self, order: Order) {
+        if let Some(host) = self.plan().administrator().filter(|host| self.is_up(*host)) {
+            self.tell(host, Wire::Order(order));
+        }
+    }
+
+    /// Somebody is told something by whoever plans the run.
+    pub(super) fn tell(&self, host: HostId, message: Wire) {
+        let arrival = Arrival::Message { conn: ORDERS, from: host, message };
         self.net().push_local(host, self.now(), arrival);
     }
 

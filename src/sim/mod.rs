@@ -11,6 +11,7 @@ pub mod inbox;
 pub mod net;
 pub mod roles;
 pub mod run;
+mod step;
 pub mod trace;
 pub mod wire;
 pub mod world;

@@ -5,7 +5,7 @@ use madsim::time::TimeHandle;
 use crate::{
     event::{Event, EventKind, Fingerprint},
     name::{HostId, SimTime},
-    scenario::plan::{FaultStep, Selector, Trigger},
+    scenario::plan::{Plan, Selector, Trigger},
     sim::{inbox::elapsed, roles::Roles},
 };
 
@@ -19,10 +19,19 @@ pub struct Recorder {
     triggers: Vec<Armed>,
 }
 
-/// A fault that waits for an event.
+/// Something planned that an event sets off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// This fault.
+    Fault(u32),
+    /// This administrative step.
+    Step(u32),
+}
+
+/// A fault or a step that waits for an event.
 #[derive(Debug)]
 struct Armed {
-    step: u32,
+    due: Due,
     event: String,
     host: Option<Selector>,
     left: u32,
@@ -30,24 +39,26 @@ struct Armed {
 }
 
 impl Recorder {
-    /// An empty record that watches for the events that these faults wait for.
-    pub fn new(time: TimeHandle, roles: Roles, faults: &[FaultStep]) -> Self {
-        let armed = |(step, fault): (u32, &FaultStep)| match &fault.trigger {
+    /// An empty record that watches for the events that the plan's faults and steps wait for.
+    pub fn new(time: TimeHandle, roles: Roles, plan: &Plan) -> Self {
+        let armed = |(due, trigger): (Due, &Trigger)| match trigger {
             Trigger::At(_) => None,
             Trigger::When { event, host, nth, after } => Some(Armed {
-                step,
+                due,
                 event: event.clone(),
                 host: host.clone(),
                 left: *nth,
                 after: SimTime::from(*after),
             }),
         };
-        let triggers = (0..).zip(faults).filter_map(armed).collect();
+        let faults = (0..).map(Due::Fault).zip(plan.faults.iter().map(|fault| &fault.trigger));
+        let steps = (0..).map(Due::Step).zip(plan.steps.iter().map(|step| &step.trigger));
+        let triggers = faults.chain(steps).filter_map(armed).collect();
         Self { time, events: Vec::new(), fingerprint: Fingerprint::default(), messages: 0, roles, triggers }
     }
 
-    /// Records an event. Returns the planned faults that it triggers.
-    pub fn record(&mut self, host: Option<HostId>, kind: EventKind) -> Vec<u32> {
+    /// Records an event. Returns the faults and steps that it triggers.
+    pub fn record(&mut self, host: Option<HostId>, kind: EventKind) -> Vec<Due> {
         let event = Event { seq: self.events.len() as u64, at: elapsed(&self.time), host, kind };
         self.fingerprint.add(&event);
         self.messages += u64::from(matches!(event.kind, EventKind::Delivered { .. }));
@@ -57,7 +68,7 @@ impl Recorder {
         struck
     }
 
-    fn struck_by(&mut self, event: &Event) -> Vec<u32> {
+    fn struck_by(&mut self, event: &Event) -> Vec<Due> {
         if self.triggers.is_empty() {
             return Vec::new();
         }
@@ -66,17 +77,17 @@ impl Recorder {
             if armed.left > 0 && armed.matches(event, &self.roles) {
                 armed.left -= 1;
                 if armed.left == 0 {
-                    struck.push(armed.step);
+                    struck.push(armed.due);
                 }
             }
         }
         struck
     }
 
-    /// No planned fault is triggered from now on. Returns those that never were.
-    pub fn disarm(&mut self) -> Vec<u32> {
+    /// Nothing is triggered from now on. Returns the faults and steps that never were.
+    pub fn disarm(&mut self) -> Vec<Due> {
         let triggers = std::mem::take(&mut self.triggers);
-        triggers.into_iter().filter(|armed| armed.left > 0).map(|armed| armed.step).collect()
+        triggers.into_iter().filter(|armed| armed.left > 0).map(|armed| armed.due).collect()
     }
 
     /// Who plays which part now.

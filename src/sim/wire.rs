@@ -7,6 +7,7 @@ use crate::{
     search::{self, node::Node},
     workload::{
         administrator::{Administrator, Order},
+        operator::Task,
         zookeeper::{Message, Worker},
     },
     zookeeper::{
@@ -25,6 +26,8 @@ pub enum Wire {
     Search(search::wire::Message),
     /// To the administrator, from whoever plans the run.
     Order(Order),
+    /// To the operator, from whoever plans the run.
+    Task(Task),
 }
 
 impl Wire {
@@ -34,6 +37,7 @@ impl Wire {
             Self::ZooKeeper(message) => message.label(),
             Self::Search(message) => message.label(),
             Self::Order(_) => "order".into(),
+            Self::Task(_) => "task".into(),
         }
     }
 }
@@ -54,7 +58,7 @@ impl Speaks for Server {
             Wire::Search(search::wire::Message::ToZooKeeper(frame)) => {
                 Some(zookeeper::peer::Message::ToServer(frame))
             }
-            Wire::Search(_) | Wire::Order(_) => None,
+            Wire::Search(_) | Wire::Order(_) | Wire::Task(_) => None,
         }
     }
 
@@ -70,7 +74,7 @@ impl Speaks for Node {
             Wire::ZooKeeper(zookeeper::peer::Message::ToClient(frame)) => {
                 Some(search::wire::Message::FromZooKeeper(frame))
             }
-            Wire::ZooKeeper(_) | Wire::Order(_) => None,
+            Wire::ZooKeeper(_) | Wire::Order(_) | Wire::Task(_) => None,
         }
     }
 
@@ -86,7 +90,7 @@ macro_rules! speaks_to_zookeeper {
                 match wire {
                     Wire::ZooKeeper(zookeeper::peer::Message::ToClient(frame)) => Some(Message::FromServer(frame)),
                     Wire::Order(order) => Some(Message::Order(order)),
-                    Wire::ZooKeeper(_) | Wire::Search(_) => None,
+                    Wire::ZooKeeper(_) | Wire::Search(_) | Wire::Task(_) => None,
                 }
             }
 
@@ -107,7 +111,7 @@ impl<A: App> Speaks for Process<A> {
     fn hear(wire: Wire) -> Option<zookeeper::peer::Message> {
         match wire {
             Wire::ZooKeeper(message) => Some(message),
-            Wire::Search(_) | Wire::Order(_) => None,
+            Wire::Search(_) | Wire::Order(_) | Wire::Task(_) => None,
         }
     }
 

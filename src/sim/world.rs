@@ -14,7 +14,7 @@ use madsim::{runtime::Handle, task::NodeId, time::TimeHandle};
 
 use crate::{
     core::{Deferred, DiskOp, Entropy, FileName, Files},
-    event::EventKind,
+    event::{EventKind, Outcome},
     name::{HostId, HostKind, SimTime},
     scenario::{
         cast::Part,
@@ -30,7 +30,7 @@ use crate::{
         inbox::{Inbox, elapsed},
         net::{Arrival, Net},
         roles::Roles,
-        trace::Recorder,
+        trace::{Due, Recorder},
         wire::Wire,
     },
 };
@@ -77,7 +77,7 @@ impl World {
             net: Mutex::new(net),
             disks: Mutex::new(hosts.iter().map(|host| (*host, Disk::default())).collect()),
             clocks: hosts.iter().map(|host| (*host, Clock::draw(&dice, *host, &plan.clocks))).collect(),
-            recorder: Mutex::new(Recorder::new(time.clone(), Roles::new(plan), &plan.faults)),
+            recorder: Mutex::new(Recorder::new(time.clone(), Roles::new(plan), plan)),
             agenda: Mutex::default(),
             faults: Mutex::default(),
             machines: OnceLock::new(),
@@ -134,6 +134,11 @@ impl World {
                 self.plan_chore(SimTime::from(at), Chore::Strike(step));
             }
         }
+        for (nth, step) in (0..).zip(&self.plan.steps) {
+            if let Trigger::At(at) = step.trigger {
+                self.plan_chore(SimTime::from(at), Chore::Step(nth));
+            }
+        }
     }
 
     /// Machines that start together do not start at one instant.
@@ -157,9 +162,12 @@ impl World {
         self.workload_is_over.store(true, Ordering::Relaxed);
         self.record(None, EventKind::QuietBegan);
         let unmet = lock(&self.recorder).disarm();
-        for step in unmet {
-            let what = "its event never came".to_owned();
-            self.record(None, EventKind::FaultMissed { step, what });
+        let why = "its event never came";
+        for due in unmet {
+            match due {
+                Due::Fault(step) => self.record(None, EventKind::FaultMissed { step, what: why.into() }),
+                Due::Step(step) => self.step_ended(step, Outcome::Failed, Some(why.into())),
+            }
         }
     }
 
@@ -266,9 +274,15 @@ impl World {
 
     /// Records an event and lets the faults strike that wait for it.
     pub fn record(&self, host: Option<HostId>, kind: EventKind) {
+        if matches!(kind, EventKind::StepBegan { .. } | EventKind::StepEnded { .. }) {
+            self.faults().last_change_is(self.now());
+        }
         let struck = lock(&self.recorder).record(host, kind);
-        for step in struck {
-            self.strike(step, host);
+        for due in struck {
+            match due {
+                Due::Fault(step) => self.strike(step, host),
+                Due::Step(step) => self.take_step(step, host),
+            }
         }
     }
 
@@ -277,6 +291,7 @@ impl World {
             Chore::Start(host) if self.faults().holds_down(host) => {}
             Chore::Start(host) => self.start(host),
             Chore::Strike(step) => self.strike(step, None),
+            Chore::Step(step) => self.take_step(step, None),
             Chore::Undo(step) => self.undo(step),
         }
     }

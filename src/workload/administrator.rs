@@ -22,6 +22,11 @@ pub enum Order {
         /// Which.
         session: SessionId,
     },
+    /// Write garbage over the data of this znode.
+    Overwrite {
+        /// Which.
+        path: String,
+    },
     /// Change the ensemble; who is not named keeps its part.
     Reconfigure {
         /// Servers that get a vote.
@@ -41,6 +46,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 const ATTEMPTS_MAX: u32 = 20;
 /// What proves that it is the super user (`zookeeper.DigestAuthenticationProvider.superDigest`).
 const CREDENTIAL: &[u8] = b"super:administrator";
+
+/// What is written over a znode: nothing that anybody can read as what it was.
+const GARBAGE: &[u8] = &[0xff, 0x00, 0xfe, 0x01, 0xfd, 0x02, 0xfc, 0x03];
 
 /// Somebody with all passwords.
 #[derive(Debug)]
@@ -93,6 +101,10 @@ impl Administrator {
         }
         match self.orders.pop_front() {
             Some(Order::Expire { session }) => self.dial(session, 0, now, out),
+            Some(Order::Overwrite { path }) => {
+                self.client.start(now, out);
+                self.change(Op::SetData { path, data: Some(GARBAGE.into()), version: -1 }, 0);
+            }
             Some(Order::Reconfigure { joining, observing, leaving }) => {
                 self.client.start(now, out);
                 self.change(change(&joining, &observing, &leaving), 0);

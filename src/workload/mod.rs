@@ -20,7 +20,7 @@ pub async fn live(world: Arc<World>, host: HostId) {
     let plan = world.plan().clone();
     let client = Client::start(world, host);
     match plan.part(host) {
-        Part::Operator => operator::create_indices(&client, &plan).await,
+        Part::Operator => operator::run(&client, &plan).await,
         Part::Documents { workload } => documents::run(&client, &plan, workload).await,
         Part::ZooKeeper { .. } | Part::Recipe { .. } | Part::Administrator => {}
     }

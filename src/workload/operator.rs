@@ -1,35 +1,136 @@
-//! Operator — decides when the plan's indices are created: at once, and again until it is done. It never
-//! touches documents.
+//! Operator — decides how settings, indices and administrative steps are asked for: of node after node, again
+//! until one says that it is done or will not be. It never touches documents.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    name::HostId,
-    scenario::plan::{IndexPlan, Plan},
-    search::api::{ApiCall, CreateIndexRequest},
+    event::{EventKind, Outcome},
+    name::{HostId, IndexName},
+    scenario::{
+        plan::{IndexPlan, Plan},
+        steps::StepAction,
+    },
+    search::api::{ApiCall, ApiError, CreateIndexRequest},
     sim::client::{CallError, Client},
 };
 
-/// Creates every index of the plan, asking node after node.
-pub async fn create_indices(client: &Client, plan: &Plan) {
-    let nodes: Vec<HostId> = plan.nodes.iter().map(|node| node.host).collect();
+/// How long it waits before it asks the next node.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A planned step that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// Its number in the plan.
+    pub step: u32,
+    /// The hosts that its selector means now.
+    pub hosts: Vec<HostId>,
+}
+
+/// The operator's work: the plan's settings and indices, then its steps as they come.
+pub async fn run(client: &Client, plan: &Plan) {
+    let mut operator = Operator { client, plan, indices: BTreeMap::new() };
     for index in &plan.indices {
-        for node in nodes.iter().cycle() {
-            if create(client, plan, *node, index).await {
-                break;
-            }
-            client.sleep(Duration::from_millis(200)).await;
-        }
+        let _ = operator.insist(operator.create(index)).await;
+        operator.indices.insert(index.name.clone(), (index.shards, index.replicas));
+    }
+    loop {
+        let task = client.task().await;
+        operator.carry_out(&task).await;
     }
 }
 
-/// Asks one node; true if the index exists afterwards.
-async fn create(client: &Client, plan: &Plan, node: HostId, index: &IndexPlan) -> bool {
-    let IndexPlan { name, shards, replicas } = index.clone();
-    let call = ApiCall::CreateIndex(CreateIndexRequest { index: name, shards, replicas });
-    match client.call(node, call, 2 * plan.search.request_timeout).await {
-        Ok(_) => true,
-        Err(CallError::Refused(error)) => error.kind == "resource_already_exists_exception",
-        Err(_) => false,
+struct Operator<'a> {
+    client: &'a Client,
+    plan: &'a Plan,
+    /// Shards and replicas of each index that is there.
+    indices: BTreeMap<IndexName, (u32, u32)>,
+}
+
+impl Operator<'_> {
+    async fn carry_out(&mut self, task: &Task) {
+        let action = &self.plan.steps[task.step as usize].action;
+        let answer = match self.call(action) {
+            Some(call) => self.insist(call).await,
+            None => Err(CallError::NotSent),
+        };
+        let (outcome, error) = match answer {
+            Ok(()) => (Outcome::Ok, None),
+            Err(CallError::Refused(error)) if error.certain => (Outcome::Failed, Some(error.to_string())),
+            Err(error) => (Outcome::Unknown, Some(error.to_string())),
+        };
+        let before = self.copies();
+        if outcome == Outcome::Ok {
+            self.follow(action);
+        }
+        let copies = Some(self.copies()).filter(|copies| *copies != before);
+        let (step, what) = (task.step, action.to_string());
+        self.client.record(EventKind::StepEnded { step, what, outcome, error, copies });
     }
+
+    /// Asks node after node until it is done, surely will not be, or the run is over.
+    async fn insist(&self, call: ApiCall) -> Result<(), CallError> {
+        let mut last = Err(CallError::NotSent);
+        for node in self.plan.nodes.iter().cycle() {
+            last = self
+                .client
+                .call(node.host, call.clone(), 2 * self.plan.search.request_timeout)
+                .await
+                .map(drop);
+            match &last {
+                Ok(()) => break,
+                Err(CallError::Refused(error)) if is_done(&call, error) => return Ok(()),
+                Err(CallError::Refused(error)) if is_final(error) => break,
+                Err(_) if self.client.is_over() => break,
+                Err(_) => self.client.sleep(PAUSE).await,
+            }
+        }
+        last
+    }
+
+    /// The call for a step; none if the search cluster knows no such call.
+    fn call(&self, action: &StepAction) -> Option<ApiCall> {
+        match action {
+            StepAction::CreateIndex { index } => Some(self.create(index)),
+            _ => None,
+        }
+    }
+
+    fn create(&self, index: &IndexPlan) -> ApiCall {
+        let IndexPlan { name, shards, replicas, .. } = index.clone();
+        ApiCall::CreateIndex(CreateIndexRequest { index: name, shards, replicas })
+    }
+
+    /// What a step that was done changed in the number of copies.
+    fn follow(&mut self, action: &StepAction) {
+        match action {
+            StepAction::CreateIndex { index } => {
+                self.indices.insert(index.name.clone(), (index.shards, index.replicas));
+            }
+            StepAction::DeleteIndex { index } => drop(self.indices.remove(index)),
+            StepAction::UpdateIndexSettings { index, settings } => {
+                let replicas = settings.0.get("index.number_of_replicas").and_then(|text| text.parse().ok());
+                if let Some((replicas, held)) = replicas.zip(self.indices.get_mut(index)) {
+                    held.1 = replicas;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn copies(&self) -> u32 {
+        self.indices.values().map(|(shards, replicas)| shards * (1 + replicas)).sum()
+    }
+}
+
+/// Whether an error says that the thing asked for holds: an earlier attempt did it whose answer was lost.
+fn is_done(call: &ApiCall, error: &ApiError) -> bool {
+    match call {
+        ApiCall::CreateIndex(_) => error.kind == "resource_already_exists_exception",
+        _ => false,
+    }
+}
+
+/// Whether asking again will not help.
+fn is_final(error: &ApiError) -> bool {
+    error.certain && error.status == 400
 }

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use super::{CLIENTS, Flaws, NODES, SERVERS, client_count, node_count, server_count};
+use super::{
+    CLIENTS, Flaws, NODES, SERVERS, client_count, node_count, server_count,
+    settings::{self, Use},
+};
 use crate::{
     name::{HostId, HostKind},
     scenario::format::{Scenario, Spread},
@@ -18,6 +21,7 @@ pub(super) fn check(scenario: &Scenario, flaws: &mut Flaws) {
     members(scenario, flaws);
     nodes(scenario, flaws);
     delays(scenario, flaws);
+    settings::of_cluster("cluster.settings", &scenario.cluster.settings, Use::Before, flaws);
     if scenario.clocks.drift_max_ppm > 100_000 {
         let message = "clocks that are wrong by more than a tenth are no clocks";
         flaws.add("clocks.drift_max_ppm", message, "at most 100000 parts per million");
@@ -98,6 +102,13 @@ fn nodes(scenario: &Scenario, flaws: &mut Flaws) {
     for (at, zone) in scenario.cluster.zones.iter().enumerate() {
         zone_name(format!("cluster.zones.{at}"), zone, flaws);
     }
+    for (name, values) in &scenario.cluster.attributes {
+        let path = format!("cluster.attributes.{name}");
+        attribute(&path, name, flaws);
+        if values.is_empty() {
+            flaws.add(path, format!("attribute `{name}` has no values"), "such as `rack = [\"r1\", \"r2\"]`");
+        }
+    }
     match node_count(scenario) {
         0 if !(scenario.zookeeper_clients.is_empty() && scenario.recipe_clients.is_empty()) => {
             needless(scenario, flaws);
@@ -110,6 +121,9 @@ fn nodes(scenario: &Scenario, flaws: &mut Flaws) {
         _ => {}
     }
     for (at, node) in scenario.nodes.iter().enumerate() {
+        for name in node.attributes.keys() {
+            attribute(&format!("nodes.{at}.attributes.{name}"), name, flaws);
+        }
         if let Some(zone) = &node.zone {
             zone_name(format!("nodes.{at}.zone"), zone, flaws);
         }
@@ -132,6 +146,15 @@ fn needless(scenario: &Scenario, flaws: &mut Flaws) {
     let help = "give the cluster `search = 3`, or take it out";
     if !scenario.indices.is_empty() {
         flaws.add_if_read(NODES, "indices.0.name", "an index without search nodes", help);
+    }
+}
+
+fn attribute(path: &str, name: &str, flaws: &mut Flaws) {
+    let plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_');
+    if name == "zone" {
+        flaws.add(path, "a node's zone is no attribute to be set", "write `zone` or `zones` instead");
+    } else if name.is_empty() || !name.chars().all(plain) {
+        flaws.add(path, format!("`{name}` is not an attribute's name"), "letters, digits, `-` and `_`");
     }
 }
 

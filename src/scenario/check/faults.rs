@@ -3,78 +3,23 @@
 
 use std::time::Duration;
 
-use super::{Flaws, INDICES, SERVERS, ZONES, cluster::known_host, zones};
-use crate::{
-    event::EventKind,
-    name::ShardId,
-    scenario::{
-        duration,
-        format::{Fault, Scenario, When},
-        nearest::suggestion,
-        plan::Selector,
-    },
+use super::{Flaws, place::Place};
+use crate::scenario::{
+    format::{Fault, Scenario},
+    plan::Selector,
 };
 
 pub(super) fn check(scenario: &Scenario, flaws: &mut Flaws) {
     for (at, fault) in scenario.faults.iter().enumerate() {
-        let place = Place { scenario, at };
-        place.trigger(fault, flaws);
+        let place = Place { scenario, table: "faults", noun: "fault", at };
+        place.trigger(fault.at, fault.when.as_ref(), flaws);
         place.deed(fault, flaws);
         place.extras(fault, flaws);
         place.targets(fault, flaws);
     }
 }
 
-/// One fault of a scenario.
-struct Place<'a> {
-    scenario: &'a Scenario,
-    at: usize,
-}
-
 impl Place<'_> {
-    fn path(&self, key: &str) -> String {
-        format!("faults.{}.{key}", self.at)
-    }
-
-    fn trigger(&self, fault: &Fault, flaws: &mut Flaws) {
-        match (fault.at, &fault.when) {
-            (Some(at), None) => self.in_time("at", at, flaws),
-            (None, Some(when)) => self.when(when, flaws),
-            (None, None) => {
-                let help = "add `at = \"12s\"`, or `when = { event = \"…\" }`";
-                flaws.add(format!("faults.{}", self.at), "the fault never strikes", help);
-            }
-            (Some(_), Some(_)) => {
-                flaws.add(self.path("when"), "the fault has two triggers", "keep `at` or `when`");
-            }
-        }
-    }
-
-    fn in_time(&self, key: &str, time: Duration, flaws: &mut Flaws) {
-        let end = self.scenario.duration;
-        if time >= end {
-            let message = format!("the fault strikes at {}, when the run is over", duration::show(time));
-            let help = format!("earlier than the end at {}", duration::show(end));
-            flaws.add_if_read(&["duration"], self.path(key), message, help);
-        }
-    }
-
-    fn when(&self, when: &When, flaws: &mut Flaws) {
-        self.in_time("when.after", when.after, flaws);
-        if !EventKind::NAMES.contains(&when.event.as_str()) {
-            let message = match when.event.as_str() {
-                "" => "the trigger names no event".into(),
-                name => format!("`{name}` is not an event"),
-            };
-            let near = suggestion(&when.event, EventKind::NAMES.iter().copied());
-            let help = format!("{near}; `shardarium list events` has them all");
-            flaws.add(self.path("when.event"), message, help);
-        }
-        if when.nth == 0 {
-            flaws.add(self.path("when.nth"), "occurrences are counted from 1", "such as `nth = 1`");
-        }
-    }
-
     fn deed(&self, fault: &Fault, flaws: &mut Flaws) {
         let deeds = [
             ("crash", fault.crash.is_some()),
@@ -90,7 +35,7 @@ impl Place<'_> {
             [_] => {}
             [] => {
                 let help = "add a deed, such as `crash = \"primary(articles/0)\"`";
-                flaws.add(format!("faults.{}", self.at), "the fault does nothing", help);
+                flaws.add(self.itself(), "the fault does nothing", help);
             }
             [first, second, ..] => {
                 let message = format!("the fault does two things: `{first}` and `{second}`");
@@ -182,47 +127,6 @@ impl Place<'_> {
         {
             let help = "name somebody else, or give the fault `when` without `host`";
             flaws.add(self.path(key), "there is no event whose host could be meant", help);
-        }
-    }
-
-    fn target(&self, key: &str, selector: &Selector, flaws: &mut Flaws) {
-        let path = self.path(key);
-        match selector {
-            Selector::Host(host) => known_host(self.scenario, path, *host, flaws),
-            Selector::Primary(shard) => self.shard(path, shard, 0, flaws),
-            Selector::Replica(shard) => self.shard(path, shard, 1, flaws),
-            Selector::Zone(zone) => self.zone(path, zone, flaws),
-            Selector::ZkMinority if self.scenario.cluster.zookeeper < 3 => {
-                let message =
-                    format!("no minority of {} ZooKeeper server(s)", self.scenario.cluster.zookeeper);
-                flaws.add_if_read(SERVERS, path, message, "it takes three servers or more");
-            }
-            _ => {}
-        }
-    }
-
-    fn shard(&self, path: String, shard: &ShardId, replicas_min: u32, flaws: &mut Flaws) {
-        let indices = &self.scenario.indices;
-        let Some(index) = indices.iter().find(|index| *index.name == *shard.index.0) else {
-            let help = suggestion(&shard.index.0, indices.iter().map(|index| index.name.as_str()));
-            return flaws.add_if_read(INDICES, path, format!("there is no index `{}`", shard.index), help);
-        };
-        if shard.number >= index.shards {
-            let help = format!("its shards are 0 to {}", index.shards.saturating_sub(1));
-            let hinges_on = &["indices.*.shards"];
-            return flaws.add_if_read(hinges_on, path, format!("there is no shard `{shard}`"), help);
-        }
-        if index.replicas < replicas_min {
-            let message = format!("index `{}` has no replicas", index.name);
-            flaws.add_if_read(&["indices.*.replicas"], path, message, "give it `replicas = 1`");
-        }
-    }
-
-    fn zone(&self, path: String, zone: &str, flaws: &mut Flaws) {
-        let zones = zones(self.scenario);
-        if !zones.contains(zone) {
-            let help = suggestion(zone, zones.iter().map(String::as_str));
-            flaws.add_if_read(ZONES, path, format!("no search node is in zone `{zone}`"), help);
         }
     }
 }

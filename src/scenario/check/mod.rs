@@ -6,14 +6,21 @@
 mod clients;
 mod cluster;
 mod faults;
+mod place;
 mod recipes;
+mod settings;
+mod steps;
 mod work;
 
 use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
     check::{goal, law},
-    scenario::{format::Scenario, make_plan, nearest::suggestion},
+    scenario::{
+        format::{Index, Scenario},
+        make_plan,
+        nearest::suggestion,
+    },
 };
 
 /// The names that a scenario may expect something by.
@@ -58,6 +65,7 @@ pub fn check(scenario: &Scenario, vocabulary: &Vocabulary) -> Vec<Flaw> {
     clients::check(scenario, &mut flaws);
     recipes::check(scenario, &mut flaws);
     faults::check(scenario, &mut flaws);
+    steps::check(scenario, &mut flaws);
     expectations(scenario, vocabulary, &mut flaws);
     flaws.0
 }
@@ -129,7 +137,12 @@ const NODES: &[&str] = &["cluster.search", "nodes", "zookeeper_clients", "recipe
 const ZONES: &[&str] = &["cluster.search", "cluster.zones", "nodes"];
 
 /// What the names of indices rely on.
-const INDICES: &[&str] = &["indices.*.name"];
+const INDICES: &[&str] = &["indices.*.name", "steps.*.create_index.name"];
+
+/// Every index that is there at some time: from the start, or by a step.
+fn indices(scenario: &Scenario) -> impl Iterator<Item = &Index> + Clone {
+    scenario.indices.iter().chain(scenario.steps.iter().filter_map(|step| step.create_index.as_ref()))
+}
 
 /// How many search nodes there will be.
 fn node_count(scenario: &Scenario) -> usize {

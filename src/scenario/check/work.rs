@@ -1,14 +1,22 @@
 //! Sense of the work — decides whether indices and workloads fit the cluster. It never counts load.
 
-use super::{Flaws, INDICES, NODES, node_count};
+use super::{
+    Flaws, INDICES, NODES, indices, node_count,
+    settings::{self, Use},
+};
 use crate::scenario::{
-    format::{Scenario, Workload},
+    format::{Index, Scenario, Workload},
     nearest::suggestion,
 };
 
 pub(super) fn check(scenario: &Scenario, flaws: &mut Flaws) {
-    for at in 0..scenario.indices.len() {
-        index(scenario, at, flaws);
+    for (at, new) in scenario.indices.iter().enumerate() {
+        let path = format!("indices.{at}");
+        index(scenario, &path, new, flaws);
+        if scenario.indices[..at].iter().any(|earlier| earlier.name == new.name) {
+            let message = format!("a second index named `{}`", new.name);
+            flaws.add(format!("{path}.name"), message, "names must differ");
+        }
     }
     for (at, workload) in scenario.workloads.iter().enumerate() {
         target(scenario, at, workload, flaws);
@@ -16,9 +24,9 @@ pub(super) fn check(scenario: &Scenario, flaws: &mut Flaws) {
     }
 }
 
-fn index(scenario: &Scenario, at: usize, flaws: &mut Flaws) {
-    let index = &scenario.indices[at];
-    let path = |key: &str| format!("indices.{at}.{key}");
+/// Whether an index at this place can be created.
+pub(super) fn index(scenario: &Scenario, place: &str, index: &Index, flaws: &mut Flaws) {
+    let path = |key: &str| format!("{place}.{key}");
     if !is_index_name(&index.name) {
         let message = match index.name.as_str() {
             "" => "the index has no name".into(),
@@ -27,9 +35,7 @@ fn index(scenario: &Scenario, at: usize, flaws: &mut Flaws) {
         let help = "lower-case letters, digits, `-` and `_`; a letter or digit first; at most 100";
         flaws.add(path("name"), message, help);
     }
-    if scenario.indices[..at].iter().any(|earlier| earlier.name == index.name) {
-        flaws.add(path("name"), format!("a second index named `{}`", index.name), "names must differ");
-    }
+    settings::of_index(&path("settings"), &index.settings, Use::Before, flaws);
     if !(1..=1024).contains(&index.shards) {
         flaws.add(path("shards"), format!("an index of {} shards", index.shards), "1 to 1024");
     }
@@ -50,7 +56,7 @@ fn is_index_name(name: &str) -> bool {
 }
 
 fn target(scenario: &Scenario, at: usize, workload: &Workload, flaws: &mut Flaws) {
-    let names = scenario.indices.iter().map(|index| index.name.as_str());
+    let names = indices(scenario).map(|index| index.name.as_str());
     if names.clone().any(|name| name == workload.index) {
         return;
     }
