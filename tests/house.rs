@@ -236,6 +236,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
             "zookeeper::wire",
             // Plan types are data: the settings of the search cluster are one of them.
             "scenario::plan::SearchConfig",
+            "scenario::plan::ReadPolicy",
         ],
     ),
     ("check", &["core::CloseReason", "event", "name", "zookeeper::wire::Stat"]),

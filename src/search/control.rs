@@ -282,6 +282,11 @@ impl Control {
         self.client.is_certainly_alive(now)
     }
 
+    /// The ZooKeeper session of this node, if it has one.
+    pub fn session(&self) -> Option<SessionId> {
+        self.client.session()
+    }
+
     /// Takes the client's news to the recipes, lets the controller act, sends what they ask.
     fn settle(&mut self, ctx: &mut Ctx<'_>) {
         loop {

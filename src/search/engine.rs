@@ -44,7 +44,7 @@ use self::{
     commit::{META, Manifest, Payload, Tombstone},
     directory::Directory,
     mapping::Mapped,
-    schema::Fields,
+    schema::{Fields, Stored},
     segment::{Draft, Segment},
 };
 use crate::{
@@ -341,6 +341,22 @@ impl Engine {
         };
         let Version { seq_no, term, version, .. } = *version;
         Ok(Some(GotDoc { source, seq_no, term, version }))
+    }
+
+    /// The document as of the last refresh.
+    ///
+    /// # Errors
+    ///
+    /// If its segment cannot be read.
+    pub fn get_searchable(&self, id: &str) -> Result<Option<GotDoc>, Failure> {
+        for segment in self.segments.values() {
+            let mut living = segment.living();
+            if let Some((doc, _)) = living.find(|(_, held)| held.as_ref() == id) {
+                let Stored { source, seq_no, term, version, .. } = segment.stored(&self.fields, doc)?;
+                return Ok(Some(GotDoc { source: source.into(), seq_no, term, version }));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether a refresh would change what searches find.

@@ -64,7 +64,7 @@ impl Node {
     pub fn boot(config: NodeConfig, mut entropy: Entropy, files: &Files) -> Self {
         let NodeConfig { me, zone, attributes, allocator, servers, search, defects } = config;
         let life = entropy.draw();
-        let timeout = search.request_timeout;
+        let (timeout, read_policy) = (search.request_timeout, search.read_policy);
         let shards = ShardsConfig { search: search.clone(), defects: defects.clone() };
         let parts = Parts {
             control: Control::new(
@@ -72,7 +72,7 @@ impl Node {
                 entropy,
             ),
             shards: Shards::boot(shards, files),
-            coordinator: Coordinator::new(timeout, life, usize::from(me.number)),
+            coordinator: Coordinator::new(timeout, life, usize::from(me.number), read_policy),
             serving: Serving::new(timeout),
             applied: None,
         };
@@ -124,10 +124,7 @@ impl Parts {
                 }
             }
             Message::Request(request) => {
-                let view = View {
-                    state: self.applied.as_ref(),
-                    connected: self.control.is_certainly_alive(ctx.now.mono),
-                };
+                let view = view(self.applied.as_ref(), &self.control, ctx);
                 self.coordinator.request(ctx, view, conn, request);
             }
             // From a connection that was given up, or nothing that one says to a node.
@@ -146,8 +143,7 @@ impl Parts {
     }
 
     fn coordinate(&mut self, ctx: &mut Ctx<'_>, from: HostId, message: CoordinationMessage) {
-        let view =
-            View { state: self.applied.as_ref(), connected: self.control.is_certainly_alive(ctx.now.mono) };
+        let view = view(self.applied.as_ref(), &self.control, ctx);
         match message {
             CoordinationMessage::Ask { ticket, routed_by, ask } => {
                 let question = Question { from, ticket, routed_by, ask };
@@ -179,8 +175,7 @@ impl Parts {
             self.shards.wake(ctx);
         }
         self.serving.wake(ctx);
-        let view =
-            View { state: self.applied.as_ref(), connected: self.control.is_certainly_alive(ctx.now.mono) };
+        let view = view(self.applied.as_ref(), &self.control, ctx);
         self.coordinator.wake(ctx, view);
     }
 
@@ -236,6 +231,10 @@ impl Parts {
         match news {
             ShardNews::Report(report) => self.control.report(ctx, report),
             ShardNews::Write { token, result } => self.serving.write_ended(ctx, token, result),
+            ShardNews::Get { token, result } => {
+                let view = view(self.applied.as_ref(), &self.control, ctx);
+                self.serving.get_ended(ctx, view, token, result);
+            }
         }
     }
 
@@ -254,7 +253,7 @@ impl Parts {
             }
         }
         self.tell_losses(ctx);
-        let view = View { state: Some(&state), connected: self.control.is_certainly_alive(ctx.now.mono) };
+        let view = view(Some(&state), &self.control, ctx);
         self.serving.state_applied(ctx, view, &mut self.shards);
         self.coordinator.state_applied(ctx, view);
     }
@@ -272,10 +271,16 @@ impl Parts {
         self.control.peer_lost(ctx, lost.peer);
         self.shards.peer_lost(ctx, lost.peer);
         self.serving.peer_lost(lost.peer);
-        let view =
-            View { state: self.applied.as_ref(), connected: self.control.is_certainly_alive(ctx.now.mono) };
+        let view = view(self.applied.as_ref(), &self.control, ctx);
         self.coordinator.peer_lost(ctx, view, lost);
     }
+}
+
+fn view<'a>(state: Option<&'a Arc<ClusterState>>, control: &Control, ctx: &Ctx<'_>) -> View<'a> {
+    let connected = control.is_certainly_alive(ctx.now.mono);
+    let known_as = state.and_then(|state| state.nodes.get(&ctx.me)).map(|node| node.session);
+    let leased = connected && known_as.is_some() && known_as == control.session();
+    View { state, connected, leased }
 }
 
 /// Nodes that left between two states, or came back as another life: connections to their former life are

@@ -140,6 +140,11 @@ impl Group {
         self.in_sync.insert(copy);
     }
 
+    /// The in-sync copies beside the primary.
+    pub fn in_sync(&self) -> impl Iterator<Item = AllocationId> {
+        self.in_sync.iter().copied()
+    }
+
     /// Whether a copy counts as in sync.
     pub fn is_in_sync(&self, copy: AllocationId) -> bool {
         self.in_sync.contains(&copy)

@@ -6,10 +6,12 @@
 
 pub mod checkpoint;
 mod flush;
+mod gets;
 pub mod layout;
 mod lifecycle;
 mod primary;
 mod reads;
+mod refreshes;
 mod replica;
 mod searching;
 mod source;
@@ -100,6 +102,8 @@ pub struct Shard {
     flush: Flush,
     refreshed_at: Instant,
     contexts: searching::Contexts,
+    /// Whether the next search has to see everything, whenever the next refresh is due.
+    refresh_wanted: bool,
     /// Since when the cluster state has shown it as started while it is not.
     expected_since: Option<Instant>,
 }
@@ -120,6 +124,7 @@ impl Shard {
             flush: Flush::Idle,
             refreshed_at: Instant(0),
             contexts: searching::Contexts::default(),
+            refresh_wanted: false,
             expected_since: None,
         }
     }

@@ -8,10 +8,11 @@ mod message;
 mod search;
 #[cfg(test)]
 mod tests;
+mod tuning;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-pub use self::call::{Condition, WriteAction, WriteCall, Written};
+pub use self::call::{Condition, ReadCall, WriteAction, WriteCall, Written};
 pub use self::copies::Copies;
 pub(in crate::search) use self::desk::{Awaited, Desk, Step, Ticket};
 pub use self::message::{Body, Operations, PrimaryContext, Purpose, ShardMessage};
@@ -21,7 +22,7 @@ use crate::{
     defect::Defects,
     name::{AllocationId, HostId, ShardId},
     search::{
-        api::ApiError,
+        api::{ApiError, GotDoc},
         control::ShardReport,
         settings::SettingsDocument,
         shard::{Shard, layout},
@@ -40,6 +41,9 @@ pub enum ShardRefusal {
         /// Whether surely nothing was written.
         certain: bool,
     },
+    /// Not now, and nothing was written: fewer copies are active than the request asks for. Route again with a newer
+    /// state; if none helps, the client is told this.
+    Unavailable(String),
     /// The request itself fails, such as `version_conflict_engine_exception`.
     Error(ApiError),
 }
@@ -53,6 +57,13 @@ pub enum ShardNews {
         token: u64,
         /// What came of it.
         result: Result<Written, ShardRefusal>,
+    },
+    /// A get ended.
+    Get {
+        /// The caller's token.
+        token: u64,
+        /// What came of it.
+        result: Result<Option<GotDoc>, ShardRefusal>,
     },
     /// Something for the controller.
     Report(ShardReport),
@@ -110,6 +121,7 @@ impl Shards {
     /// Applies newer settings.
     pub fn apply_settings(&mut self, settings: &Arc<SettingsDocument>) {
         self.desk.settings = settings.clone();
+        self.desk.tuned.clear();
     }
 
     // A copy that the state puts on this node and that is not here yet.

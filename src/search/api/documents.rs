@@ -123,12 +123,18 @@ pub struct GetRequest {
     pub index: IndexName,
     /// Document id.
     pub id: String,
+    /// realtime: whether operations count that are not searchable yet.
+    pub realtime: bool,
+    /// refresh: whether the copy refreshes first.
+    pub refresh: bool,
+    /// routing; none: the id.
+    pub routing: Option<String>,
 }
 
 impl GetRequest {
     /// The document of this id, as of now.
     pub fn new(index: IndexName, id: impl Into<String>) -> Self {
-        Self { index, id: id.into() }
+        Self { index, id: id.into(), realtime: true, refresh: false, routing: None }
     }
 }
 

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     core::{ConnId, Instant},
     name::HostId,
+    scenario::plan::ReadPolicy,
     search::{
         api::{ApiAnswer, ApiReply, ApiRequest},
         routing::{Rotation, adaptive::ResponseCollector},
@@ -34,6 +35,7 @@ struct Pending {
     conn: ConnId,
     id: u64,
     began: Instant,
+    patience: Duration,
     flow: Box<dyn Flow>,
     asks: BTreeSet<u64>,
 }
@@ -70,6 +72,7 @@ pub struct Coordinator {
     life: u64,
     next: u64,
     choice: Choice,
+    read_policy: ReadPolicy,
     requests: BTreeMap<u64, Pending>,
     asks: BTreeMap<u64, Asked>,
     alarms: Alarms<Alarm>,
@@ -78,8 +81,8 @@ pub struct Coordinator {
 
 impl Coordinator {
     /// Requests end after `timeout`. `life` tells this life of the node from earlier ones; each shard's
-    /// turns begin at copy `first_turn`.
-    pub fn new(timeout: Duration, life: u64, first_turn: usize) -> Self {
+    /// turns begin at copy `first_turn`; `read_policy` says which copies answer gets.
+    pub fn new(timeout: Duration, life: u64, first_turn: usize, read_policy: ReadPolicy) -> Self {
         Self {
             timeout,
             life,
@@ -88,6 +91,7 @@ impl Coordinator {
                 rotation: Rotation::starting_at(first_turn),
                 responses: ResponseCollector::default(),
             },
+            read_policy,
             requests: BTreeMap::new(),
             asks: BTreeMap::new(),
             alarms: Alarms::default(),
@@ -98,7 +102,7 @@ impl Coordinator {
     /// A client asks something; the reply goes back on its connection, or nowhere if that has closed.
     pub fn request(&mut self, ctx: &mut Ctx<'_>, view: View<'_>, conn: ConnId, request: ApiRequest) {
         let ApiRequest { id, call } = request;
-        match intake::begin(view, ctx.me, &mut self.choice, call) {
+        match intake::begin(view, ctx.me, &mut self.choice, self.read_policy, call) {
             Err(error) => reply(ctx, conn, id, Err(error)),
             Ok(Beginning::Answer(answer)) => reply(ctx, conn, id, Ok(answer)),
             Ok(Beginning::Flow(flow)) => {
@@ -180,10 +184,12 @@ impl Coordinator {
     ) -> u64 {
         let moves = flow.begin(view.state.expect("a request begins only once a state is known"));
         let (number, began) = (self.draw(), ctx.now.mono);
-        self.requests.insert(number, Pending { conn, id, began, flow, asks: BTreeSet::new() });
-        self.alarms.set(began + self.timeout, Alarm::GiveUp(number));
-        if let Some(patience) = self.requests[&number].flow.patience() {
-            self.alarms.set(began + patience, Alarm::Hurry(number));
+        let patience = flow.patience().unwrap_or(self.timeout);
+        let limit = flow.time_limit();
+        self.requests.insert(number, Pending { conn, id, began, patience, flow, asks: BTreeSet::new() });
+        self.alarms.set(began + patience, Alarm::GiveUp(number));
+        if let Some(limit) = limit {
+            self.alarms.set(began + limit, Alarm::Hurry(number));
         }
         self.carry_out(ctx, view, number, moves);
         number
@@ -257,7 +263,7 @@ impl Coordinator {
 
     fn wait(&mut self, ctx: &Ctx<'_>, request: u64) {
         let Some(pending) = self.requests.get(&request) else { return };
-        let retry_at = self.retry_at(pending);
+        let retry_at = retry_at(pending);
         if ctx.now.mono < retry_at {
             self.alarms.set(retry_at, Alarm::Retry(request));
         }
@@ -265,10 +271,10 @@ impl Coordinator {
 
     fn end(&mut self, ctx: &mut Ctx<'_>, request: u64, ending: Ending) {
         let Some(pending) = self.requests.remove(&request) else { return };
-        self.alarms.cancel(pending.began + self.timeout, Alarm::GiveUp(request));
-        self.alarms.cancel(self.retry_at(&pending), Alarm::Retry(request));
-        if let Some(patience) = pending.flow.patience() {
-            self.alarms.cancel(pending.began + patience, Alarm::Hurry(request));
+        self.alarms.cancel(pending.began + pending.patience, Alarm::GiveUp(request));
+        self.alarms.cancel(retry_at(&pending), Alarm::Retry(request));
+        if let Some(limit) = pending.flow.time_limit() {
+            self.alarms.cancel(pending.began + limit, Alarm::Hurry(request));
         }
         for number in &pending.asks {
             if let Some(asked) = self.asks.remove(number).filter(|asked| asked.is_query) {
@@ -277,10 +283,6 @@ impl Coordinator {
         }
         let took = ctx.now.mono.since(pending.began);
         reply(ctx, pending.conn, pending.id, timed(ending, took));
-    }
-
-    fn retry_at(&self, pending: &Pending) -> Instant {
-        pending.began + self.timeout / 2
     }
 
     fn draw(&mut self) -> u64 {
@@ -295,6 +297,10 @@ fn timed(mut ending: Ending, took: Duration) -> Ending {
         answer.took_ms = took.as_millis() as u64;
     }
     ending
+}
+
+fn retry_at(pending: &Pending) -> Instant {
+    pending.began + pending.patience / 2
 }
 
 fn reply(ctx: &mut Ctx<'_>, conn: ConnId, id: u64, result: Ending) {

@@ -41,6 +41,12 @@ pub(super) fn no_primary(shard: &ShardId) -> ApiError {
     failed(503, "unavailable_shards_exception", format!("[{shard}] primary shard is not active"))
 }
 
+/// The primary is there, but fewer copies are active than the write asks for.
+pub(super) fn unavailable(shard: &ShardId, why: &str) -> ApiError {
+    let ShardId { index, number } = shard;
+    failed(503, "unavailable_shards_exception", format!("[{index}][{number}] {why}"))
+}
+
 /// The primary was lost with the write under way.
 pub(super) fn primary_lost(shard: &ShardId) -> ApiError {
     let reason = format!("[{shard}] primary was lost before it answered");

@@ -47,8 +47,13 @@ pub(super) trait Flow: Debug {
         Vec::new()
     }
 
-    /// After how long it is to hurry; none: never.
+    /// How long the request may take, if it says so itself.
     fn patience(&self) -> Option<Duration> {
+        None
+    }
+
+    /// After how long it is to hurry; none: never.
+    fn time_limit(&self) -> Option<Duration> {
         None
     }
 

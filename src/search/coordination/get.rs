@@ -1,20 +1,23 @@
 //! Gets — decides which copies a get is asked of, one after the other. It never prefers the local one.
 //!
-//! As in Elasticsearch's `TransportSingleShardAction`: one active copy, on any failure the next of the list,
-//! and no waiting for better times. The answer is realtime on the copy asked, and so may be stale or dirty
-//! (elastic/elasticsearch#52400): a get is not a linearizable read.
+//! Under the read policy `any` as in Elasticsearch's `TransportSingleShardAction`: one active copy, on any failure
+//! the next of the list, and no waiting for better times. The answer is realtime on the copy asked, and so may be
+//! stale or dirty (elastic/elasticsearch#52400): such a get is not a linearizable read. Under `primary` and `lease`
+//! it goes to the primary, as a write does, and is tried again as long as there is time: it changes nothing.
 
 use std::collections::VecDeque;
 
 use super::{
-    Ask, Outcome, Served, error,
+    Ask, Outcome, Position, Served, error,
     flow::{Ending, Flow, Move},
 };
 use crate::{
     name::{HostId, ShardId},
+    scenario::plan::ReadPolicy,
     search::{
         api::{ApiAnswer, GetAnswer},
-        shards::ShardRefusal,
+        routing,
+        shards::{ReadCall, ShardRefusal},
         state::ClusterState,
     },
 };
@@ -23,39 +26,73 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct GetFlow {
     shard: ShardId,
-    id: String,
+    call: ReadCall,
+    /// Copies not asked yet, unless the primary is to answer.
     copies: VecDeque<HostId>,
+    under_way: Option<Position>,
 }
 
 impl GetFlow {
-    /// A get from the first of these nodes that can.
-    pub(super) fn new(shard: ShardId, id: String, copies: VecDeque<HostId>) -> Self {
-        Self { shard, id, copies }
+    /// A get from the first of these nodes that can, or from the primary if the policy is that.
+    pub(super) fn new(shard: ShardId, call: ReadCall, copies: VecDeque<HostId>) -> Self {
+        Self { shard, call, copies, under_way: None }
+    }
+
+    fn asks_primary(&self) -> bool {
+        self.call.policy != ReadPolicy::Any
+    }
+
+    fn ask(&self, to: HostId) -> Vec<Move> {
+        let ask = Ask::Get { shard: self.shard.clone(), call: self.call.clone() };
+        vec![Move::Ask { to, part: 0, ask }]
     }
 
     fn next(&mut self) -> Vec<Move> {
-        let Some(to) = self.copies.pop_front() else {
-            return vec![Move::End(Err(error::no_copy(&self.shard)))];
+        match self.copies.pop_front() {
+            Some(to) => self.ask(to),
+            None => vec![Move::End(Err(error::no_copy(&self.shard)))],
+        }
+    }
+
+    fn route(&mut self, state: &ClusterState) -> Vec<Move> {
+        let Some(table) = state.shard(&self.shard) else {
+            return vec![Move::End(Err(error::no_index(&self.shard.index)))];
         };
-        let ask = Ask::Get { shard: self.shard.clone(), id: self.id.clone() };
-        vec![Move::Ask { to, part: 0, ask }]
+        let Some((_, to)) = routing::active_primary(table) else { return vec![Move::Wait] };
+        self.under_way = Some(Position::of(state));
+        self.ask(to)
+    }
+
+    fn failed(&mut self, refusal: Option<ShardRefusal>, state: &ClusterState) -> Vec<Move> {
+        let tried = self.under_way.take();
+        match refusal {
+            Some(ShardRefusal::Error(error)) if self.asks_primary() || self.copies.is_empty() => {
+                vec![Move::End(Err(error))]
+            }
+            _ if !self.asks_primary() => self.next(),
+            _ if tried < Some(Position::of(state)) => self.route(state),
+            _ => vec![Move::Wait],
+        }
     }
 }
 
 impl Flow for GetFlow {
-    fn begin(&mut self, _state: &ClusterState) -> Vec<Move> {
-        self.next()
+    fn begin(&mut self, state: &ClusterState) -> Vec<Move> {
+        if self.asks_primary() { self.route(state) } else { self.next() }
     }
 
-    fn heard(&mut self, _part: u32, outcome: Outcome, _state: &ClusterState) -> Vec<Move> {
+    fn heard(&mut self, _part: u32, outcome: Outcome, state: &ClusterState) -> Vec<Move> {
         match outcome {
             Ok(Served::Got(doc)) => {
-                let (index, id) = (self.shard.index.clone(), self.id.clone());
+                let (index, id) = (self.shard.index.clone(), self.call.id.clone());
                 vec![Move::End(Ok(ApiAnswer::Got(GetAnswer { index, id, doc })))]
             }
-            Err(ShardRefusal::Error(error)) if self.copies.is_empty() => vec![Move::End(Err(error))],
-            _ => self.next(),
+            other => self.failed(other.err(), state),
         }
+    }
+
+    fn state_applied(&mut self, state: &ClusterState) -> Vec<Move> {
+        if self.asks_primary() && self.under_way.is_none() { self.route(state) } else { Vec::new() }
     }
 
     fn timed_out(&mut self) -> Ending {
@@ -66,11 +103,18 @@ impl Flow for GetFlow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::search::coordination::flow::lost;
+    use crate::{
+        event::CopyState::Started,
+        search::{
+            coordination::flow::lost,
+            fixture::{copy, state, table},
+        },
+    };
 
-    fn flow(nodes: &[u16]) -> GetFlow {
+    fn flow(nodes: &[u16], policy: ReadPolicy) -> GetFlow {
         let copies = nodes.iter().copied().map(HostId::search).collect();
-        GetFlow::new("articles/0".parse().unwrap(), "a".to_owned(), copies)
+        let call = ReadCall { id: "a".to_owned(), realtime: true, refresh: false, policy };
+        GetFlow::new("articles/0".parse().unwrap(), call, copies)
     }
 
     fn asked(moves: Vec<Move>) -> u16 {
@@ -80,22 +124,39 @@ mod tests {
         }
     }
 
+    fn nothing() -> Move {
+        let answer = GetAnswer { index: "articles".into(), id: "a".to_owned(), doc: None };
+        Move::End(Ok(ApiAnswer::Got(answer)))
+    }
+
     #[test]
     fn failed_copy_is_followed_by_the_next() {
-        let (mut flow, state) = (flow(&[2, 1]), ClusterState::default());
+        let (mut flow, state) = (flow(&[2, 1], ReadPolicy::Any), ClusterState::default());
         assert_eq!(asked(flow.begin(&state)), 2);
         assert_eq!(asked(flow.heard(0, lost(false), &state)), 1);
-        let answer = GetAnswer { index: "articles".into(), id: "a".to_owned(), doc: None };
-        let end = Move::End(Ok(ApiAnswer::Got(answer)));
-        assert_eq!(flow.heard(0, Ok(Served::Got(None)), &state), [end]);
+        assert_eq!(flow.heard(0, Ok(Served::Got(None)), &state), [nothing()]);
     }
 
     #[test]
     fn get_without_any_copy_fails_at_once() {
-        let (mut flow, state) = (flow(&[1]), ClusterState::default());
+        let (mut flow, state) = (flow(&[1], ReadPolicy::Any), ClusterState::default());
         flow.begin(&state);
         let moves = flow.heard(0, lost(false), &state);
         let [Move::End(Err(error))] = moves.as_slice() else { panic!("{moves:?}") };
         assert_eq!((error.status, &*error.kind), (503, "no_shard_available_action_exception"));
+    }
+
+    #[test]
+    fn get_of_the_primary_follows_it() {
+        let mut flow = flow(&[1, 2], ReadPolicy::Lease);
+        let on = |version, node, other| {
+            state(version, vec![table(vec![copy(node, 11, true, Started), copy(other, 12, false, Started)])])
+        };
+        assert_eq!(asked(flow.begin(&on(1, 2, 1))), 2);
+        assert_eq!(flow.heard(0, lost(false), &on(1, 2, 1)), [Move::Wait]);
+        assert_eq!(asked(flow.state_applied(&on(2, 1, 2))), 1);
+        assert_eq!(flow.state_applied(&on(3, 2, 1)), [], "one try at a time");
+        assert_eq!(asked(flow.heard(0, lost(true), &on(3, 2, 1))), 2);
+        assert_eq!(flow.heard(0, Ok(Served::Got(None)), &on(3, 2, 1)), [nothing()]);
     }
 }

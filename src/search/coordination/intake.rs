@@ -1,6 +1,6 @@
 //! Intake — decides whether a client's request can begin, and as which flow. It never waits.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use super::{
     View,
@@ -15,10 +15,11 @@ use super::{
 };
 use crate::{
     name::{HostId, IndexName, ShardId},
+    scenario::plan::ReadPolicy,
     search::{
         api::{ApiAnswer, ApiCall, ApiError, CreateIndexRequest, GetRequest, RefreshRequest},
         routing::{self, Rotation},
-        shards::WriteCall,
+        shards::{ReadCall, WriteCall},
         state::{ClusterState, IndexMetadata},
     },
 };
@@ -51,6 +52,7 @@ pub(super) fn begin(
     view: View<'_>,
     me: HostId,
     choice: &mut Choice,
+    policy: ReadPolicy,
     call: ApiCall,
 ) -> Result<Beginning, ApiError> {
     let rotation = &mut choice.rotation;
@@ -61,16 +63,22 @@ pub(super) fn begin(
         ApiCall::Index(request) => {
             let index = request.index.clone();
             let id = request.id.clone().unwrap_or_default();
-            write(view, state, &index, documents::index(id, request)?)?
+            let timeout = request.options.timeout;
+            write(view, state, &index, timeout, documents::index(id, request)?)?
         }
         ApiCall::Delete(request) => {
             let index = request.index.clone();
-            write(view, state, &index, documents::delete(request)?)?
+            let timeout = request.options.timeout;
+            write(view, state, &index, timeout, documents::delete(request)?)?
         }
-        ApiCall::Get(GetRequest { index, id }) => {
-            let shard = routing::shard_of(&index, metadata(state, &index)?, &id);
+        ApiCall::Get(GetRequest { index, id, realtime, refresh, routing }) => {
+            let routed_by = routing.as_ref().unwrap_or(&id);
+            let shard = routing::shard_of(&index, metadata(state, &index)?, routed_by);
             let copies = state.shard(&shard).map(|table| rotation.order(&shard, table));
-            Box::new(GetFlow::new(shard, id, copies.unwrap_or_default()))
+            // What is searchable on one copy is nothing that copies agree on.
+            let policy = if realtime { policy } else { ReadPolicy::Any };
+            let call = ReadCall { id, realtime, refresh, policy };
+            Box::new(GetFlow::new(shard, call, copies.unwrap_or_default()))
         }
         ApiCall::Refresh(RefreshRequest { index }) => {
             let shards = copies(rotation, &index, metadata(state, &index)?);
@@ -94,6 +102,7 @@ fn write(
     view: View<'_>,
     state: &ClusterState,
     index: &IndexName,
+    timeout: Option<Duration>,
     call: WriteCall,
 ) -> Result<Box<dyn Flow>, ApiError> {
     if !view.connected {
@@ -101,7 +110,7 @@ fn write(
     }
     let routing = call.routing.as_deref().unwrap_or(&call.id);
     let shard = routing::shard_of(index, metadata(state, index)?, routing);
-    Ok(Box::new(WriteFlow::new(shard, call)))
+    Ok(Box::new(WriteFlow::new(shard, call, timeout)))
 }
 
 fn metadata<'a>(state: &'a ClusterState, index: &IndexName) -> Result<&'a IndexMetadata, ApiError> {
@@ -131,7 +140,7 @@ mod tests {
     }
 
     fn refused(view: View<'_>, call: ApiCall) -> (u16, String, bool) {
-        let error = begin(view, ME, &mut choice(), call).unwrap_err();
+        let error = begin(view, ME, &mut choice(), ReadPolicy::Any, call).unwrap_err();
         (error.status, error.kind.into_owned(), error.certain)
     }
 
@@ -149,7 +158,7 @@ mod tests {
 
     #[test]
     fn nothing_begins_before_a_first_state() {
-        let view = View { state: None, connected: true };
+        let view = View { state: None, connected: true, leased: true };
         for call in [delete("articles", "a"), search(1), create(), ApiCall::Health] {
             assert_eq!(refused(view, call), (503, "master_not_discovered_exception".to_owned(), true));
         }
@@ -158,17 +167,17 @@ mod tests {
     #[test]
     fn node_cut_off_from_zookeeper_refuses_writes_and_serves_reads() {
         let state = Arc::new(state(1, vec![table(Vec::new())]));
-        let view = View { state: Some(&state), connected: false };
+        let view = View { state: Some(&state), connected: false, leased: false };
         let blocked = (503, "cluster_block_exception".to_owned(), true);
         assert_eq!(refused(view, delete("articles", "a")), blocked);
         assert_eq!(refused(view, create()), (503, "master_not_discovered_exception".to_owned(), true));
-        assert!(begin(view, ME, &mut choice(), search(1)).is_ok());
+        assert!(begin(view, ME, &mut choice(), ReadPolicy::Any, search(1)).is_ok());
     }
 
     #[test]
     fn bad_requests_are_refused() {
         let state = Arc::new(state(1, vec![table(Vec::new())]));
-        let view = View { state: Some(&state), connected: true };
+        let view = View { state: Some(&state), connected: true, leased: true };
         let cases = [
             (delete("books", "a"), 404, "index_not_found_exception"),
             (delete("articles", ""), 400, "action_request_validation_exception"),
@@ -178,6 +187,8 @@ mod tests {
         for (call, status, kind) in cases {
             assert_eq!(refused(view, call), (status, kind.to_owned(), true));
         }
-        assert!(begin(view, ME, &mut choice(), delete("articles", &"x".repeat(512))).is_ok());
+        assert!(
+            begin(view, ME, &mut choice(), ReadPolicy::Any, delete("articles", &"x".repeat(512))).is_ok()
+        );
     }
 }

@@ -28,7 +28,7 @@ use crate::{
     name::{AllocationId, Epoch, ShardId, Term},
     search::{
         api::GotDoc,
-        shards::{SearchAsk, SearchServed, ShardRefusal, WriteAction, WriteCall, Written},
+        shards::{ReadCall, SearchAsk, SearchServed, ShardRefusal, WriteAction, WriteCall, Written},
         state::ClusterState,
     },
 };
@@ -46,6 +46,9 @@ pub struct View<'a> {
     pub state: Option<&'a Arc<ClusterState>>,
     /// Whether its ZooKeeper session is known to be alive.
     pub connected: bool,
+    /// Whether, beyond that, it is the session by which its cluster state knows this node: then nobody has taken its
+    /// copies' place since.
+    pub leased: bool,
 }
 
 impl View<'_> {
@@ -95,12 +98,12 @@ pub enum Ask {
         /// What to write.
         call: WriteCall,
     },
-    /// A realtime get, of any active copy.
+    /// A get, of an active copy.
     Get {
         /// The shard.
         shard: ShardId,
-        /// Document id.
-        id: String,
+        /// What to get.
+        call: ReadCall,
     },
     /// A round of a search, of any active copy or of the one that the round before has asked.
     Search {

@@ -332,7 +332,7 @@ impl Flow for SearchFlow {
         self.ending()
     }
 
-    fn patience(&self) -> Option<Duration> {
+    fn time_limit(&self) -> Option<Duration> {
         self.plan.timeout
     }
 
@@ -360,6 +360,7 @@ fn failure(shard: u32, node: Option<HostId>, refusal: &ShardRefusal) -> ShardFai
                 node.map_or_else(|| "disconnected".to_owned(), |node| format!("[{node}] disconnected"));
             (503, "node_disconnected_exception".to_owned(), reason)
         }
+        ShardRefusal::Unavailable(reason) => (503, "unavailable_shards_exception".to_owned(), reason.clone()),
         ShardRefusal::Error(error) => (error.status, error.kind.clone().into_owned(), error.reason.clone()),
     };
     ShardFailure { shard, node, status, kind, reason }

@@ -9,8 +9,10 @@ use super::{Ask, CoordinationMessage, Outcome, Position, Served, Ticket, View, a
 use crate::{
     core::Instant,
     name::HostId,
+    scenario::plan::ReadPolicy,
     search::{
-        shards::{Copies, SearchServed, ShardRefusal, Written},
+        api::GotDoc,
+        shards::{Copies, ReadCall, SearchServed, ShardRefusal, Written},
         transport::Ctx,
         wire::Transport,
     },
@@ -35,6 +37,14 @@ struct Held {
     until: Instant,
 }
 
+/// A get that a copy has not answered.
+#[derive(Debug)]
+struct PendingGet {
+    from: HostId,
+    ticket: Ticket,
+    policy: ReadPolicy,
+}
+
 /// What other nodes, and this one, asked of the copies on this node.
 #[derive(Debug)]
 pub struct Serving {
@@ -42,14 +52,15 @@ pub struct Serving {
     next: u64,
     held: BTreeMap<u64, Held>,
     writes: BTreeMap<u64, (HostId, Ticket)>,
+    gets: BTreeMap<u64, PendingGet>,
     alarms: Alarms<u64>,
 }
 
 impl Serving {
     /// Nothing asked yet. What waits for a state is refused after `timeout`.
     pub fn new(timeout: Duration) -> Self {
-        let (held, writes) = (BTreeMap::new(), BTreeMap::new());
-        Self { timeout, next: 0, held, writes, alarms: Alarms::default() }
+        let (held, writes, gets) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { timeout, next: 0, held, writes, gets, alarms: Alarms::default() }
     }
 
     /// A node asks something.
@@ -78,6 +89,24 @@ impl Serving {
         assert!(asker.is_some(), "a write ends once");
         if let Some((from, ticket)) = asker {
             answer(ctx, from, ticket, result.map(Served::Written));
+        }
+    }
+
+    /// A get of a copy on this node ended. Under the policy `lease` it is answered only if the node can prove at this
+    /// moment that it has been what it was, so that nobody else can have acted as the primary before.
+    pub fn get_ended(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        view: View<'_>,
+        token: u64,
+        result: Result<Option<GotDoc>, ShardRefusal>,
+    ) {
+        let asker = self.gets.remove(&token);
+        assert!(asker.is_some(), "a get ends once");
+        if let Some(PendingGet { from, ticket, policy }) = asker {
+            let proven = policy != ReadPolicy::Lease || view.leased;
+            let result = if proven { result } else { Err(ShardRefusal::NotHere { certain: true }) };
+            answer(ctx, from, ticket, result.map(Served::Got));
         }
     }
 
@@ -118,7 +147,14 @@ impl Serving {
                 self.writes.insert(token, (from, ticket));
                 return copies.write(ctx, token, &shard, allocation, term, call);
             }
-            Ask::Get { shard, id } => copies.get(ctx, &shard, &id).map(Served::Got),
+            Ask::Get { call: ReadCall { policy: ReadPolicy::Lease, .. }, .. } if !view.leased => {
+                Err(ShardRefusal::NotHere { certain: true })
+            }
+            Ask::Get { shard, call } => {
+                let token = self.draw();
+                self.gets.insert(token, PendingGet { from, ticket, policy: call.policy });
+                return copies.get(ctx, token, &shard, &call);
+            }
             Ask::Search { shard, ask } => {
                 copies.search(ctx, &shard, &ask).map(|answer| self.searched(answer))
             }
@@ -165,7 +201,6 @@ mod tests {
         core::{Now, Output},
         name::{AllocationId, Epoch, ShardId, Term},
         search::{
-            api::GotDoc,
             fixture::state,
             shards::{SearchAsk, WriteCall},
             state::ClusterState,
@@ -177,6 +212,7 @@ mod tests {
     #[derive(Default)]
     struct Fake {
         writes: Vec<u64>,
+        gets: Vec<u64>,
     }
 
     impl Copies for Fake {
@@ -192,8 +228,8 @@ mod tests {
             self.writes.push(token);
         }
 
-        fn get(&mut self, _: &mut Ctx<'_>, _: &ShardId, _: &str) -> Result<Option<GotDoc>, ShardRefusal> {
-            Ok(None)
+        fn get(&mut self, _: &mut Ctx<'_>, token: u64, _: &ShardId, _: &ReadCall) {
+            self.gets.push(token);
         }
 
         fn refresh(&mut self, _: &mut Ctx<'_>, _: &ShardId) -> Result<(), ShardRefusal> {
@@ -220,6 +256,7 @@ mod tests {
         links: Links,
         state: Arc<ClusterState>,
         connected: bool,
+        leased: bool,
         now: Instant,
     }
 
@@ -231,6 +268,7 @@ mod tests {
                 links: Links::default(),
                 state: Arc::new(state(3, Vec::new())),
                 connected: true,
+                leased: true,
                 now: Instant(0),
             }
         }
@@ -238,8 +276,11 @@ mod tests {
         fn act(&mut self, act: impl FnOnce(&mut Serving, &mut Ctx<'_>, View<'_>, &mut Fake)) -> Vec<Outcome> {
             let (mut out, now) = (Output::default(), Now { mono: self.now, wall_ms: 0 });
             let mut ctx = Ctx { now, me: ME, out: &mut out, links: &mut self.links };
-            let view = View { state: Some(&self.state), connected: self.connected };
+            let view = View { state: Some(&self.state), connected: self.connected, leased: self.leased };
             act(&mut self.serving, &mut ctx, view, &mut self.fake);
+            for token in std::mem::take(&mut self.fake.gets) {
+                self.serving.get_ended(&mut ctx, view, token, Ok(None));
+            }
             let outcome = |message| match message {
                 Transport::Coordination(CoordinationMessage::Answer { outcome, .. }) => outcome,
                 other => panic!("{other:?}"),
@@ -256,7 +297,12 @@ mod tests {
     }
 
     fn get() -> Ask {
-        Ask::Get { shard: "articles/0".parse().unwrap(), id: "a".to_owned() }
+        get_under(ReadPolicy::Any)
+    }
+
+    fn get_under(policy: ReadPolicy) -> Ask {
+        let call = ReadCall { id: "a".to_owned(), realtime: true, refresh: false, policy };
+        Ask::Get { shard: "articles/0".parse().unwrap(), call }
     }
 
     fn write() -> Ask {
@@ -322,5 +368,14 @@ mod tests {
         bench.state = Arc::new(state(4, Vec::new()));
         bench.act(|it, ctx, view, fake| it.state_applied(ctx, view, fake));
         assert_eq!((bench.fake.writes.len(), bench.serving.next_wake()), (0, None));
+    }
+
+    #[test]
+    fn node_that_cannot_prove_its_session_gives_no_leased_answer() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.ask(3, get_under(ReadPolicy::Lease)), [Ok(Served::Got(None))]);
+        bench.leased = false;
+        assert_eq!(bench.ask(3, get_under(ReadPolicy::Lease)), [not_here()]);
+        assert_eq!(bench.ask(3, get_under(ReadPolicy::Primary)), [Ok(Served::Got(None))]);
     }
 }

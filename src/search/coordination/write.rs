@@ -7,6 +7,8 @@
 //! it would undo what another client wrote in between, and a conditional one would conflict with itself. The
 //! client is told that nobody knows.
 
+use std::time::Duration;
+
 use super::{
     Ask, Outcome, Position, Served, error,
     flow::{Ending, Flow, Move},
@@ -26,13 +28,16 @@ use crate::{
 pub(super) struct WriteFlow {
     shard: ShardId,
     call: WriteCall,
+    timeout: Option<Duration>,
+    /// Why the last try could not begin.
+    unavailable: Option<String>,
     under_way: Option<Position>,
 }
 
 impl WriteFlow {
     /// A write to this shard.
-    pub(super) fn new(shard: ShardId, call: WriteCall) -> Self {
-        Self { shard, call, under_way: None }
+    pub(super) fn new(shard: ShardId, call: WriteCall, timeout: Option<Duration>) -> Self {
+        Self { shard, call, timeout, unavailable: None, under_way: None }
     }
 
     fn route(&mut self, state: &ClusterState) -> Vec<Move> {
@@ -70,6 +75,10 @@ impl Flow for WriteFlow {
             Ok(Served::Written(written)) => Ok(self.answer(written)),
             Err(ShardRefusal::Error(error)) => Err(error),
             Err(ShardRefusal::NotHere { certain: true }) => return self.refused(tried, state),
+            Err(ShardRefusal::Unavailable(why)) => {
+                self.unavailable = Some(why);
+                return self.refused(tried, state);
+            }
             Err(ShardRefusal::NotHere { certain: false }) | Ok(_) => Err(error::primary_lost(&self.shard)),
         };
         vec![Move::End(ending)]
@@ -79,10 +88,15 @@ impl Flow for WriteFlow {
         if self.under_way.is_some() { Vec::new() } else { self.route(state) }
     }
 
+    fn patience(&self) -> Option<Duration> {
+        self.timeout
+    }
+
     fn timed_out(&mut self) -> Ending {
-        Err(match self.under_way {
-            Some(_) => error::write_timed_out(&self.shard),
-            None => error::no_primary(&self.shard),
+        Err(match (self.under_way, &self.unavailable) {
+            (Some(_), _) => error::write_timed_out(&self.shard),
+            (None, Some(why)) => error::unavailable(&self.shard, why),
+            (None, None) => error::no_primary(&self.shard),
         })
     }
 }
@@ -103,7 +117,7 @@ mod tests {
 
     fn flow() -> WriteFlow {
         let call = WriteCall::delete("a");
-        WriteFlow::new("articles/0".parse().unwrap(), call)
+        WriteFlow::new("articles/0".parse().unwrap(), call, None)
     }
 
     fn on(node: u16, allocation: u64) -> ShardTable {
@@ -180,6 +194,19 @@ mod tests {
         flow.begin(&state(1, vec![on(1, 11)]));
         let error = failure(flow.heard(0, lost(false), &state(2, vec![on(2, 12)])));
         assert_eq!((error.status, &*error.kind, error.certain), (503, "unavailable_shards_exception", false));
+    }
+
+    /// "checks before the op only": too few active copies are waited for, then told.
+    #[test]
+    fn write_that_too_few_copies_are_active_for_waits_and_surely_failed() {
+        let mut flow = flow();
+        let state = state(1, vec![on(1, 11)]);
+        flow.begin(&state);
+        let too_few = Err(ShardRefusal::Unavailable("Not enough active copies.".to_owned()));
+        assert_eq!(flow.heard(0, too_few, &state), [Move::Wait]);
+        let error = flow.timed_out().unwrap_err();
+        assert_eq!((error.status, &*error.kind, error.certain), (503, "unavailable_shards_exception", true));
+        assert_eq!(error.reason, "[articles][0] Not enough active copies.");
     }
 
     #[test]

@@ -19,7 +19,8 @@ fn written(seq_no: i64) -> Written {
 fn sent(group: &mut Group, copy: AllocationId, request: u64, seq_no: i64) {
     let operations = vec![Store::no_op(SeqNo(seq_no), Term(1))];
     let global_checkpoint = group.global_checkpoint();
-    let operations = Operations { request, purpose: Purpose::Write, operations, global_checkpoint };
+    let operations =
+        Operations { request, purpose: Purpose::Write { refresh: false }, operations, global_checkpoint };
     group.sent(copy, operations, LATER);
 }
 

@@ -9,6 +9,8 @@ use std::{
 
 use super::{
     Phase, Shard,
+    gets::PendingGet,
+    refreshes::Listeners,
     source::{Draining, Session},
     store::Store,
     writes::Queued,
@@ -41,6 +43,10 @@ pub(super) struct Primary {
     resync: Option<BTreeSet<(AllocationId, u64)>>,
     /// Writes that wait until it is over, or until a hand-off is done or cancelled.
     pub(super) queue: VecDeque<Queued>,
+    /// Gets that wait for what they show to be on every copy.
+    pub(super) gets: Vec<PendingGet>,
+    /// Writes that wait to be searchable.
+    pub(super) listeners: Listeners,
     pub(super) sessions: BTreeMap<AllocationId, Session>,
     pub(super) draining: Option<Draining>,
     checkpoint_sync_at: Option<Instant>,
@@ -51,7 +57,13 @@ pub(super) struct Primary {
 impl Primary {
     pub(super) fn next_wake(&self) -> Option<Instant> {
         let queued = self.queue.front().map(|queued| queued.deadline);
-        [self.group.next_deadline(), queued, self.checkpoint_sync_at].into_iter().flatten().min()
+        // Of one timeout, the first is the oldest.
+        let asked = self.gets.first().map(PendingGet::deadline);
+        let listening = self.listeners.next_wake();
+        [self.group.next_deadline(), queued, asked, listening, self.checkpoint_sync_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether writes have to wait.
@@ -91,6 +103,8 @@ impl Shard {
             group: Group::new(global_checkpoint),
             resync: None,
             queue: VecDeque::new(),
+            gets: Vec::new(),
+            listeners: Listeners::default(),
             sessions: BTreeMap::new(),
             draining: None,
             checkpoint_sync_at: None,
@@ -197,10 +211,11 @@ impl Shard {
         &mut self,
         step: &mut Step<'_, '_>,
         copies: Vec<(AllocationId, HostId)>,
+        purpose: Purpose,
         operation: &Arc<Operation>,
     ) {
         for (copy, node) in copies {
-            self.send_operations(step, (node, copy), Purpose::Write, vec![operation.clone()]);
+            self.send_operations(step, (node, copy), purpose, vec![operation.clone()]);
         }
     }
 
@@ -216,7 +231,7 @@ impl Shard {
         let Phase::Primary(primary) = &mut self.phase else { return Ok(()) };
         primary.group.synced(up_to);
         for (copies, operation) in std::mem::take(&mut primary.unsent) {
-            self.send_to_group(step, copies, &operation);
+            self.send_to_group(step, copies, Purpose::Write { refresh: false }, &operation);
         }
         self.advance(step)
     }
@@ -238,6 +253,7 @@ impl Shard {
         if let Some(waiting) = &mut primary.resync {
             waiting.remove(&(copy, request));
         }
+        primary.gets.iter_mut().for_each(|get| get.confirm(copy, request));
         self.recovery_answered(step, copy, request);
         self.advance(step)
     }
@@ -294,6 +310,7 @@ impl Shard {
             let (shard, term) = (self.id.clone(), self.term);
             step.note(EventKind::ResyncCompleted { shard, term });
         }
+        self.answer_gets(step);
         self.hand_off_if_drained(step);
         self.work_off_queue(step)?;
         self.flush_if_due(step)
@@ -310,7 +327,7 @@ impl Shard {
         }
     }
 
-    fn acknowledge(&self, step: &mut Step<'_, '_>, write: PendingWrite) {
+    fn acknowledge(&mut self, step: &mut Step<'_, '_>, write: PendingWrite) {
         let PendingWrite { token, written, .. } = write;
         step.note(EventKind::WriteAcknowledged {
             shard: self.id.clone(),
@@ -319,7 +336,11 @@ impl Shard {
             copies: written.copies.1,
             durable: true,
         });
-        step.desk.news.push(ShardNews::Write { token, result: Ok(written) });
+        let now = step.now();
+        let Phase::Primary(primary) = &mut self.phase else { return };
+        if let Some(written) = primary.listeners.hold(token, written, now) {
+            step.desk.news.push(ShardNews::Write { token, result: Ok(written) });
+        }
     }
 
     /// A newer state, in which this copy is still the primary of its term.
@@ -327,6 +348,7 @@ impl Shard {
         self.adopt_group(step);
         self.report_unreachable(step);
         self.report_untracked(step);
+        self.report_unconfirmed(step);
         let target = self.entry(step).and_then(|copy| copy.relocating);
         let Phase::Primary(primary) = &mut self.phase else { return Ok(()) };
         let tracked: BTreeSet<_> = primary.group.tracked().map(|(copy, _)| copy).collect();
@@ -351,6 +373,8 @@ impl Shard {
         let deadline = step.request_deadline();
         let Phase::Primary(primary) = &mut self.phase else { return };
         primary.group.adopt(in_sync, &listed);
+        let Primary { group, gets, .. } = primary.as_mut();
+        gets.iter_mut().for_each(|get| get.retain(|copy| group.is_in_sync(copy)));
         primary.sessions.retain(|copy, _| listed.contains(copy));
         for copy in rebuilt.into_iter().filter(|copy| !primary.sessions.contains_key(copy)) {
             primary.group.forget_life(copy, deadline);
@@ -418,6 +442,8 @@ impl Shard {
             self.report_copy(step, copy, "silent for too long");
         }
         expired.into_iter().for_each(|queued| queued.refuse(step));
+        self.gets_wake(step);
+        self.listeners_wake(step);
         self.sync_global_checkpoint(step);
         Ok(())
     }
@@ -448,7 +474,9 @@ impl Shard {
         let (shard, allocation, term) = (self.id.clone(), self.allocation, self.term);
         step.note(EventKind::PrimaryDeactivated { shard, allocation, term, why });
         let Phase::Primary(primary) = std::mem::replace(&mut self.phase, Phase::Deposed) else { return };
-        let Primary { mut group, queue, .. } = *primary;
+        let Primary { mut group, queue, gets, listeners, .. } = *primary;
+        listeners.close(step);
+        gets.into_iter().for_each(|get| get.refuse(step));
         for write in group.abandon() {
             let result = Err(ShardRefusal::NotHere { certain: false });
             step.desk.news.push(ShardNews::Write { token: write.token, result });

@@ -32,6 +32,9 @@ impl Shard {
         }
         self.learn_term(step, term);
         self.store_operations(step, term, &operations)?;
+        if operations.purpose == (Purpose::Write { refresh: true }) {
+            self.want_refresh(step);
+        }
         self.recovery_progressed(step, &operations);
         self.hand_on_disk(step);
         let store = self.open_store();

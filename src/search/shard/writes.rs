@@ -13,10 +13,11 @@ use crate::{
     event::EventKind,
     name::Term,
     search::{
-        api::ApiError,
+        api::{ActiveShards, ApiError, RefreshPolicy},
         engine::Failure,
         operation::{Action, Operation},
-        shards::{ShardNews, ShardRefusal, Step, WriteAction, WriteCall, Written},
+        shards::{Purpose, ShardNews, ShardRefusal, Step, WriteAction, WriteCall, Written},
+        state::ShardCopy,
     },
 };
 
@@ -75,6 +76,10 @@ impl Shard {
 
     fn execute(&mut self, step: &mut Step<'_, '_>, queued: Queued) -> Result<(), Failure> {
         let Queued { token, call, deadline } = queued;
+        if let Err(why) = self.check_active(step, &call) {
+            step.desk.news.push(ShardNews::Write { token, result: Err(ShardRefusal::Unavailable(why)) });
+            return Ok(());
+        }
         let (term, store) = (self.term, self.open_store());
         let (result, version) = match versioning::plan(&call, store.engine.version(&call.id)) {
             Ok(plan) => plan,
@@ -84,17 +89,41 @@ impl Shard {
             }
         };
         let seq_no = store.max_seq_no().next();
-        let written = Written { result, seq_no, term, version, copies: (1, 0), forced_refresh: false };
-        let WriteCall { id, action, .. } = call;
+        let mut written = Written { result, seq_no, term, version, copies: (1, 0), forced_refresh: false };
+        let WriteCall { id, action, refresh, .. } = call;
         let action = match action {
             WriteAction::Index { source } => Action::Index { id, source },
             WriteAction::Delete => Action::Delete { id },
         };
         let operation = Arc::new(Operation { seq_no, term, version, action });
         self.append(step, &operation)?;
-        self.replicate(step, token, written, &operation, deadline);
+        written.forced_refresh = self.refresh_for(step, token, refresh);
+        let purpose = Purpose::Write { refresh: refresh != RefreshPolicy::None };
+        self.replicate(step, (token, deadline), written, purpose, &operation);
         self.await_own_disk(step);
         self.flush_if_due(step)
+    }
+
+    // `wait_for_active_shards`: says nothing of how many copies will have the operation.
+    fn check_active(&self, step: &mut Step<'_, '_>, call: &WriteCall) -> Result<(), String> {
+        let wanted = call.active_shards.unwrap_or(step.tuning(&self.id.index).active_shards);
+        let Some(table) = self.table(step) else { return Ok(()) };
+        let is_target = |copy: &ShardCopy| copy.relocating.is_some() && !copy.is_active();
+        let copies = table.copies.iter().filter(|copy| !is_target(copy)).count();
+        let active = table.active().count();
+        if wanted.is_met(active, copies) {
+            return Ok(());
+        }
+        let needed = match wanted {
+            ActiveShards::All => copies,
+            ActiveShards::AtLeast(least) => least as usize,
+        };
+        let wanted = match wanted {
+            ActiveShards::All => "ALL".to_owned(),
+            ActiveShards::AtLeast(least) => least.to_string(),
+        };
+        let text = "Not enough active copies to meet shard count of";
+        Err(format!("{text} [{wanted}] (have {active}, needed {needed})."))
     }
 
     /// Puts an operation that this primary has numbered into its own engine and translog.
@@ -115,10 +144,10 @@ impl Shard {
     fn replicate(
         &mut self,
         step: &mut Step<'_, '_>,
-        token: u64,
+        (token, deadline): (u64, Instant),
         written: Written,
+        purpose: Purpose,
         operation: &Arc<Operation>,
-        deadline: Instant,
     ) {
         let reachable = self.reachable(step);
         let Phase::Primary(primary) = &mut self.phase else { return };
@@ -127,7 +156,7 @@ impl Shard {
         if step.desk.config.defects.has(Defect::CheckpointAfterGroup) {
             primary.unsent.push((copies, operation.clone()));
         } else {
-            self.send_to_group(step, copies, operation);
+            self.send_to_group(step, copies, purpose, operation);
         }
         for copy in unreachable {
             self.report_copy(step, copy, "in sync, but on no node");

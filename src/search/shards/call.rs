@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     name::{SeqNo, Term},
+    scenario::plan::ReadPolicy,
     search::api::{ActiveShards, RefreshPolicy, VersionType, WriteResult},
 };
 
@@ -73,6 +74,19 @@ impl WriteCall {
             WriteAction::Delete => None,
         }
     }
+}
+
+/// A get, as it reaches the node of a copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadCall {
+    /// Document id.
+    pub id: String,
+    /// Whether operations count that are not searchable yet.
+    pub realtime: bool,
+    /// Whether to refresh first.
+    pub refresh: bool,
+    /// Which copies may answer, and when.
+    pub policy: ReadPolicy,
 }
 
 /// A write that every in-sync copy has, durable.

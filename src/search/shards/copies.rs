@@ -1,10 +1,10 @@
 //! Copies — decides how a node's other parts use the copies that serve on it. It never says which copies those
 //! are.
 
-use super::{SearchAsk, SearchServed, ShardNews, ShardRefusal, Shards, Step, WriteCall};
+use super::{ReadCall, SearchAsk, SearchServed, ShardNews, ShardRefusal, Shards, Step, WriteCall};
 use crate::{
     name::{AllocationId, ShardId, Term},
-    search::{api::GotDoc, transport::Ctx},
+    search::transport::Ctx,
 };
 
 /// The copies on this node, as far as they serve.
@@ -20,12 +20,8 @@ pub trait Copies {
         call: WriteCall,
     );
 
-    /// Realtime get from this node's active copy.
-    ///
-    /// # Errors
-    ///
-    /// If there is no active copy here, or it fails.
-    fn get(&mut self, ctx: &mut Ctx<'_>, shard: &ShardId, id: &str) -> Result<Option<GotDoc>, ShardRefusal>;
+    /// A get from this node's active copy; ends in [`ShardNews::Get`] with this token.
+    fn get(&mut self, ctx: &mut Ctx<'_>, token: u64, shard: &ShardId, call: &ReadCall);
 
     /// Makes every operation of this node's active copy searchable now.
     ///
@@ -67,9 +63,11 @@ impl Copies for Shards {
         }
     }
 
-    fn get(&mut self, ctx: &mut Ctx<'_>, shard: &ShardId, id: &str) -> Result<Option<GotDoc>, ShardRefusal> {
-        let (copy, mut step) = self.serving(ctx, shard)?;
-        copy.get(&mut step, id)
+    fn get(&mut self, ctx: &mut Ctx<'_>, token: u64, shard: &ShardId, call: &ReadCall) {
+        match self.serving(ctx, shard) {
+            Ok((copy, mut step)) => copy.get(&mut step, token, call),
+            Err(refusal) => self.desk.news.push(ShardNews::Get { token, result: Err(refusal) }),
+        }
     }
 
     fn refresh(&mut self, ctx: &mut Ctx<'_>, shard: &ShardId) -> Result<(), ShardRefusal> {

@@ -6,10 +6,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use crate::{
     core::{FileName, Instant},
     event::EventKind,
-    name::{AllocationId, HostId, SeqNo, ShardId},
+    name::{AllocationId, HostId, IndexName, SeqNo, ShardId},
     search::{
         settings::{Settings, SettingsDocument},
-        shards::{ShardMessage, ShardNews, ShardsConfig},
+        shards::{ShardMessage, ShardNews, ShardsConfig, tuning::Tuning},
         state::{ClusterState, ShardTable},
         transport::Ctx,
         wire::Transport,
@@ -62,6 +62,8 @@ pub struct Desk {
     pub settings: Arc<SettingsDocument>,
     /// What happened, for the node's other parts.
     pub news: Vec<ShardNews>,
+    /// What the settings of indices amount to, as far as anyone has asked.
+    pub tuned: BTreeMap<IndexName, Tuning>,
     tickets: BTreeMap<u64, Ticket>,
     next_number: u64,
 }
@@ -78,7 +80,8 @@ impl Desk {
     /// A fresh one.
     pub fn new(config: ShardsConfig) -> Self {
         let (state, settings) = (Arc::default(), Arc::default());
-        Self { config, state, settings, news: Vec::new(), tickets: BTreeMap::new(), next_number: 1 }
+        let (tuned, tickets) = (BTreeMap::new(), BTreeMap::new());
+        Self { config, state, settings, news: Vec::new(), tuned, tickets, next_number: 1 }
     }
 
     /// A number that no request, attempt, life or token of this node has had since it started.
@@ -123,6 +126,16 @@ impl Step<'_, '_> {
     /// The settings of a shard's index, as this node has applied them.
     pub fn settings(&self, shard: &ShardId) -> &Settings {
         self.desk.settings.of_index(&shard.index)
+    }
+
+    /// What the settings of an index amount to.
+    pub fn tuning(&mut self, index: &IndexName) -> Tuning {
+        if let Some(tuning) = self.desk.tuned.get(index) {
+            return *tuning;
+        }
+        let tuning = Tuning::of(self.desk.settings.of_index(index), &self.desk.config.search);
+        self.desk.tuned.insert(index.clone(), tuning);
+        tuning
     }
 
     /// Records an event.

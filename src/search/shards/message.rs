@@ -118,8 +118,11 @@ pub struct Operations {
 /// Why operations are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// A client wrote.
-    Write,
+    /// A client wrote, or reads and wants to know whether this is still the primary.
+    Write {
+        /// Whether the copy's next search has to see it.
+        refresh: bool,
+    },
     /// The primary is new.
     Resync {
         /// In the last message of a resync: the highest number of the primary when it began; what the copy
@@ -158,7 +161,7 @@ impl ShardMessage {
     pub fn label(&self) -> Word {
         let word = match &self.body {
             Body::Operations(operations) => match operations.purpose {
-                Purpose::Write => "replicate",
+                Purpose::Write { .. } => "replicate",
                 Purpose::Resync { .. } => "resync",
                 Purpose::Recovery { .. } => "recovery-operations",
             },

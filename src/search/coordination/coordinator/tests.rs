@@ -37,7 +37,7 @@ struct Bench {
 impl Bench {
     fn new(shards: Vec<ShardTable>) -> Self {
         Self {
-            coordinator: Coordinator::new(Duration::from_secs(8), LIFE, 0),
+            coordinator: Coordinator::new(Duration::from_secs(8), LIFE, 0, ReadPolicy::Any),
             links: Links::default(),
             state: Arc::new(state(1, shards)),
             now: 0,
@@ -49,7 +49,7 @@ impl Bench {
         let now = Now { mono: Instant(self.now * SECOND), wall_ms: 0 };
         let me = HostId::search(1);
         let mut ctx = Ctx { now, me, out: &mut self.out, links: &mut self.links };
-        let view = View { state: Some(&self.state), connected: true };
+        let view = View { state: Some(&self.state), connected: true, leased: true };
         act(&mut self.coordinator, &mut ctx, view);
         for lost in ctx.links.take_lost() {
             self.coordinator.peer_lost(&mut ctx, view, lost);

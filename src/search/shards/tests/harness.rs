@@ -16,11 +16,13 @@ use crate::{
     defect::Defects,
     event::{CopyState, EventKind, HeldDoc},
     name::{AllocationId, Epoch, HostId, SessionId, ShardId, Term},
-    scenario::plan::SearchConfig,
+    scenario::plan::{ReadPolicy, SearchConfig},
     search::{
+        api::GotDoc,
         control::ShardReport,
+        settings::{Settings, SettingsDocument},
         shards::{
-            Copies, Fetch, SearchAsk, SearchServed, ShardMessage, ShardNews, ShardRefusal, Shards,
+            Copies, Fetch, ReadCall, SearchAsk, SearchServed, ShardMessage, ShardNews, ShardRefusal, Shards,
             ShardsConfig, WriteCall, Written,
         },
         state::{ClusterState, IndexMetadata, NodeEntry, ShardCopy, ShardTable},
@@ -58,6 +60,7 @@ pub(super) struct Cluster {
     pub(super) now: Instant,
     pub(super) events: Vec<(HostId, EventKind)>,
     pub(super) written: BTreeMap<u64, Result<Written, ShardRefusal>>,
+    pub(super) got: BTreeMap<u64, Result<Option<GotDoc>, ShardRefusal>>,
     pub(super) reports: Vec<ShardReport>,
     config: ShardsConfig,
     next_token: u64,
@@ -134,6 +137,7 @@ impl Cluster {
             now: Instant(1),
             events: Vec::new(),
             written: BTreeMap::new(),
+            got: BTreeMap::new(),
             reports: Vec::new(),
             config,
             next_token: 1,
@@ -222,6 +226,9 @@ impl Cluster {
             ShardNews::Write { token, result } => {
                 let before = self.written.insert(token, result);
                 assert!(before.is_none(), "a write ends once");
+            }
+            ShardNews::Get { token, result } => {
+                self.got.insert(token, result);
             }
             ShardNews::Report(report) => self.reports.push(report),
         }
@@ -466,8 +473,25 @@ impl Cluster {
     }
 
     pub(super) fn get(&mut self, host: HostId, id: &str) -> Option<String> {
-        let got = self.step(host, |shards, ctx| shards.get(ctx, &shard(), id)).unwrap().unwrap();
-        got.map(|doc| doc.source.to_string())
+        let token = self.ask(host, id, ReadPolicy::Any);
+        let got = self.got.remove(&token).expect("a get of any copy is answered at once");
+        got.unwrap().map(|doc| doc.source.to_string())
+    }
+
+    /// Sets the index's settings, on every node at once.
+    pub(super) fn set(&mut self, settings: BTreeMap<String, String>) {
+        let indices = [(shard().index, Settings(settings))].into();
+        let document = Arc::new(SettingsDocument { indices, ..SettingsDocument::default() });
+        self.nodes.values_mut().for_each(|node| node.shards.apply_settings(&document));
+    }
+
+    /// Begins a get; what it comes to is in `got`.
+    pub(super) fn ask(&mut self, host: HostId, id: &str, policy: ReadPolicy) -> u64 {
+        let call = ReadCall { id: id.to_owned(), realtime: true, refresh: false, policy };
+        self.next_token += 1;
+        let token = self.next_token;
+        self.step(host, |shards, ctx| shards.get(ctx, token, &shard(), &call));
+        token
     }
 
     /// What a node's active copy holds, and what it finds.

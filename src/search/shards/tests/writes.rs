@@ -6,6 +6,7 @@ use super::harness::{A, B, C, Cluster, config, everything, index, shard};
 use crate::{
     event::EventKind,
     name::{SeqNo, Term},
+    scenario::plan::ReadPolicy,
     search::{
         api::WriteResult,
         shards::{Condition, Copies, ShardRefusal, WriteCall},
@@ -223,8 +224,8 @@ fn search_sees_what_was_there_at_the_last_multiple_of_the_interval() {
 #[test]
 fn refusals_say_that_nothing_is_here() {
     let mut cluster = Cluster::with_copies(1, config());
-    let refused = Err(ShardRefusal::NotHere { certain: true });
-    assert_eq!(cluster.step(B, |shards, ctx| shards.get(ctx, &shard(), "1")).unwrap(), refused);
+    let token = cluster.ask(B, "1", ReadPolicy::Any);
+    assert_eq!(cluster.got[&token], Err(ShardRefusal::NotHere { certain: true }));
     let other = "other/0".parse().unwrap();
     let found = cluster.step(A, |shards, ctx| shards.search(ctx, &other, &everything())).unwrap();
     assert!(found.is_err());
