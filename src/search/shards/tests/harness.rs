@@ -1,7 +1,7 @@
 //! Harness — decides how the nodes of a test are wired: queues for links, two images for a disk, a controller
 //! that does as it is told. It never checks anything.
 
-mod look;
+pub(super) mod look;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -22,8 +22,7 @@ use crate::{
         control::ShardReport,
         settings::{Settings, SettingsDocument},
         shards::{
-            Copies, Fetch, ReadCall, SearchAsk, SearchServed, ShardMessage, ShardNews, ShardRefusal, Shards,
-            ShardsConfig, WriteCall, Written,
+            Copies, ReadCall, ShardMessage, ShardNews, ShardRefusal, Shards, ShardsConfig, WriteCall, Written,
         },
         state::{ClusterState, IndexMetadata, NodeEntry, ShardCopy, ShardTable},
         transport::{Ctx, Links},
@@ -85,11 +84,6 @@ pub(super) fn config() -> ShardsConfig {
         read_policy: Default::default(),
     };
     ShardsConfig { search, defects: Defects::default() }
-}
-
-/// A query for everything.
-pub(super) fn everything() -> SearchAsk {
-    SearchAsk::Query { body: Default::default(), statistics: None, fetch: Fetch::Later }
 }
 
 pub(super) fn index(id: &str, text: &str) -> WriteCall {
@@ -461,15 +455,6 @@ impl Cluster {
 
     pub(super) fn acknowledged(&self, token: u64) -> Option<&Written> {
         self.written.get(&token)?.as_ref().ok()
-    }
-
-    /// How many documents a search for everything finds.
-    pub(super) fn search(&mut self, host: HostId) -> u64 {
-        let served = self.step(host, |shards, ctx| shards.search(ctx, &shard(), &everything()));
-        match served.unwrap().unwrap() {
-            SearchServed::Found(found) => found.found.total,
-            other => panic!("{other:?}"),
-        }
     }
 
     pub(super) fn get(&mut self, host: HostId, id: &str) -> Option<String> {

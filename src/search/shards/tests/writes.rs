@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::harness::{A, B, C, Cluster, config, everything, index, shard};
+use super::harness::{A, B, C, Cluster, config, index, look::everything, shard};
 use crate::{
     event::EventKind,
     name::{SeqNo, Term},
