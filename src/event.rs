@@ -4,13 +4,13 @@
 //! nothing else. Fields hold what an outside observer could have written down, never a core's opinion of
 //! whether it is right. A stored event is one flat JSON object.
 
-use std::{borrow::Cow, fmt, hash::Hash};
+use std::{borrow::Cow, collections::BTreeMap, fmt, hash::Hash};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     core::CloseReason,
-    name::{AllocationId, Epoch, HostId, SeqNo, SessionId, ShardId, SimTime, Term, Zxid},
+    name::{AllocationId, Epoch, HostId, IndexName, SeqNo, SessionId, ShardId, SimTime, Term, Zxid},
     zookeeper::wire::Stat,
 };
 
@@ -696,6 +696,21 @@ event_kinds! {
         epoch: Epoch,
         /// Why.
         why: Word,
+    },
+    /// What the controller's allocator goes by has changed: settings, or attributes of nodes. Comes before the
+    /// state that was decided by it; not at all while nothing was ever set.
+    AllocationInputs {
+        /// Settings of the cluster that are set.
+        cluster: BTreeMap<String, String>,
+        /// Settings of indices that are set.
+        indices: BTreeMap<IndexName, BTreeMap<String, String>>,
+        /// Attributes of nodes; the zone is one.
+        attributes: BTreeMap<HostId, BTreeMap<String, String>>,
+    },
+    /// Reroute commands were carried out; comes before the state that shows it.
+    RerouteCommanded {
+        /// The shards they were about.
+        shards: Vec<ShardId>,
     },
     /// The controller's write of the cluster state succeeded.
     StatePublished {

@@ -9,9 +9,9 @@
 
 use crate::{
     check::{
-        agreement, answers, checkpoints, clients, control, copies, documents, durability, ephemerals, epochs,
-        fences, in_sync, membership, order, placement, primaries, primary, promises, recipes, replicas,
-        search, session, settle,
+        agreement, answers, checkpoints, clients, control, copies, deciders, documents, durability,
+        ephemerals, epochs, fences, in_sync, membership, moves, order, placement, primaries, primary,
+        promises, recipes, replicas, search, session, settle,
         verdict::{Judged, Judgement, Verdict},
         watches,
     },
@@ -73,6 +73,9 @@ pub static LAWS: &[Law] = &[
     control::APPLIED_FORWARD,
     placement::ONE_COPY_PER_NODE,
     placement::BALANCED,
+    deciders::HOLD,
+    moves::NO_STALE_PRIMARY,
+    moves::MOVES_END,
     primaries::ONE_PRIMARY,
     primaries::ONE_OPERATION,
     primaries::TERM_FENCE,

@@ -47,7 +47,7 @@ pub(super) fn proposed(TxnRef { zxid, digest }: TxnRef, changes: Vec<Change>) ->
 }
 
 /// A record under construction. Each event comes a millisecond after the one before.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Record {
     pub(super) events: Vec<Event>,
     at: SimTime,

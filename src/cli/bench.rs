@@ -4,6 +4,8 @@ use std::{fs, time::Duration};
 
 use serde::Serialize;
 
+mod allocation;
+
 use super::{
     args::{BenchArgs, Format},
     exit::{Exit, Failure},
@@ -54,20 +56,24 @@ struct Line {
     /// Of a scenario of writes: microseconds of wall time for each committed transaction.
     #[serde(skip_serializing_if = "Option::is_none")]
     microseconds_per_write: Option<f64>,
+    /// Of a line on allocation alone: copies that are planned for. Nothing is simulated then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    copies: Option<usize>,
     peak_memory_bytes: Option<u64>,
 }
 
 pub(super) fn bench(args: &BenchArgs, machine: Machine) -> Result<Exit, Failure> {
-    let standard = builtin::ALL.iter().take(builtin::STANDARD);
+    let standard = builtin::ALL.iter().take(builtin::STANDARD).map(|one| one.name);
     let mut lines = Vec::new();
-    for one in standard {
-        lines.push(measure(one.name, &subject(Some(one.name), &[])?.plan, args.runs.get(), machine)?);
+    for name in standard.chain(builtin::MEASURED) {
+        lines.push(measure(name, &subject(Some(name), &[])?.plan, args.runs.get(), machine)?);
     }
     for (name, text) in [("zk-write", WRITE), ("zk-idle", IDLE)] {
         let scenario = read(name, text, &Vocabulary::current());
         let plan = scenario.map_err(|problems| Failure::Internal(problems.to_string()))?.plan(0);
         lines.push(measure(name, &plan, args.runs.get(), machine)?);
     }
+    lines.extend(allocation::measure());
     let text = match args.format {
         Format::Text => lines.iter().map(shown).collect::<String>(),
         Format::Json => serde_json::to_string_pretty(&lines).expect("names and numbers are JSON") + "\n",
@@ -106,6 +112,7 @@ fn line(scenario: &'static str, mut figures: Vec<Figures>) -> Line {
         events_per_second: per_second(median.events as f64, median.wall),
         messages_per_second: per_second(median.messages as f64, median.wall),
         microseconds_per_write: None,
+        copies: None,
         peak_memory_bytes: peak_memory(),
     }
 }
@@ -116,6 +123,10 @@ fn per_second(amount: f64, wall: Duration) -> f64 {
 
 fn shown(line: &Line) -> String {
     let memory = line.peak_memory_bytes.map_or("?".into(), |bytes| grouped(bytes / (1024 * 1024)));
+    if let Some(copies) = line.copies {
+        let (name, wall) = (line.scenario, line.wall_seconds);
+        return format!("{name:<16} {} copies in {wall:>7.3} s  {memory} MB\n", grouped(copies as u64));
+    }
     let write = line.microseconds_per_write.map_or(String::new(), |cost| format!("  {cost:.1} us a write"));
     format!(
         "{:<16} {:>6.1} s in {:>7.3} s  {:>6.0} times real time  {:>11} events/s  {:>11} messages/s  {memory} MB{write}\n",

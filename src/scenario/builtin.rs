@@ -40,6 +40,8 @@ builtin![
     "deposed-primary",
     "deposed-controller",
     "rebuild",
+    "allocation-stale-copy",
+    "allocation-nodes-come-and-go",
     "zk-leader-crash-phases",
     "zk-quorum-loss",
     "zk-follower-lag",
@@ -60,13 +62,18 @@ builtin![
     "replication-recovery",
     "replication-flaky-links",
     "search-partial-results",
+    "standard",
+    "large",
 ];
 
 /// The scenario to run when none is named.
 pub const DEFAULT: Builtin = ALL[0];
 
-/// The scenarios that speed is measured on.
+/// How many of the first are run where none is named.
 pub const STANDARD: usize = 3;
+
+/// More scenarios that speed and memory are measured on.
+pub const MEASURED: [&str; 2] = ["standard", "large"];
 
 /// The built-in scenario of this name.
 pub fn named(name: &str) -> Option<Builtin> {

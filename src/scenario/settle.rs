@@ -32,7 +32,7 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(1_100);
 /// One second more when it has tried every server in turn (`HostProvider.next`).
 const ROUND_PAUSE: Duration = Duration::from_secs(1);
 
-/// Copies that recover side by side in the worst case: two, both into or out of one node
+/// Copies that recover side by side in the worst case of a small cluster: two, both into or out of one node
 /// (`node_concurrent_recoveries`).
 const RECOVERIES_AT_ONCE: u32 = 2;
 
@@ -55,8 +55,12 @@ pub fn settle_bound(plan: &Plan) -> Duration {
 /// | sessions of the dead to expire, afresh under a new leader, heard of through a follower | T + 2 · t |
 /// | a node that was told of its expiry, or a successor of the controller, to act | T + request timeout |
 /// | replicas whose node may return | delayed allocation |
-/// | copies to recover or move, two at a time | ⌈copies / 2⌉ · (request timeout + 1 s) |
+/// | copies to recover or move, *r* at a time | ⌈copies / r⌉ · (request timeout + 1 s) |
 /// | searches and replication that hang on a lost request | 2 · request timeout |
+///
+/// A recovery occupies two nodes, and each takes part in two at once: with *N* nodes *r* is at least N / 2, even
+/// where every second node stands idle. Moves for balance go two at a time in the whole cluster
+/// (`cluster_concurrent_rebalance`), but wait for nothing that was lost.
 pub fn settle_waits(plan: &Plan) -> Vec<Wait> {
     let tick = Duration::from_millis(plan.zookeeper.tick_ms);
     let session = granted_session(plan);
@@ -93,7 +97,8 @@ pub fn granted_session(plan: &Plan) -> Duration {
 /// Waves of recoveries until every copy has recovered once.
 fn recovery_waves(plan: &Plan) -> u32 {
     let copies: u32 = plan.indices.iter().map(|index| index.shards.saturating_mul(index.replicas + 1)).sum();
-    copies.div_ceil(RECOVERIES_AT_ONCE)
+    let at_once = RECOVERIES_AT_ONCE.max(plan.nodes.len() as u32 / 2);
+    copies.div_ceil(at_once)
 }
 
 #[cfg(test)]
@@ -129,6 +134,14 @@ mod tests {
             change(&mut changed);
             assert!(settle_bound(&changed.plan(1)) > base, "change {which}");
         }
+    }
+
+    #[test]
+    fn copies_of_a_large_cluster_recover_side_by_side() {
+        let mut scenario = scenario();
+        scenario.indices[0].shards = 1000;
+        scenario.cluster.search = Some(100);
+        assert!(settle_bound(&scenario.plan(1)) < Duration::from_secs(600));
     }
 
     #[test]

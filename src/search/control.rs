@@ -17,6 +17,7 @@ use crate::{
         controller::{Controller, ControllerConfig, Fence},
         discovery::{self, Discovery, ELECTION, STATE},
         petitions::Petitions,
+        reading,
         state::{ClusterState, NodeEntry},
         tasks::Task,
         transport::Ctx,
@@ -355,20 +356,19 @@ impl Control {
 
     fn read(&mut self, ctx: &mut Ctx<'_>, data: &Data) {
         self.controller.state_changed(&mut self.client);
-        if let Some(state) = ClusterState::from_bytes(data.as_deref()) {
+        if let Some(state) = reading::read(data) {
             self.controller.observed(ctx, state.epoch);
             self.apply(ctx, state);
         }
     }
 
     /// Applied only forward: a state of an earlier epoch, or an earlier version, is none.
-    fn apply(&mut self, ctx: &mut Ctx<'_>, state: ClusterState) {
+    fn apply(&mut self, ctx: &mut Ctx<'_>, state: Arc<ClusterState>) {
         let newest = match &self.state {
             Some(current) => state.is_newer_than(current),
             None => state.is_newer_than(&ClusterState::default()),
         };
         if newest {
-            let state = Arc::new(state);
             self.state = Some(state.clone());
             self.news.push_back(ControlNews::State(state.clone()));
             self.news.extend(self.petitions.applied(ctx, &state));

@@ -68,6 +68,8 @@ pub struct Controller {
     deadlines: Deadlines,
     decided_at: Instant,
     allocator: Box<dyn Allocator>,
+    /// The version of the settings, and the nodes, that were noted last.
+    noted: Option<(u64, BTreeMap<HostId, NodeEntry>)>,
     /// What the allocator goes by, as read from the state's settings.
     settings: Settings,
     info: ClusterInfo,
@@ -132,6 +134,7 @@ impl Controller {
             decided_at: Instant(0),
             allocator: config.allocator.make(),
             settings: Settings::default(),
+            noted: None,
             info: ClusterInfo::default(),
             config,
         }
@@ -156,6 +159,7 @@ impl Controller {
         self.resign(ctx, "elected anew");
         self.phase = Phase::Drawing;
         self.allocator = self.config.allocator.make();
+        self.noted = None;
         self.counter.begin(client);
     }
 
@@ -263,6 +267,7 @@ impl Controller {
         self.decided_at = now;
         let mut next = office.state.clone();
         next.enter_epoch(office.drawn.epoch, self.config.me);
+        next.commanded.clear();
         let mut why = next.set_members(members);
         let answers = self.tasks.apply(&mut next, &mut why);
         if next.settings.version != self.settings.version {
@@ -277,7 +282,7 @@ impl Controller {
         why.extend(rerouted.moves.iter().map(ToString::to_string));
         why.extend(rerouted.refused.iter().map(|refused| format!("not done: {refused}")));
         let forced = std::mem::take(&mut self.forced);
-        if rerouted.state == office.state && !forced {
+        if is_same(&rerouted.state, &office.state) && !forced {
             return self.tasks.answer(ctx, answers);
         }
         let mut state = rerouted.state;
@@ -384,6 +389,7 @@ impl Controller {
     fn published(&mut self, ctx: &mut Ctx<'_>, stat: Stat) {
         let Phase::Acting(office) = &mut self.phase else { return };
         let Some(Write { state, why, answers, .. }) = office.write.take() else { return };
+        note_inputs(ctx, &mut self.noted, &state);
         ctx.out.note(EventKind::StatePublished {
             epoch: state.epoch,
             version: state.version,
@@ -396,6 +402,42 @@ impl Controller {
         office.version = stat.version;
         self.tasks.answer(ctx, answers);
     }
+}
+
+/// Notes what allocation went by, if anything is set and it has changed since; and what was ordered.
+fn note_inputs(
+    ctx: &mut Ctx<'_>,
+    noted: &mut Option<(u64, BTreeMap<HostId, NodeEntry>)>,
+    state: &ClusterState,
+) {
+    let is_plain = state.settings.version == 0 && state.nodes.values().all(|node| node.attributes.is_empty());
+    let is_noted = |noted: &(u64, BTreeMap<HostId, NodeEntry>)| {
+        noted.0 == state.settings.version && noted.1 == state.nodes
+    };
+    if !is_plain && !noted.as_ref().is_some_and(is_noted) {
+        *noted = Some((state.settings.version, state.nodes.clone()));
+        let all = |node: &NodeEntry| {
+            let zone = ("zone".to_owned(), node.zone.clone());
+            node.attributes.clone().into_iter().chain([zone]).collect()
+        };
+        let indices = state.settings.indices.iter();
+        ctx.out.note(EventKind::AllocationInputs {
+            cluster: state.settings.cluster.0.clone(),
+            indices: indices.map(|(index, set)| (index.clone(), set.0.clone())).collect(),
+            attributes: state.nodes.iter().map(|(host, node)| (*host, all(node))).collect(),
+        });
+    }
+    if !state.commanded.is_empty() {
+        ctx.out.note(EventKind::RerouteCommanded { shards: state.commanded.iter().cloned().collect() });
+    }
+}
+
+/// Whether nothing has changed; that commands were carried out with the former state is nothing.
+fn is_same(next: &ClusterState, former: &ClusterState) -> bool {
+    if former.commanded.is_empty() || !next.commanded.is_empty() {
+        return next == former;
+    }
+    ClusterState { commanded: former.commanded.clone(), ..next.clone() } == *former
 }
 
 /// Notes since when each replica waits for a node that is away. The clock starts when this controller first

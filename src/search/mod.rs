@@ -14,6 +14,7 @@ pub mod node;
 pub mod operation;
 pub mod petitions;
 pub mod query;
+pub mod reading;
 pub mod recovery;
 pub mod replication;
 pub mod routing;

@@ -36,6 +36,9 @@ pub struct ClusterState {
     /// On which node's disk the data of each known copy lies, also of copies that are not assigned now.
     #[serde(default)]
     pub homes: BTreeMap<AllocationId, HostId>,
+    /// Shards for which a reroute command was carried out with this state.
+    #[serde(default)]
+    pub commanded: BTreeSet<ShardId>,
     /// The settings by which the controller decided; their znode may be newer.
     #[serde(default)]
     pub settings: Arc<SettingsDocument>,

@@ -42,6 +42,8 @@ pub(super) enum Cause<'a> {
     Failed(&'a str),
     /// Its primary went while it was being built.
     PrimaryGone,
+    /// A command cancelled it.
+    Cancelled,
 }
 
 impl Cause<'_> {
@@ -50,6 +52,7 @@ impl Cause<'_> {
             Self::NodeLeft => UnassignedReason::NodeLeft,
             Self::Failed(_) => UnassignedReason::AllocationFailed,
             Self::PrimaryGone => UnassignedReason::PrimaryFailed,
+            Self::Cancelled => UnassignedReason::RerouteCancelled,
         }
     }
 
@@ -58,6 +61,7 @@ impl Cause<'_> {
             Self::NodeLeft => "its node left".to_owned(),
             Self::Failed(why) => why.to_owned(),
             Self::PrimaryGone => "primary failed while replica initializing".to_owned(),
+            Self::Cancelled => String::new(),
         }
     }
 }
@@ -275,6 +279,11 @@ impl ClusterState {
         self.homes.retain(|id, _| known.contains(id));
     }
 
+    /// Forgets failures, so that copies are tried again (`reroute?retry_failed`).
+    pub fn retry_failed(&mut self) {
+        self.tables_mut().flat_map(|table| &mut table.copies).for_each(|copy| copy.failures = 0);
+    }
+
     /// Notes when copies became unassigned that have become so just now; wall time in milliseconds.
     pub fn note_unassigned(&mut self, wall_ms: i64) {
         let copies = self.tables_mut().flat_map(|table| &mut table.copies);
@@ -383,7 +392,7 @@ impl ShardTable {
         match cause {
             Cause::NodeLeft => copy.failures = 0,
             Cause::Failed(_) => copy.failures += 1,
-            Cause::PrimaryGone => {}
+            Cause::PrimaryGone | Cause::Cancelled => {}
         }
     }
 
@@ -452,7 +461,7 @@ impl ShardCopy {
         match cause {
             Cause::NodeLeft => failed_nodes.clear(),
             Cause::Failed(_) => failed_nodes.extend(self.node),
-            Cause::PrimaryGone => {}
+            Cause::PrimaryGone | Cause::Cancelled => {}
         }
         self.unassigned = Some(Box::new(UnassignedInfo {
             message: cause.message(),

@@ -151,7 +151,7 @@ impl Balancer<'_, '_> {
         if is_closed || self.round.state().nodes.len() < 2 {
             return;
         }
-        let least = self.model.least_lead_of_any();
+        let least = self.least_lead();
         let spreads =
             self.round.state().indices.keys().map(|index| (self.model.spread(index), index.clone()));
         let mut indices: Vec<(f64, IndexName)> = spreads.filter(|(spread, _)| *spread > least).collect();
@@ -159,6 +159,13 @@ impl Balancer<'_, '_> {
         for (_, index) in indices {
             let mut movable = self.movable(&index);
             while self.balance_once(&index, &mut movable) {}
+        }
+    }
+
+    fn least_lead(&self) -> f64 {
+        match self.worth {
+            Worth::Asked => self.model.least_lead_of_any(),
+            Worth::Ignored => 1e-3,
         }
     }
 
@@ -181,7 +188,7 @@ impl Balancer<'_, '_> {
     /// heavier ones if that is not allowed, then from the next heaviest (Elasticsearch #3580).
     fn balance_once(&mut self, index: &IndexName, movable: &mut Movable) -> bool {
         let nodes = self.model.sorted(index);
-        let least = self.model.least_lead_of_any();
+        let least = self.least_lead();
         for (high, (heavy, from)) in nodes.iter().enumerate().rev() {
             if movable.get(from).is_none_or(Vec::is_empty) {
                 continue;

@@ -7,10 +7,12 @@
 pub mod balanced;
 pub mod deciders;
 pub mod desired;
+pub mod explain;
 mod filter;
 mod gateway;
 pub mod info;
 pub mod least_loaded;
+pub mod reroute;
 pub mod round;
 pub mod settings;
 pub mod tally;

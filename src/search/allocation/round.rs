@@ -302,6 +302,11 @@ impl<'a> RoutingAllocation<'a> {
         }
     }
 
+    /// Counts anew, after the state was changed otherwise than by moves.
+    pub(super) fn recount(&mut self) {
+        self.tally = Tally::of(&self.state, self.inputs.info);
+    }
+
     fn refuse(&mut self, shard: &ShardId, action: Action, ruling: &Ruling, why: &str) {
         let why = format!("{why}; refused by {}", ruling.decider);
         self.refused.push(Move { shard: shard.clone(), action, why });

@@ -1,6 +1,9 @@
 //! Tests of the allocator — decides whether clusters converge as Elasticsearch's own tests expect, and
 //! whether any history does. It never times anything.
 
+mod commands;
+mod elastic;
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
@@ -9,7 +12,7 @@ use super::{tally::Tally, weights::Weights, *};
 use crate::{
     event::CopyState,
     name::{Epoch, SessionId, Term},
-    search::{soundness::assert_sound, state::NodeEntry, state::ShardCopy},
+    search::{settings::SettingsDocument, soundness::assert_sound, state::NodeEntry, state::ShardCopy},
 };
 
 /// A cluster whose copies start as soon as somebody lets them.
@@ -46,6 +49,33 @@ impl Cluster {
         let entry = NodeEntry::new(SessionId(self.lives), "a");
         members.insert(HostId::search(number), entry);
         self.state.set_members(&members);
+    }
+
+    fn join_with(&mut self, number: u16, attributes: &[(&str, &str)]) {
+        self.lives += 1;
+        let mut members = self.state.nodes.clone();
+        let pairs = attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let entry = NodeEntry { attributes: pairs.collect(), ..NodeEntry::new(SessionId(self.lives), "a") };
+        members.insert(HostId::search(number), entry);
+        self.state.set_members(&members);
+    }
+
+    /// These settings of the cluster, and no others.
+    fn set(&mut self, settings: &[(&str, &str)]) {
+        let pairs = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let cluster = crate::search::settings::Settings(pairs.collect());
+        let version = self.settings.version + 1;
+        self.settings = Settings::of(&SettingsDocument { version, cluster, ..SettingsDocument::default() });
+    }
+
+    fn inputs(&self) -> Inputs<'_> {
+        Inputs {
+            settings: &self.settings,
+            info: &self.info,
+            deadlines: &self.deadlines,
+            now: self.now,
+            lineage: Lineage::InSync,
+        }
     }
 
     fn leave(&mut self, number: u16) {
@@ -122,6 +152,14 @@ impl Cluster {
     fn relocations(&self) -> usize {
         self.moves.iter().filter(|made| matches!(made.action, Action::Relocate { .. })).count()
     }
+}
+
+fn allocators() -> [AllocatorFactory; 3] {
+    [
+        AllocatorFactory::new(Balanced::default),
+        AllocatorFactory::new(LeastLoaded::default),
+        AllocatorFactory::new(DesiredBalance::default),
+    ]
 }
 
 fn any(_: &ShardCopy) -> bool {

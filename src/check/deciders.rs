@@ -1,0 +1,483 @@
+//! Deciders — decides whether every copy that was placed or moved was allowed to go where it went. It never
+//! asks the allocator: the rules are written down here a second time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    check::{
+        law::{Law, Monitor},
+        verdict::{Judged, broken},
+    },
+    event::{CopyState, Event, EventKind, Placement},
+    name::{AllocationId, HostId, IndexName, ShardId},
+};
+
+pub(super) const HOLD: Law = Law {
+    name: "allocation.deciders-hold",
+    sentence: "No published state places or moves a copy against a decider: filters, awareness, limits, enable, throttles, \
+               order.",
+    source: "Elasticsearch, AllocationDeciders",
+    monitor: || Box::<Hold>::default(),
+};
+
+const AREA: &str = "cluster.routing.allocation";
+
+/// Judged are copies that come to a node with the state, not those that are there: settings may have changed
+/// since. Allowed: what a reroute command asked for. Not judged: disks, whose usage is in no event.
+#[derive(Default)]
+struct Hold {
+    cluster: BTreeMap<String, String>,
+    indices: BTreeMap<IndexName, BTreeMap<String, String>>,
+    attributes: BTreeMap<HostId, BTreeMap<String, String>>,
+    commanded: BTreeSet<ShardId>,
+    placed: BTreeMap<AllocationId, CopyState>,
+}
+
+/// A published state, and the copies that come to a node with it.
+struct Published<'a> {
+    routing: &'a [Placement],
+    by_shard: BTreeMap<&'a ShardId, Vec<&'a Placement>>,
+    arrived: Vec<(&'a Placement, HostId, AllocationId)>,
+    was: &'a BTreeMap<AllocationId, CopyState>,
+}
+
+impl Published<'_> {
+    fn group(&self, shard: &ShardId) -> &[&Placement] {
+        self.by_shard.get(shard).map_or(&[], Vec::as_slice)
+    }
+
+    fn primary(&self, shard: &ShardId) -> Option<&Placement> {
+        self.group(shard).iter().find(|copy| copy.primary && copy.node.is_some()).copied()
+    }
+
+    /// Whether it is the target of a move: its shard has one that leaves, and is whole without it.
+    fn is_target(&self, copy: &Placement) -> bool {
+        !copy.primary && copy.state == CopyState::Initializing && !self.leaving(&copy.shard).is_empty()
+    }
+
+    /// Copies of the shard whose move begins.
+    fn leaving(&self, shard: &ShardId) -> Vec<&Placement> {
+        let is_new = |copy: &&&Placement| {
+            let was = copy.allocation.and_then(|id| self.was.get(&id));
+            copy.state == CopyState::Relocating && was != Some(&CopyState::Relocating)
+        };
+        self.group(shard).iter().filter(is_new).copied().collect()
+    }
+
+    /// Copies that are built on each node, and from each node.
+    fn recoveries(&self) -> (BTreeMap<HostId, u64>, BTreeMap<HostId, u64>, BTreeMap<HostId, u64>) {
+        let (mut starting, mut incoming, mut outgoing) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for copy in self.routing.iter().filter(|copy| copy.state == CopyState::Initializing) {
+            let Some(node) = copy.node else { continue };
+            if copy.primary {
+                *starting.entry(node).or_default() += 1;
+                continue;
+            }
+            *incoming.entry(node).or_default() += 1;
+            if let Some(source) = self.primary(&copy.shard).and_then(|primary| primary.node) {
+                *outgoing.entry(source).or_default() += 1;
+            }
+        }
+        (starting, incoming, outgoing)
+    }
+}
+
+fn is_active(copy: &Placement) -> bool {
+    matches!(copy.state, CopyState::Started | CopyState::Relocating)
+}
+
+/// Whether a value is like a pattern with `*` in it.
+fn is_like(pattern: &[u8], value: &[u8]) -> bool {
+    match (pattern.first(), value.first()) {
+        (None, None) => true,
+        (Some(b'*'), _) => {
+            is_like(&pattern[1..], value) || !value.is_empty() && is_like(pattern, &value[1..])
+        }
+        (Some(a), Some(b)) if a == b => is_like(&pattern[1..], &value[1..]),
+        _ => false,
+    }
+}
+
+fn words(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|word| !word.is_empty())
+}
+
+impl Hold {
+    fn number(&self, name: &str, default: u64) -> u64 {
+        self.cluster.get(&format!("{AREA}.{name}")).map_or(default, |text| text.parse().unwrap_or(u64::MAX))
+    }
+
+    fn attribute(&self, node: HostId, name: &str) -> Option<String> {
+        if name.starts_with('_') {
+            return Some(node.to_string());
+        }
+        self.attributes.get(&node)?.get(name).cloned()
+    }
+
+    fn settings_of(&self, index: &IndexName) -> Option<&BTreeMap<String, String>> {
+        self.indices.get(index)
+    }
+
+    /// Which filter keeps the index from the node.
+    fn filtered(&self, index: &IndexName, node: HostId) -> Option<String> {
+        let own = self.settings_of(index).map(|set| (set, "index.routing.allocation"));
+        for (set, area) in [Some((&self.cluster, AREA)), own].into_iter().flatten() {
+            for kind in ["require", "include", "exclude"] {
+                let prefix = format!("{area}.{kind}.");
+                let conditions =
+                    set.iter().filter_map(|(name, list)| Some((name.strip_prefix(&prefix)?, list)));
+                let meets = |(name, list): (&str, &String)| {
+                    let value = self.attribute(node, name);
+                    words(list).any(|word| {
+                        value.as_ref().is_some_and(|value| is_like(word.as_bytes(), value.as_bytes()))
+                    })
+                };
+                let met: Vec<bool> =
+                    conditions.filter(|(_, list)| words(list).next().is_some()).map(meets).collect();
+                let passes = match kind {
+                    "require" => met.iter().all(|met| *met),
+                    "include" => met.is_empty() || met.iter().any(|met| *met),
+                    _ => !met.iter().any(|met| *met),
+                };
+                if !passes {
+                    return Some(format!("{area}.{kind}"));
+                }
+            }
+        }
+        None
+    }
+
+    /// Which attribute has too many copies of the shard with the node's value.
+    fn crowded(
+        &self,
+        state: &Published<'_>,
+        nodes: &[HostId],
+        shard: &ShardId,
+        node: HostId,
+    ) -> Option<String> {
+        let list = self.cluster.get(&format!("{AREA}.awareness.attributes"))?;
+        let group = state.group(shard);
+        let held: Vec<_> = group.iter().filter(|copy| copy.state != CopyState::Relocating).collect();
+        words(list)
+            .find(|attribute| {
+                let Some(own) = self.attribute(node, attribute) else { return true };
+                let mut values: BTreeSet<String> =
+                    nodes.iter().filter_map(|node| self.attribute(*node, attribute)).collect();
+                if let Some(forced) = self.cluster.get(&format!("{AREA}.awareness.force.{attribute}.values"))
+                {
+                    values.extend(words(forced).map(str::to_owned));
+                }
+                let there = held.iter().filter_map(|copy| copy.node);
+                let there =
+                    there.filter(|node| self.attribute(*node, attribute).as_ref() == Some(&own)).count();
+                there > held.len().div_ceil(values.len().max(1))
+            })
+            .map(str::to_owned)
+    }
+
+    /// What forbids that this copy came here, apart from what else goes on.
+    fn objection(
+        &self,
+        state: &Published<'_>,
+        nodes: &[HostId],
+        copy: &Placement,
+        node: HostId,
+    ) -> Option<String> {
+        let index = &copy.shard.index;
+        if let Some(filter) = self.filtered(index, node) {
+            return Some(format!("filter: {filter} keeps it away"));
+        }
+        if let Some(attribute) = self.crowded(state, nodes, &copy.shard, node) {
+            return Some(format!("awareness: too many copies with that {attribute}"));
+        }
+        if !copy.primary && !state.primary(&copy.shard).is_some_and(is_active) {
+            return Some("replica_after_primary_active: its primary is not active".to_owned());
+        }
+        let on_node: Vec<_> = state
+            .routing
+            .iter()
+            .filter(|other| other.node == Some(node) && other.state != CopyState::Relocating)
+            .collect();
+        let of_index = on_node.iter().filter(|other| other.shard.index == *index).count() as u64;
+        let most_of_index =
+            self.settings_of(index).and_then(|set| set.get("index.routing.allocation.total_shards_per_node"));
+        let limit = |text: Option<&String>| {
+            text.and_then(|text| text.parse().ok()).filter(|limit| *limit > 0).unwrap_or(u64::MAX)
+        };
+        let most = limit(self.cluster.get(&format!("{AREA}.total_shards_per_node")));
+        if on_node.len() as u64 > most || of_index > limit(most_of_index) {
+            return Some("shards_limit: too many copies on the node".to_owned());
+        }
+        let enabled = self.settings_of(index).and_then(|set| set.get("index.routing.allocation.enable"));
+        let enabled = enabled.or(self.cluster.get(&format!("{AREA}.enable"))).map_or("all", String::as_str);
+        let is_enabled = match enabled {
+            "all" => true,
+            "none" => false,
+            _ => copy.primary,
+        };
+        (!is_enabled).then(|| format!("enable: only {enabled}"))
+    }
+
+    /// What forbids so much at once.
+    fn overload(&self, state: &Published<'_>) -> Option<String> {
+        let (starting, incoming, outgoing) = state.recoveries();
+        let over = |counts: &BTreeMap<HostId, u64>, node: HostId, most: u64| {
+            counts.get(&node).is_some_and(|count| *count > most)
+        };
+        for (copy, node, _) in &state.arrived {
+            if self.commanded.contains(&copy.shard) {
+                continue;
+            }
+            if copy.primary {
+                if over(&starting, *node, self.number("node_initial_primaries_recoveries", 4)) {
+                    return Some(format!("throttling: too many primaries start on {node}"));
+                }
+                continue;
+            }
+            if over(&incoming, *node, self.number("node_concurrent_incoming_recoveries", 2)) {
+                return Some(format!("throttling: too many copies are built on {node}"));
+            }
+            let source = state.primary(&copy.shard).and_then(|primary| primary.node);
+            let most = self.number("node_concurrent_outgoing_recoveries", 2);
+            if let Some(source) = source.filter(|source| over(&outgoing, *source, most)) {
+                return Some(format!("throttling: too many copies are built from {source}"));
+            }
+        }
+        None
+    }
+
+    /// What forbids moves for the sake of balance.
+    fn restlessness(&self, state: &Published<'_>, nodes: &[HostId]) -> Option<String> {
+        let targets = state
+            .arrived
+            .iter()
+            .filter(|(copy, _, _)| state.is_target(copy) && !self.commanded.contains(&copy.shard));
+        let by_choice: Vec<_> =
+            targets.filter(|(copy, _, _)| !self.must_leave(state, nodes, &copy.shard)).collect();
+        let (copy, _, _) = by_choice.first()?;
+        let moving = state.routing.iter().filter(|copy| copy.state == CopyState::Relocating).count() as u64;
+        if moving > self.number("cluster_concurrent_rebalance", 2) {
+            return Some(format!("concurrent_rebalance: {moving} copies are on the move"));
+        }
+        let rule =
+            self.cluster.get(&format!("{AREA}.allow_rebalance")).map_or("indices_all_active", String::as_str);
+        let is_judged = |copy: &&Placement| {
+            rule == "indices_all_active" || rule == "indices_primaries_active" && copy.primary
+        };
+        let idle = state.routing.iter().filter(is_judged).find(|copy| match copy.state {
+            CopyState::Unassigned => true,
+            CopyState::Initializing => {
+                !state.group(&copy.shard).iter().any(|other| other.state == CopyState::Relocating)
+            }
+            _ => false,
+        });
+        idle.map(|idle| {
+            format!("cluster_rebalance: {} moves while a copy of {} is not active", copy.shard, idle.shard)
+        })
+    }
+
+    /// Whether a copy of the shard that leaves could not have stayed.
+    fn must_leave(&self, state: &Published<'_>, nodes: &[HostId], shard: &ShardId) -> bool {
+        // Limits and awareness look at the state before; where they are set, a move may be forced.
+        let may_be_forced = self.cluster.contains_key(&format!("{AREA}.awareness.attributes"))
+            || self.cluster.contains_key(&format!("{AREA}.total_shards_per_node"))
+            || self
+                .settings_of(&shard.index)
+                .is_some_and(|set| set.contains_key("index.routing.allocation.total_shards_per_node"));
+        let leaving = state.leaving(shard);
+        let filtered =
+            |copy: &&Placement| copy.node.is_some_and(|node| self.filtered(&shard.index, node).is_some());
+        may_be_forced || leaving.iter().any(filtered) || nodes.is_empty()
+    }
+
+    fn published(&self, event: &Event, version: u64, nodes: &[HostId], routing: &[Placement]) -> Judged {
+        let mut by_shard: BTreeMap<&ShardId, Vec<&Placement>> = BTreeMap::new();
+        for copy in routing {
+            by_shard.entry(&copy.shard).or_default().push(copy);
+        }
+        let arrived = routing.iter().filter_map(|copy| {
+            let (node, id) = (copy.node?, copy.allocation?);
+            let comes = copy.state == CopyState::Initializing && !self.placed.contains_key(&id);
+            comes.then_some((copy, node, id))
+        });
+        let state = Published { routing, by_shard, arrived: arrived.collect(), was: &self.placed };
+        for (copy, node, id) in
+            state.arrived.iter().filter(|(copy, _, _)| !self.commanded.contains(&copy.shard))
+        {
+            if let Some(why) = self.objection(&state, nodes, copy, *node) {
+                return broken(
+                    event,
+                    format!("version {version} places copy {id} of {} on {node}; {why}", copy.shard),
+                );
+            }
+        }
+        if let Some(why) = self.overload(&state).or_else(|| self.restlessness(&state, nodes)) {
+            return broken(event, format!("version {version}: {why}"));
+        }
+        Ok(())
+    }
+}
+
+impl Monitor for Hold {
+    fn observe(&mut self, event: &Event) -> Judged {
+        match &event.kind {
+            EventKind::AllocationInputs { cluster, indices, attributes } => {
+                self.cluster.clone_from(cluster);
+                self.indices.clone_from(indices);
+                self.attributes.clone_from(attributes);
+            }
+            EventKind::RerouteCommanded { shards } => self.commanded.extend(shards.iter().cloned()),
+            EventKind::StatePublished { version, nodes, routing, .. } => {
+                self.published(event, *version, nodes, routing)?;
+                let placed = routing.iter().filter(|copy| copy.node.is_some());
+                self.placed = placed.filter_map(|copy| Some((copy.allocation?, copy.state))).collect();
+                self.commanded.clear();
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        check::record::{Record, search},
+        name::{Epoch, Term},
+    };
+
+    const LAW: &str = "allocation.deciders-hold";
+
+    /// A copy: shard number, identity, node, state, whether it is primary.
+    type Copy = (u32, u64, Option<u16>, CopyState, bool);
+
+    fn publish(record: &mut Record, version: u64, copies: &[Copy]) {
+        let placement = |(number, id, node, state, primary): &Copy| Placement {
+            shard: ShardId { index: "a".into(), number: *number },
+            node: node.map(search),
+            allocation: node.map(|_| AllocationId(*id)),
+            primary: *primary,
+            state: *state,
+            in_sync: matches!(state, CopyState::Started | CopyState::Relocating),
+            term: Term(1),
+        };
+        let kind = EventKind::StatePublished {
+            epoch: Epoch(1),
+            version,
+            nodes: (1..=4).map(search).collect(),
+            routing: copies.iter().map(placement).collect(),
+            unlisted: Vec::new(),
+            why: String::new(),
+        };
+        record.on(search(1), kind);
+    }
+
+    fn set(record: &mut Record, cluster: &[(&str, &str)]) {
+        let pairs = cluster.iter().map(|(name, value)| (format!("{AREA}.{name}"), (*value).to_owned()));
+        let zone = |node: u16| {
+            (search(node), [("zone".to_owned(), if node < 3 { "x" } else { "y" }.to_owned())].into())
+        };
+        let kind = EventKind::AllocationInputs {
+            cluster: pairs.collect(),
+            indices: BTreeMap::new(),
+            attributes: (1..=4).map(zone).collect(),
+        };
+        record.on(search(1), kind);
+    }
+
+    use CopyState::{Initializing, Relocating, Started, Unassigned};
+
+    /// A started primary on search-1, and a replica that comes to `node`.
+    fn replica_comes_to(record: &mut Record, node: u16) {
+        publish(record, 1, &[(0, 1, Some(1), Started, true), (0, 2, None, Unassigned, false)]);
+        publish(record, 2, &[(0, 1, Some(1), Started, true), (0, 2, Some(node), Initializing, false)]);
+    }
+
+    #[test]
+    fn copy_on_an_excluded_node_fails_unless_it_was_ordered() {
+        let mut record = Record::default();
+        set(&mut record, &[("exclude.zone", "w,y*")]);
+        let mut elsewhere = record.clone();
+        replica_comes_to(&mut record, 3);
+        record.assert_fails(
+            LAW,
+            "places copy 2 of a/0 on search-3; filter: cluster.routing.allocation.exclude keeps it away",
+        );
+        replica_comes_to(&mut elsewhere, 2);
+        elsewhere.assert_passes(LAW);
+    }
+
+    #[test]
+    fn two_copies_in_one_zone_fail_under_awareness() {
+        let mut record = Record::default();
+        set(&mut record, &[("awareness.attributes", "zone")]);
+        let mut spread = record.clone();
+        replica_comes_to(&mut record, 2);
+        record.assert_fails(LAW, "awareness: too many copies with that zone");
+        replica_comes_to(&mut spread, 3);
+        spread.assert_passes(LAW);
+    }
+
+    #[test]
+    fn replica_before_its_primary_fails() {
+        let mut record = Record::default();
+        publish(&mut record, 1, &[(0, 1, Some(1), Initializing, true), (0, 2, Some(2), Initializing, false)]);
+        record.assert_fails(LAW, "replica_after_primary_active");
+    }
+
+    #[test]
+    fn third_copy_that_is_built_on_a_node_at_once_fails() {
+        let mut record = Record::default();
+        let copies = |many: u32| -> Vec<Copy> {
+            let primaries = (0..many)
+                .map(|number| (number, u64::from(number), Some(1 + 2 * (number % 2) as u16), Started, true));
+            let replicas =
+                (0..many).map(|number| (number, 10 + u64::from(number), Some(2), Initializing, false));
+            primaries.chain(replicas).collect()
+        };
+        publish(&mut record, 1, &copies(2));
+        record.assert_passes(LAW);
+        publish(&mut record, 2, &copies(3));
+        record.assert_fails(LAW, "throttling: too many copies are built on search-2");
+    }
+
+    #[test]
+    fn limit_and_enable_are_kept() {
+        for (name, value, why) in [
+            ("total_shards_per_node", "1", "shards_limit"),
+            ("enable", "primaries", "enable: only primaries"),
+        ] {
+            let mut record = Record::default();
+            set(&mut record, &[(name, value)]);
+            publish(&mut record, 1, &[(0, 1, Some(1), Started, true), (1, 3, Some(2), Started, true)]);
+            publish(
+                &mut record,
+                2,
+                &[
+                    (0, 1, Some(1), Started, true),
+                    (1, 3, Some(2), Started, true),
+                    (0, 2, Some(2), Initializing, false),
+                ],
+            );
+            record.assert_fails(LAW, why);
+        }
+    }
+
+    #[test]
+    fn move_for_balance_while_a_copy_is_missing_fails() {
+        let mut record = Record::default();
+        publish(&mut record, 1, &[(0, 1, Some(1), Started, true), (1, 2, None, Unassigned, true)]);
+        let moving = [
+            (0, 1, Some(1), Relocating, true),
+            (0, 3, Some(2), Initializing, false),
+            (1, 2, None, Unassigned, true),
+        ];
+        let mut forced = record.clone();
+        publish(&mut record, 2, &moving);
+        record.assert_fails(LAW, "cluster_rebalance: a/0 moves while a copy of a/1 is not active");
+        set(&mut forced, &[("exclude._name", "search-1")]);
+        publish(&mut forced, 2, &moving);
+        forced.assert_passes(LAW);
+    }
+}
