@@ -31,6 +31,8 @@ pub enum Defect {
     CheckpointAfterGroup,
     /// A primary tracks the target of a recovery only after it has read its highest number.
     TracksAfterSnapshot,
+    /// A copy forgets a delete at once, though older operations on the document may still come.
+    DropsTombstonesAtOnce,
     /// The controller writes the cluster state without checking its epoch.
     ControllerUnfenced,
     /// A node takes any registration of its name for its own.
@@ -43,7 +45,7 @@ pub enum Defect {
 
 impl Defect {
     /// Every defect, in the order of the list command.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::ZabAckBeforeSync,
         Self::ZabEpochNotWritten,
         Self::ZabTruncLeftOut,
@@ -55,6 +57,7 @@ impl Defect {
         Self::NoResync,
         Self::CheckpointAfterGroup,
         Self::TracksAfterSnapshot,
+        Self::DropsTombstonesAtOnce,
         Self::ControllerUnfenced,
         Self::SkipsOwnershipCheck,
         Self::PromotesStaleCopy,
@@ -75,6 +78,7 @@ impl Defect {
             Self::NoResync => "no-resync",
             Self::CheckpointAfterGroup => "checkpoint-after-group",
             Self::TracksAfterSnapshot => "tracks-after-snapshot",
+            Self::DropsTombstonesAtOnce => "drops-tombstones-at-once",
             Self::ControllerUnfenced => "controller-unfenced",
             Self::SkipsOwnershipCheck => "skips-ownership-check",
             Self::PromotesStaleCopy => "promotes-stale-copy",
@@ -128,6 +132,10 @@ impl Defect {
             Self::TracksAfterSnapshot => {
                 "Elasticsearch, RecoverySourceHandler: what was written between the snapshot of a recovery and the \
                  tracking of its target reached the target never"
+            }
+            Self::DropsTombstonesAtOnce => {
+                "Elasticsearch #28790: a tombstone was dropped on one copy before the operations below it had come, and one \
+                 of them brought the document back"
             }
             Self::ControllerUnfenced => {
                 "KAFKA-6082: a controller that slept through its session's end went on writing state"

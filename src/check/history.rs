@@ -151,11 +151,11 @@ impl Write {
 }
 
 impl Doc {
-    /// The acknowledged write with the highest number: no copy may hold anything older.
-    pub(super) fn last_acknowledged(&self) -> Option<&Write> {
+    /// Of the acknowledged writes that count, the one with the highest number: no copy may hold anything older.
+    pub(super) fn last_acknowledged(&self, counts: impl Fn(&Write) -> bool) -> Option<&Write> {
         self.writes
             .iter()
-            .filter(|write| write.acknowledged().is_some())
+            .filter(|write| write.acknowledged().is_some() && counts(write))
             .max_by_key(|write| write.acknowledged())
     }
 
@@ -286,7 +286,7 @@ mod tests {
         let mut history = History::default();
         record.events.iter().for_each(|event| _ = history.observe(event));
         let doc = history.doc("articles", "a").unwrap();
-        assert_eq!(doc.last_acknowledged().map(|write| write.request), Some(2));
+        assert_eq!(doc.last_acknowledged(|_| true).map(|write| write.request), Some(2));
         assert!(doc.may_hold(None), "the delete has not been answered");
     }
 }

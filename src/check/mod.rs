@@ -17,6 +17,7 @@ mod durability;
 mod ephemerals;
 mod epochs;
 mod fences;
+mod forfeit;
 pub mod goal;
 mod held;
 mod history;

@@ -62,6 +62,9 @@ builtin![
     "replication-recovery",
     "replication-flaky-links",
     "search-partial-results",
+    "documents-primary",
+    "documents-lease",
+    "documents-delete-and-reorder",
     "standard",
     "large",
 ];

@@ -112,6 +112,9 @@ pub struct Cluster {
     pub flush_operations: u32,
     /// Which copies answer a realtime get: `any` (Elasticsearch's, the default), `primary` or `lease`.
     pub read_policy: ReadPolicy,
+    /// Threads of a node's write pool: with more than one, operations that reach a copy close together may
+    /// overtake each other, as on Elasticsearch's several connections. Default 1.
+    pub write_threads: u32,
     /// What decides where copies go: `balanced` (the default), `least-loaded` or `desired-balance`.
     pub allocator: AllocatorKind,
     /// Elasticsearch's cluster settings, set before the first index is created.
@@ -136,6 +139,7 @@ impl Default for Cluster {
             request_timeout: Duration::from_secs(5),
             flush_operations: 200,
             read_policy: ReadPolicy::Any,
+            write_threads: 1,
             allocator: AllocatorKind::Balanced,
             settings: Values::default(),
         }

@@ -126,6 +126,7 @@ fn search(cluster: &Cluster) -> SearchConfig {
         request_timeout: cluster.request_timeout,
         flush_operations: cluster.flush_operations,
         read_policy: cluster.read_policy,
+        write_threads: cluster.write_threads,
     }
 }
 

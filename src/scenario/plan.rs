@@ -96,6 +96,14 @@ pub struct SearchConfig {
     /// Which copies answer a realtime get.
     #[serde(default)]
     pub read_policy: ReadPolicy,
+    /// Threads of a node's write pool: with more than one, operations that reach a copy close together may
+    /// overtake each other.
+    #[serde(default = "one")]
+    pub write_threads: u32,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// Which copies answer a realtime get, and what they must know before they do.

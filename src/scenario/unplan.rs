@@ -69,6 +69,7 @@ fn cluster(plan: &Plan) -> Cluster {
         request_timeout: plan.search.request_timeout,
         flush_operations: plan.search.flush_operations,
         read_policy: plan.search.read_policy,
+        write_threads: plan.search.write_threads,
         allocator: plan.allocator,
         settings: plan.settings.clone(),
         ..Cluster::default()

@@ -2,19 +2,23 @@
 //! shapes. It never decides an answer.
 
 pub mod admin;
+pub mod bulk;
 pub mod documents;
 pub mod search;
+pub mod update;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use self::{
     admin::{ActiveShards, CreateIndexRequest, Health, HealthAnswer},
+    bulk::{BulkAction, BulkAnswer, BulkItem, BulkRequest, BulkWrite},
     documents::{
         DeleteRequest, GetAnswer, GetRequest, GotDoc, IndexRequest, OpType, RefreshAnswer, RefreshPolicy,
         RefreshRequest, VersionType, WriteAnswer, WriteOptions, WriteResult,
     },
     search::{Hit, SearchAnswer, SearchRequest, SearchType, ShardFailure, Total},
+    update::UpdateRequest,
 };
 use crate::event::Word;
 
@@ -36,6 +40,10 @@ pub enum ApiCall {
     Index(IndexRequest),
     /// `DELETE /index/_doc/id`.
     Delete(DeleteRequest),
+    /// `POST /index/_update/id`.
+    Update(UpdateRequest),
+    /// `POST /_bulk`.
+    Bulk(BulkRequest),
     /// `GET /index/_doc/id`.
     Get(GetRequest),
     /// `POST /index/_refresh`.
@@ -71,6 +79,7 @@ impl ApiReply {
         match &self.result {
             Ok(ApiAnswer::Acknowledged) => json!({ "acknowledged": true }),
             Ok(ApiAnswer::Written(answer)) => answer.body(),
+            Ok(ApiAnswer::Bulk(answer)) => answer.body(),
             Ok(ApiAnswer::Got(answer)) => answer.body(),
             Ok(ApiAnswer::Refreshed(answer)) => answer.body(),
             Ok(ApiAnswer::Found(answer)) => answer.body(),
@@ -87,6 +96,8 @@ pub enum ApiAnswer {
     Acknowledged,
     /// Index, Delete: every in-sync copy has it, durable.
     Written(WriteAnswer),
+    /// Bulk: each item by itself.
+    Bulk(BulkAnswer),
     /// Get: the document, or none (404, found: false).
     Got(GetAnswer),
     /// Refresh: shards that did it.

@@ -6,7 +6,7 @@
 //! what a refresh makes searchable is not durable: only a commit is, and only [`Engine::name_commit`] names one.
 //!
 //! Documents are told apart by id: the version map (Elasticsearch's `LiveVersionMap`, here for every id and
-//! tombstone) says which operation made each what it is. An operation that is older than that changes
+//! every tombstone that is not due) says which operation made each what it is. An operation that is older than that changes
 //! nothing, so operations may come in any order.
 
 mod aggregate;
@@ -24,12 +24,14 @@ mod search;
 mod segment;
 #[cfg(test)]
 mod tests;
+mod tombstones;
 mod top;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     sync::Arc,
+    time::Duration,
 };
 
 use tantivy::{DocId, Index, index::SegmentId};
@@ -46,9 +48,10 @@ use self::{
     mapping::Mapped,
     schema::{Fields, Stored},
     segment::{Draft, Segment},
+    tombstones::Tombstones,
 };
 use crate::{
-    core::{DiskOp, FileName, Files},
+    core::{DiskOp, FileName, Files, Instant},
     event::{Digest, HeldDoc},
     name::{AllocationId, SeqNo, Term},
     search::{
@@ -111,6 +114,7 @@ pub struct Engine {
     /// The highest number applied, and what of it all is searchable.
     applied: SeqNo,
     visible: (SeqNo, SeqNo),
+    tombstones: Tombstones,
     dead: Vec<(u64, DocId)>,
     /// The commit that the disk surely holds.
     durable: Option<Commit>,
@@ -186,6 +190,7 @@ impl Engine {
             pending: BTreeMap::new(),
             applied: NOTHING,
             visible: (NOTHING, NOTHING),
+            tombstones: Tombstones::default(),
             dead: Vec::new(),
             durable: None,
             publishing: None,
@@ -211,6 +216,7 @@ impl Engine {
         self.segments.clear();
         self.versions.clear();
         self.pending.clear();
+        self.tombstones = Tombstones::default();
         self.dead.clear();
         self.applied = NOTHING;
         self.visible = (NOTHING, NOTHING);
@@ -244,7 +250,11 @@ impl Engine {
         self.next_number = self.next_number.max(manifest.opstamp + 1);
         self.applied = payload.max_seq_no;
         self.visible = (payload.max_seq_no, payload.max_seq_no);
-        self.versions.extend(payload.tombstones.into_iter().map(remembered));
+        for tombstone in payload.tombstones {
+            let (id, version) = remembered(tombstone);
+            self.tombstones.add(version.seq_no, id.clone());
+            self.versions.insert(id, version);
+        }
         Ok(())
     }
 
@@ -304,6 +314,8 @@ impl Engine {
         };
         if digest.is_some() {
             self.pending.insert(operation.seq_no, id.clone());
+        } else {
+            self.tombstones.add(operation.seq_no, id.clone());
         }
         let version = Version {
             seq_no: operation.seq_no,
@@ -315,13 +327,21 @@ impl Engine {
         self.versions.insert(id, version);
     }
 
+    /// Forgets tombstones up to `up_to` that have been kept for `keep`, counted from the first call that saw each.
+    pub fn prune_tombstones(&mut self, now: Instant, keep: Duration, up_to: SeqNo) {
+        for id in self.tombstones.prune(now, keep, up_to) {
+            self.versions.remove(&id);
+        }
+    }
+
     fn bury(&mut self, id: &str) {
         match self.versions.get(id) {
             Some(Version { place: Place::Segment { segment, doc }, .. }) => self.dead.push((*segment, *doc)),
             Some(Version { place: Place::Pending(_), seq_no, .. }) => {
                 self.pending.remove(seq_no);
             }
-            _ => {}
+            Some(Version { place: Place::Nowhere, seq_no, .. }) => self.tombstones.remove(*seq_no),
+            None => {}
         }
     }
 

@@ -317,6 +317,7 @@ mod tests {
             request_timeout: second,
             flush_operations: 10,
             read_policy: Default::default(),
+            write_threads: 1,
         };
         let config = NodeConfig {
             me: HostId::search(1),

@@ -9,6 +9,7 @@ mod flush;
 mod gets;
 pub mod layout;
 mod lifecycle;
+mod pool;
 mod primary;
 mod reads;
 mod refreshes;
@@ -17,6 +18,7 @@ mod searching;
 mod source;
 pub mod store;
 mod target;
+mod update;
 mod versioning;
 mod writes;
 
@@ -100,6 +102,7 @@ pub struct Shard {
     /// What the disk held at boot, until it is opened.
     disk: Files,
     flush: Flush,
+    late: Option<pool::Late>,
     refreshed_at: Instant,
     contexts: searching::Contexts,
     /// Whether the next search has to see everything, whenever the next refresh is due.
@@ -122,6 +125,7 @@ impl Shard {
             replaced: None,
             disk,
             flush: Flush::Idle,
+            late: None,
             refreshed_at: Instant(0),
             contexts: searching::Contexts::default(),
             refresh_wanted: false,
@@ -132,8 +136,12 @@ impl Shard {
     /// A message from another copy.
     pub fn receive(&mut self, step: &mut Step<'_, '_>, node: HostId, message: ShardMessage) {
         let ShardMessage { from, term, body, .. } = message;
+        if !matches!(body, Body::Operations(_)) {
+            let result = self.take_late(step);
+            self.settle(step, result);
+        }
         let result = match body {
-            Body::Operations(operations) => self.take_operations(step, (node, from), term, operations),
+            Body::Operations(operations) => self.operations_received(step, (node, from), term, operations),
             Body::GlobalCheckpoint(checkpoint) => self.take_global_checkpoint(step, term, checkpoint),
             Body::Taken { request, local_checkpoint } => {
                 self.operations_taken(step, from, term, request, local_checkpoint)
@@ -193,6 +201,10 @@ impl Shard {
 
     /// Time passed.
     pub fn wake(&mut self, step: &mut Step<'_, '_>) {
+        if self.late.as_ref().is_some_and(|late| late.until() <= step.now()) {
+            let result = self.take_late(step);
+            self.settle(step, result);
+        }
         let result = match &self.phase {
             Phase::Primary(_) => self.primary_wake(step),
             Phase::Recovering(_) => self.target_wake(step),
@@ -215,7 +227,8 @@ impl Shard {
             _ => None,
         };
         let missing = self.expected_since.map(|since| since + missing_after);
-        [own, missing].into_iter().flatten().min()
+        let late = self.late.as_ref().map(pool::Late::until);
+        [own, missing, late].into_iter().flatten().min()
     }
 
     // After every step: hands the changes of the disk on, and ends the copy if something is broken.

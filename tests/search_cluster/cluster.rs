@@ -37,6 +37,7 @@ pub(crate) fn search_config() -> SearchConfig {
         request_timeout: Duration::from_secs(20),
         flush_operations: 1_000,
         read_policy: Default::default(),
+        write_threads: 1,
     }
 }
 

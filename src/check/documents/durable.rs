@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     check::{
         calm::Calm,
+        forfeit::Forfeit,
         history::{Doc, End, History, Write},
         inspected::{Inspected, InspectedCopy},
         law::{Law, Monitor},
@@ -28,12 +29,15 @@ pub(in crate::check) const DURABLE: Law = Law {
 ///   replicated and acknowledged later);
 /// - a request may be executed twice, for a coordinating node tries again on the new primary when it cannot
 ///   know what became of the first attempt; so a later number may carry content acknowledged earlier;
+/// - an index may be deleted, and what was acknowledged unsynced (`index.translog.durability: async`) may be gone
+///   after a node has lost power;
 /// - the tombstone of a delete may be gone (`index.gc_deletes`), so that nothing is left of the document.
 #[derive(Default)]
 struct Durable {
     calm: Calm,
     history: History,
     inspected: Inspected,
+    forfeit: Forfeit,
     acknowledged: BTreeMap<ShardId, Point>,
 }
 
@@ -46,9 +50,9 @@ struct Loss {
     found: String,
 }
 
-/// What is wrong with `held`, given what clients sent and were told; none if it may be so.
-fn wrong(doc: &Doc, held: Option<&HeldDoc>) -> Option<String> {
-    let last = doc.last_acknowledged();
+/// What is wrong with `held`, given what clients sent and were told, and the `last` write that must not be gone;
+/// none if it may be so.
+fn wrong(doc: &Doc, last: Option<&Write>, held: Option<&HeldDoc>) -> Option<String> {
     let Some(held) = held else {
         let may_be_gone = last.is_none() || doc.may_hold(None) && !is_outdone(doc, last);
         return (!may_be_gone).then(|| "does not have it".to_owned());
@@ -76,7 +80,8 @@ impl Durable {
     fn losses(&self, bare: &BTreeSet<&ShardId>, end: Point) -> Vec<Loss> {
         let copies: Vec<_> = self.inspected.active().collect();
         let mut losses: Vec<_> = self.phantoms(&copies).collect();
-        for doc in self.history.docs() {
+        for doc in self.history.docs().iter().filter(|doc| !self.forfeit.has_given_up(&doc.index)) {
+            let last = doc.last_acknowledged(|write| !self.forfeit.may_be_gone(&doc.index, write));
             let homes: BTreeSet<_> =
                 copies.iter().filter(|copy| holds(copy, doc)).map(|copy| &copy.shard).collect();
             let is_hidden = homes.is_empty() && bare.iter().any(|shard| *shard.index.0 == *doc.index);
@@ -84,7 +89,7 @@ impl Durable {
                 _ if is_hidden => {}
                 Some(home) if homes.len() == 1 => {
                     losses.extend(copies.iter().filter(|copy| copy.shard == **home).filter_map(|copy| {
-                        let found = wrong(doc, copy.docs.get(&doc.id))?;
+                        let found = wrong(doc, last, copy.docs.get(&doc.id))?;
                         Some(loss(doc, copy.at, format!("{} {found}", copy.name())))
                     }));
                 }
@@ -93,7 +98,7 @@ impl Durable {
                     losses.push(loss(doc, end, format!("more than one shard holds it: {shards}")));
                 }
                 None => losses.extend(
-                    wrong(doc, None)
+                    wrong(doc, last, None)
                         .map(|_| loss(doc, end, format!("no serving copy of {} has it", doc.index))),
                 ),
             }
@@ -123,7 +128,8 @@ impl Durable {
     /// Shards that took acknowledged writes and have no serving copy.
     fn bare(&self) -> BTreeSet<&ShardId> {
         let served: BTreeSet<_> = self.inspected.active().map(|copy| &copy.shard).collect();
-        self.acknowledged.keys().filter(|shard| !served.contains(shard)).collect()
+        let bare = self.acknowledged.keys().filter(|shard| !served.contains(shard));
+        bare.filter(|shard| !self.forfeit.has_given_up(&shard.index.0)).collect()
     }
 }
 
@@ -132,7 +138,7 @@ fn holds(copy: &InspectedCopy, doc: &Doc) -> bool {
 }
 
 fn loss(doc: &Doc, at: Point, found: String) -> Loss {
-    let write = doc.last_acknowledged().map(|write| {
+    let write = doc.last_acknowledged(|_| true).map(|write| {
         let (at, number) = match write.end {
             End::Acknowledged { at, seq_no, term: Some(term) } => {
                 (at, format!("operation {seq_no} of term {term}"))
@@ -169,6 +175,7 @@ impl Monitor for Durable {
         self.calm.observe(event);
         self.history.observe(event);
         self.inspected.observe(event);
+        self.forfeit.observe(event);
         if let EventKind::WriteAcknowledged { shard, .. } = &event.kind
             && !self.acknowledged.contains_key(shard)
         {

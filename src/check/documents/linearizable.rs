@@ -3,6 +3,7 @@
 use super::model::{Document, Op, Told};
 use crate::{
     check::{
+        forfeit::Forfeit,
         history::{Before, Condition, Doc, History, Operation},
         law::{Law, Monitor},
         linearizability::{Budget, Call, Found, check},
@@ -24,13 +25,16 @@ pub(in crate::check) const LINEARIZABLE: Law = Law {
 /// - a write whose end nobody knows may take effect at any time after it was sent, or never (data replication
 ///   model: it may be replicated, and be acknowledged or not, later);
 /// - under the read policy `any`, every get: it is answered by one copy, which may lag or be ahead (#52400;
-///   `documents.stale` and `documents.realtime` say what is left of it).
+///   `documents.stale` and `documents.realtime` say what is left of it);
+/// - whatever is said of a document that was given up: its index was deleted, or it was acknowledged unsynced
+///   (`index.translog.durability: async`) before a node lost power.
 ///
 /// A write that its client was told to have failed is not one of the calls: it has no effect, and that it failed
 /// says nothing (a conflict may be with a write that nobody was told of).
 #[derive(Default)]
 struct Linearizable {
     history: History,
+    forfeit: Forfeit,
     gets_count: bool,
 }
 
@@ -125,11 +129,18 @@ impl Monitor for Linearizable {
             self.gets_count = matches!(read_policy.as_ref(), "primary" | "lease");
         }
         self.history.observe(event);
+        self.forfeit.observe(event);
         Ok(())
     }
 
     fn finish(&mut self) -> Judged {
-        let judged: Vec<_> = self.history.docs().iter().map(|doc| self.flaw(doc)).collect();
+        let judged: Vec<_> = self
+            .history
+            .docs()
+            .iter()
+            .filter(|doc| self.forfeit.stands_by(doc))
+            .map(|doc| self.flaw(doc))
+            .collect();
         let flaws = judged.iter().filter_map(|judged| judged.as_ref().ok()?.as_ref());
         if let Some((at, why)) = flaws.min_by_key(|(at, _)| *at) {
             return broken(*at, why.clone());

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     check::{
+        forfeit::Forfeit,
         history::{Doc, Get, History, Write},
         hosts::is_new_life,
         law::{Law, Monitor},
@@ -31,6 +32,7 @@ pub(in crate::check) const STALE: Law = Law {
 #[derive(Default)]
 struct Stale {
     history: History,
+    forfeit: Forfeit,
     version: u64,
     /// Copies that serve or once did, and are in the in-sync set.
     serving: BTreeMap<AllocationId, Served>,
@@ -173,6 +175,7 @@ fn may_be_deleted(doc: &Doc, get: &Get, after: SeqNo) -> bool {
 impl Monitor for Stale {
     fn observe(&mut self, event: &Event) -> Judged {
         self.history.observe(event);
+        self.forfeit.observe(event);
         let seq = event.seq;
         match (&event.kind, event.host) {
             (EventKind::StatePublished { version, routing, unlisted, .. }, _) => {
@@ -197,7 +200,8 @@ impl Monitor for Stale {
     }
 
     fn finish(&mut self) -> Judged {
-        self.history.docs().iter().try_for_each(|doc| self.judge(doc))
+        let mut docs = self.history.docs().iter().filter(|doc| self.forfeit.stands_by(doc));
+        docs.try_for_each(|doc| self.judge(doc))
     }
 }
 

@@ -10,11 +10,12 @@ use super::{
     Ask, CoordinationMessage, CreateCall, Outcome, Served, Ticket, View,
     alarm::Alarms,
     flow::{self, Ending, Flow, Move},
-    intake::{self, Beginning},
+    ids::Ids,
+    intake::{self, Beginning, Choices},
     searches::Choice,
 };
 use crate::{
-    core::{ConnId, Instant},
+    core::{ConnId, Entropy, Instant},
     name::HostId,
     scenario::plan::ReadPolicy,
     search::{
@@ -71,8 +72,7 @@ pub struct Coordinator {
     timeout: Duration,
     life: u64,
     next: u64,
-    choice: Choice,
-    read_policy: ReadPolicy,
+    choices: Choices,
     requests: BTreeMap<u64, Pending>,
     asks: BTreeMap<u64, Asked>,
     alarms: Alarms<Alarm>,
@@ -87,11 +87,14 @@ impl Coordinator {
             timeout,
             life,
             next: 1,
-            choice: Choice {
-                rotation: Rotation::starting_at(first_turn),
-                responses: ResponseCollector::default(),
+            choices: Choices {
+                copies: Choice {
+                    rotation: Rotation::starting_at(first_turn),
+                    responses: ResponseCollector::default(),
+                },
+                ids: Ids(Entropy::new(life)),
+                read_policy,
             },
-            read_policy,
             requests: BTreeMap::new(),
             asks: BTreeMap::new(),
             alarms: Alarms::default(),
@@ -102,7 +105,7 @@ impl Coordinator {
     /// A client asks something; the reply goes back on its connection, or nowhere if that has closed.
     pub fn request(&mut self, ctx: &mut Ctx<'_>, view: View<'_>, conn: ConnId, request: ApiRequest) {
         let ApiRequest { id, call } = request;
-        match intake::begin(view, ctx.me, &mut self.choice, self.read_policy, call) {
+        match intake::begin(view, ctx.me, &mut self.choices, call) {
             Err(error) => reply(ctx, conn, id, Err(error)),
             Ok(Beginning::Answer(answer)) => reply(ctx, conn, id, Ok(answer)),
             Ok(Beginning::Flow(flow)) => {
@@ -217,10 +220,10 @@ impl Coordinator {
         if !asked.is_query {
             return;
         }
-        self.choice.responses.ended(asked.to);
+        self.choices.copies.responses.ended(asked.to);
         if let Ok(Served::Searched(SearchServed::Found(found))) = outcome {
             let response_ms = ctx.now.mono.since(asked.at).as_secs_f64() * 1_000.0;
-            self.choice.responses.add(asked.to, found.queue, response_ms, SERVICE_MS);
+            self.choices.copies.responses.add(asked.to, found.queue, response_ms, SERVICE_MS);
         }
     }
 
@@ -253,7 +256,7 @@ impl Coordinator {
         pending.asks.insert(number);
         let is_query = matches!(&ask, Ask::Search { ask: SearchAsk::Query { .. }, .. });
         if is_query {
-            self.choice.responses.sent(to);
+            self.choices.copies.responses.sent(to);
         }
         let ticket = Ticket { life: self.life, number };
         ctx.send(to, Transport::Coordination(CoordinationMessage::Ask { ticket, routed_by, ask }));
@@ -278,7 +281,7 @@ impl Coordinator {
         }
         for number in &pending.asks {
             if let Some(asked) = self.asks.remove(number).filter(|asked| asked.is_query) {
-                self.choice.responses.ended(asked.to);
+                self.choices.copies.responses.ended(asked.to);
             }
         }
         let took = ctx.now.mono.since(pending.began);

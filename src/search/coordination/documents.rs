@@ -7,8 +7,8 @@
 use crate::{
     name::{SeqNo, Term},
     search::{
-        api::{ApiError, DeleteRequest, IndexRequest, OpType, VersionType, WriteOptions},
-        shards::{Condition, WriteCall},
+        api::{ApiError, DeleteRequest, IndexRequest, OpType, UpdateRequest, VersionType, WriteOptions},
+        shards::{Condition, WriteAction, WriteCall},
     },
 };
 
@@ -20,6 +20,15 @@ const MATCH_ANY: i64 = -3;
 const MATCH_DELETED: i64 = -4;
 /// `SequenceNumbers.UNASSIGNED_SEQ_NO`.
 const UNASSIGNED_SEQ_NO: i64 = -2;
+
+/// Whether a request may go without an id.
+pub(super) fn check_without_id(options: &WriteOptions) -> Result<(), ApiError> {
+    let version = options.version.unwrap_or(MATCH_ANY);
+    if options.version_type != VersionType::Internal || !matches!(version, MATCH_ANY | MATCH_DELETED) {
+        return Err(ApiError::invalid(&["an id must be provided if version type or value are set"]));
+    }
+    Ok(())
+}
 
 /// What an index request asks of the primary.
 pub(super) fn index(id: String, request: IndexRequest) -> Result<WriteCall, ApiError> {
@@ -55,6 +64,24 @@ pub(super) fn delete(request: DeleteRequest) -> Result<WriteCall, ApiError> {
     problems.extend(problem_of_id(&id));
     refuse(&problems)?;
     Ok(with(WriteCall::delete(id), options, numbers))
+}
+
+/// What an update asks of the primary.
+pub(super) fn update(request: UpdateRequest) -> Result<WriteCall, ApiError> {
+    let numbers = Numbers::of(&request.options)?;
+    let mut problems = request.problems();
+    if problems.is_empty() {
+        problems.extend(numbers.problems(request.options.version_type));
+    }
+    problems.extend(problem_of_id(&request.id));
+    if request.id.is_empty() {
+        problems.push("id is missing".to_owned());
+    }
+    refuse(&problems)?;
+    let UpdateRequest { id, doc, upsert, detect_noop, options, .. } = request;
+    let call =
+        WriteCall { action: WriteAction::Update { doc, upsert, detect_noop }, ..WriteCall::delete(id) };
+    Ok(with(call, options, numbers))
 }
 
 fn refuse(problems: &[String]) -> Result<(), ApiError> {
@@ -251,6 +278,14 @@ mod tests {
             let wanted = format!("1: create operations {text}. use index instead;");
             assert_eq!(problem(put(OpType::Create, options)), wanted);
         }
+    }
+
+    #[test]
+    fn version_needs_an_id() {
+        let error = check_without_id(&options(|it| it.version = Some(1))).unwrap_err();
+        let text = "Validation Failed: 1: an id must be provided if version type or value are set;";
+        assert_eq!(error.reason, text);
+        assert!(check_without_id(&WriteOptions::default()).is_ok());
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! Intake — decides whether a client's request can begin, and as which flow. It never waits.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
 use super::{
     View,
+    bulk::{BulkFlow, Item},
     create::CreateFlow,
     documents, error,
     flow::Flow,
     get::GetFlow,
     health,
+    ids::Ids,
     refresh::RefreshFlow,
     searches::{self, Choice},
     write::WriteFlow,
@@ -17,12 +19,26 @@ use crate::{
     name::{HostId, IndexName, ShardId},
     scenario::plan::ReadPolicy,
     search::{
-        api::{ApiAnswer, ApiCall, ApiError, CreateIndexRequest, GetRequest, RefreshRequest},
+        api::{
+            ApiAnswer, ApiCall, ApiError, BulkAction, BulkWrite, CreateIndexRequest, DeleteRequest,
+            GetRequest, IndexRequest, OpType, RefreshRequest, UpdateRequest,
+        },
         routing::{self, Rotation},
         shards::{ReadCall, WriteCall},
         state::{ClusterState, IndexMetadata},
     },
 };
+
+/// What a node chooses by when requests begin.
+#[derive(Debug)]
+pub(super) struct Choices {
+    /// Which copies are asked.
+    pub(super) copies: Choice,
+    /// What documents without an id are called.
+    pub(super) ids: Ids,
+    /// Which copies answer gets.
+    pub(super) read_policy: ReadPolicy,
+}
 
 /// How a request begins.
 #[derive(Debug)]
@@ -51,8 +67,7 @@ pub struct CreateCall {
 pub(super) fn begin(
     view: View<'_>,
     me: HostId,
-    choice: &mut Choice,
-    policy: ReadPolicy,
+    Choices { copies: choice, ids, read_policy }: &mut Choices,
     call: ApiCall,
 ) -> Result<Beginning, ApiError> {
     let rotation = &mut choice.rotation;
@@ -60,23 +75,22 @@ pub(super) fn begin(
     let flow: Box<dyn Flow> = match call {
         ApiCall::Health => return Ok(Beginning::Answer(health::of(state))),
         ApiCall::CreateIndex(request) => return create(view, request),
-        ApiCall::Index(request) => {
-            let index = request.index.clone();
-            let id = request.id.clone().unwrap_or_default();
-            let timeout = request.options.timeout;
-            write(view, state, &index, timeout, documents::index(id, request)?)?
-        }
-        ApiCall::Delete(request) => {
-            let index = request.index.clone();
-            let timeout = request.options.timeout;
-            write(view, state, &index, timeout, documents::delete(request)?)?
+        ApiCall::Index(request) => Box::new(index(view, state, ids, request)?.1),
+        ApiCall::Delete(request) => Box::new(delete(view, state, request)?),
+        ApiCall::Update(request) => Box::new(update(view, state, request)?),
+        ApiCall::Bulk(request) => {
+            if !view.connected {
+                return Err(error::no_master_block());
+            }
+            let items = request.items()?.into_iter().map(|write| item(view, state, ids, write));
+            Box::new(BulkFlow::new(items.collect(), request.timeout))
         }
         ApiCall::Get(GetRequest { index, id, realtime, refresh, routing }) => {
             let routed_by = routing.as_ref().unwrap_or(&id);
             let shard = routing::shard_of(&index, metadata(state, &index)?, routed_by);
             let copies = state.shard(&shard).map(|table| rotation.order(&shard, table));
             // What is searchable on one copy is nothing that copies agree on.
-            let policy = if realtime { policy } else { ReadPolicy::Any };
+            let policy = if realtime { *read_policy } else { ReadPolicy::Any };
             let call = ReadCall { id, realtime, refresh, policy };
             Box::new(GetFlow::new(shard, call, copies.unwrap_or_default()))
         }
@@ -98,19 +112,69 @@ fn create(view: View<'_>, request: CreateIndexRequest) -> Result<Beginning, ApiE
     Ok(Beginning::Create(CreateCall { index, shards, replicas }, flow))
 }
 
-fn write(
+// Also gives the id, drawn or not.
+fn index(
+    view: View<'_>,
+    state: &ClusterState,
+    ids: &mut Ids,
+    mut request: IndexRequest,
+) -> Result<(String, WriteFlow), ApiError> {
+    let (index, timeout) = (request.index.clone(), request.options.timeout);
+    let Some(id) = request.id.take() else {
+        documents::check_without_id(&request.options)?;
+        let id = ids.draw();
+        let (shard, call) = routed(view, state, &index, documents::index(id.clone(), request)?)?;
+        return Ok((id, WriteFlow::of_drawn_id(shard, call, timeout)));
+    };
+    let (shard, call) = routed(view, state, &index, documents::index(id.clone(), request)?)?;
+    Ok((id, WriteFlow::new(shard, call, timeout)))
+}
+
+fn delete(view: View<'_>, state: &ClusterState, request: DeleteRequest) -> Result<WriteFlow, ApiError> {
+    let (index, timeout) = (request.index.clone(), request.options.timeout);
+    let (shard, call) = routed(view, state, &index, documents::delete(request)?)?;
+    Ok(WriteFlow::new(shard, call, timeout))
+}
+
+fn update(view: View<'_>, state: &ClusterState, request: UpdateRequest) -> Result<WriteFlow, ApiError> {
+    let (index, timeout) = (request.index.clone(), request.options.timeout);
+    let (shard, call) = routed(view, state, &index, documents::update(request)?)?;
+    Ok(WriteFlow::new(shard, call, timeout))
+}
+
+fn item(view: View<'_>, state: &ClusterState, ids: &mut Ids, write: BulkWrite) -> Item {
+    match write {
+        BulkWrite::Index(request) => {
+            let creates = request.op_type == OpType::Create;
+            let action = if creates { BulkAction::Create } else { BulkAction::Index };
+            let (name, given) = (request.index.clone(), request.id.clone().unwrap_or_default());
+            match index(view, state, ids, request) {
+                Ok((id, flow)) => Item::new(action, (name, id), Ok(flow)),
+                Err(error) => Item::new(action, (name, given), Err(error)),
+            }
+        }
+        BulkWrite::Update(request) => {
+            let names = (request.index.clone(), request.id.clone());
+            Item::new(BulkAction::Update, names, update(view, state, request))
+        }
+        BulkWrite::Delete(request) => {
+            let names = (request.index.clone(), request.id.clone());
+            Item::new(BulkAction::Delete, names, delete(view, state, request))
+        }
+    }
+}
+
+fn routed(
     view: View<'_>,
     state: &ClusterState,
     index: &IndexName,
-    timeout: Option<Duration>,
     call: WriteCall,
-) -> Result<Box<dyn Flow>, ApiError> {
+) -> Result<(ShardId, WriteCall), ApiError> {
     if !view.connected {
         return Err(error::no_master_block());
     }
     let routing = call.routing.as_deref().unwrap_or(&call.id);
-    let shard = routing::shard_of(index, metadata(state, index)?, routing);
-    Ok(Box::new(WriteFlow::new(shard, call, timeout)))
+    Ok((routing::shard_of(index, metadata(state, index)?, routing), call))
 }
 
 fn metadata<'a>(state: &'a ClusterState, index: &IndexName) -> Result<&'a IndexMetadata, ApiError> {
@@ -127,21 +191,24 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::core::Entropy;
     use crate::search::{
-        api::{DeleteRequest, SearchRequest},
+        api::SearchRequest,
         fixture::{state, table},
         routing::adaptive::ResponseCollector,
     };
 
     const ME: HostId = HostId::search(1);
 
-    fn choice() -> Choice {
-        Choice { rotation: Rotation::default(), responses: ResponseCollector::default() }
+    fn refused(view: View<'_>, call: ApiCall) -> (u16, String, bool) {
+        let error = begin(view, ME, &mut choices(), call).unwrap_err();
+        (error.status, error.kind.into_owned(), error.certain)
     }
 
-    fn refused(view: View<'_>, call: ApiCall) -> (u16, String, bool) {
-        let error = begin(view, ME, &mut choice(), ReadPolicy::Any, call).unwrap_err();
-        (error.status, error.kind.into_owned(), error.certain)
+    fn choices() -> Choices {
+        let (rotation, responses) = (Rotation::default(), ResponseCollector::default());
+        let (copies, ids) = (Choice { rotation, responses }, Ids(Entropy::new(1)));
+        Choices { copies, ids, read_policy: ReadPolicy::Any }
     }
 
     fn delete(index: &str, id: &str) -> ApiCall {
@@ -171,7 +238,7 @@ mod tests {
         let blocked = (503, "cluster_block_exception".to_owned(), true);
         assert_eq!(refused(view, delete("articles", "a")), blocked);
         assert_eq!(refused(view, create()), (503, "master_not_discovered_exception".to_owned(), true));
-        assert!(begin(view, ME, &mut choice(), ReadPolicy::Any, search(1)).is_ok());
+        assert!(begin(view, ME, &mut choices(), search(1)).is_ok());
     }
 
     #[test]
@@ -187,8 +254,6 @@ mod tests {
         for (call, status, kind) in cases {
             assert_eq!(refused(view, call), (status, kind.to_owned(), true));
         }
-        assert!(
-            begin(view, ME, &mut choice(), ReadPolicy::Any, delete("articles", &"x".repeat(512))).is_ok()
-        );
+        assert!(begin(view, ME, &mut choices(), delete("articles", &"x".repeat(512))).is_ok());
     }
 }

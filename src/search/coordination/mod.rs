@@ -6,6 +6,7 @@
 //! `get`, `scatter` (search), `refresh`, `create`; flows are pure: cluster state and answers in, moves out.
 
 mod alarm;
+mod bulk;
 pub mod coordinator;
 mod create;
 mod documents;
@@ -14,6 +15,7 @@ mod flow;
 mod gather;
 mod get;
 mod health;
+mod ids;
 mod intake;
 mod refresh;
 mod scatter;
@@ -124,6 +126,7 @@ impl Ask {
         match self {
             Self::Write { call: WriteCall { action: WriteAction::Index { .. }, .. }, .. } => "index",
             Self::Write { call: WriteCall { action: WriteAction::Delete, .. }, .. } => "delete",
+            Self::Write { call: WriteCall { action: WriteAction::Update { .. }, .. }, .. } => "update",
             Self::Get { .. } => "get",
             Self::Search { ask, .. } => ask.label(),
             Self::Refresh { .. } => "refresh",

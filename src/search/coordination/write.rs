@@ -6,6 +6,12 @@
 //! write that may have been applied is never tried again, not even an unconditional one: applied a second time
 //! it would undo what another client wrote in between, and a conditional one would conflict with itself. The
 //! client is told that nobody knows.
+//!
+//! A write whose id was drawn here is the exception: nobody else can have written that document, so it is tried
+//! again until it is answered, and however often it is applied it is one document (#7729, #9468). Its own first try
+//! may be what a create conflicts with: the client is told of the conflict, as in Elasticsearch, but not that the
+//! write had no effect. The shards look every id up, so there is no shortcut for drawn ids
+//! (`max_unsafe_auto_id_timestamp`) that a second try could fool (D14, D22).
 
 use std::time::Duration;
 
@@ -16,12 +22,21 @@ use super::{
 use crate::{
     name::ShardId,
     search::{
-        api::{ApiAnswer, WriteAnswer},
+        api::{ApiAnswer, ApiError, WriteAnswer},
         routing,
         shards::{ShardRefusal, WriteCall, Written},
         state::ClusterState,
     },
 };
+
+/// Where a document's id comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Id {
+    /// From the client: others may use it too.
+    Given,
+    /// From this node, for this request alone. `tried`: the write may have been applied already.
+    Drawn { tried: bool },
+}
 
 /// The course of an index or delete request.
 #[derive(Debug)]
@@ -29,6 +44,7 @@ pub(super) struct WriteFlow {
     shard: ShardId,
     call: WriteCall,
     timeout: Option<Duration>,
+    id: Id,
     /// Why the last try could not begin.
     unavailable: Option<String>,
     under_way: Option<Position>,
@@ -37,7 +53,12 @@ pub(super) struct WriteFlow {
 impl WriteFlow {
     /// A write to this shard.
     pub(super) fn new(shard: ShardId, call: WriteCall, timeout: Option<Duration>) -> Self {
-        Self { shard, call, timeout, unavailable: None, under_way: None }
+        Self { shard, call, timeout, id: Id::Given, unavailable: None, under_way: None }
+    }
+
+    /// A write of a document whose id was drawn for it.
+    pub(super) fn of_drawn_id(shard: ShardId, call: WriteCall, timeout: Option<Duration>) -> Self {
+        Self { id: Id::Drawn { tried: false }, ..Self::new(shard, call, timeout) }
     }
 
     fn route(&mut self, state: &ClusterState) -> Vec<Move> {
@@ -73,10 +94,17 @@ impl Flow for WriteFlow {
         let tried = self.under_way.take();
         let ending = match outcome {
             Ok(Served::Written(written)) => Ok(self.answer(written)),
-            Err(ShardRefusal::Error(error)) => Err(error),
+            Err(ShardRefusal::Error(error)) => {
+                let certain = error.certain && self.id != Id::Drawn { tried: true };
+                Err(ApiError { certain, ..error })
+            }
             Err(ShardRefusal::NotHere { certain: true }) => return self.refused(tried, state),
             Err(ShardRefusal::Unavailable(why)) => {
                 self.unavailable = Some(why);
+                return self.refused(tried, state);
+            }
+            Err(ShardRefusal::NotHere { certain: false }) if self.id != Id::Given => {
+                self.id = Id::Drawn { tried: true };
                 return self.refused(tried, state);
             }
             Err(ShardRefusal::NotHere { certain: false }) | Ok(_) => Err(error::primary_lost(&self.shard)),
@@ -95,6 +123,7 @@ impl Flow for WriteFlow {
     fn timed_out(&mut self) -> Ending {
         Err(match (self.under_way, &self.unavailable) {
             (Some(_), _) => error::write_timed_out(&self.shard),
+            (None, _) if self.id == (Id::Drawn { tried: true }) => error::primary_lost(&self.shard),
             (None, Some(why)) => error::unavailable(&self.shard, why),
             (None, None) => error::no_primary(&self.shard),
         })
@@ -108,9 +137,10 @@ mod tests {
         event::CopyState::{Initializing, Started},
         name::{AllocationId, HostId, SeqNo, Term},
         search::{
-            api::{ApiError, WriteResult},
+            api::WriteResult,
             coordination::flow::lost,
             fixture::{copy, state, table},
+            shards::Condition,
             state::ShardTable,
         },
     };
@@ -207,6 +237,19 @@ mod tests {
         let error = flow.timed_out().unwrap_err();
         assert_eq!((error.status, &*error.kind, error.certain), (503, "unavailable_shards_exception", true));
         assert_eq!(error.reason, "[articles][0] Not enough active copies.");
+    }
+
+    /// D22: "retry of auto-id add".
+    #[test]
+    fn write_of_a_drawn_id_is_tried_again_and_may_conflict_with_itself() {
+        let create = WriteCall { condition: Condition::Missing, ..WriteCall::index("drawn", "{}") };
+        let mut flow = WriteFlow::of_drawn_id("articles/0".parse().unwrap(), create, None);
+        flow.begin(&state(1, vec![on(1, 11)]));
+        let newer = state(2, vec![on(2, 12)]);
+        assert_eq!(asked(flow.heard(0, lost(false), &newer)).0, HostId::search(2));
+        let conflict = ApiError::new(409, "version_conflict_engine_exception", "exists");
+        let error = failure(flow.heard(0, Err(ShardRefusal::Error(conflict)), &newer));
+        assert_eq!((error.status, error.certain), (409, false));
     }
 
     #[test]

@@ -13,7 +13,9 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{Phase, Shard};
 use crate::{
     core::Instant,
+    defect::Defect,
     event::EventKind,
+    name::SeqNo,
     search::{
         api::RefreshPolicy,
         engine::Failure,
@@ -108,8 +110,20 @@ impl Shard {
             let (shard, allocation) = (self.id.clone(), self.allocation);
             step.note(EventKind::CopyRefreshed { shard, allocation, up_to });
         }
+        self.prune_tombstones(step);
         self.tell_listeners(step);
         Ok(())
+    }
+
+    /// Forgets the tombstones that are not needed any more: everything up to them is on every copy.
+    pub(super) fn prune_tombstones(&mut self, step: &mut Step<'_, '_>) {
+        let keep = step.tuning(&self.id.index).gc_deletes;
+        let drops_at_once = step.desk.config.defects.has(Defect::DropsTombstonesAtOnce);
+        let now = step.now();
+        let store = self.open_store();
+        let up_to = store.local_checkpoint().min(store.global_checkpoint());
+        let (keep, up_to) = if drops_at_once { (Duration::ZERO, SeqNo(i64::MAX)) } else { (keep, up_to) };
+        store.engine.prune_tombstones(now, keep, up_to);
     }
 
     /// The next search sees all that this copy has.

@@ -32,6 +32,7 @@ impl Shard {
         }
         self.learn_term(step, term);
         self.store_operations(step, term, &operations)?;
+        self.prune_tombstones(step);
         if operations.purpose == (Purpose::Write { refresh: true }) {
             self.want_refresh(step);
         }

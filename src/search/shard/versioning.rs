@@ -70,8 +70,8 @@ fn conflict(id: &str, why: &str) -> ApiError {
 
 fn result_of(action: &WriteAction, exists: bool) -> WriteResult {
     match (action, exists) {
-        (WriteAction::Index { .. }, false) => WriteResult::Created,
-        (WriteAction::Index { .. }, true) => WriteResult::Updated,
+        (WriteAction::Index { .. } | WriteAction::Update { .. }, false) => WriteResult::Created,
+        (WriteAction::Index { .. } | WriteAction::Update { .. }, true) => WriteResult::Updated,
         (WriteAction::Delete, true) => WriteResult::Deleted,
         (WriteAction::Delete, false) => WriteResult::NotFound,
     }

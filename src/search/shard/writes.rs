@@ -6,14 +6,18 @@
 
 use std::sync::Arc;
 
-use super::{Phase, Shard, versioning};
+use super::{
+    Phase, Shard,
+    update::{self, Update},
+    versioning,
+};
 use crate::{
     core::Instant,
     defect::Defect,
     event::EventKind,
     name::Term,
     search::{
-        api::{ActiveShards, ApiError, RefreshPolicy},
+        api::{ActiveShards, ApiError, GotDoc, RefreshPolicy, WriteResult},
         engine::Failure,
         operation::{Action, Operation},
         shards::{Purpose, ShardNews, ShardRefusal, Step, WriteAction, WriteCall, Written},
@@ -80,6 +84,20 @@ impl Shard {
             step.desk.news.push(ShardNews::Write { token, result: Err(ShardRefusal::Unavailable(why)) });
             return Ok(());
         }
+        let call = match self.resolve_update(call)? {
+            Ok(Update::Write(call)) => call,
+            Ok(Update::Noop(doc)) => {
+                let GotDoc { seq_no, term, version, .. } = doc;
+                let (result, copies) = (WriteResult::Noop, (0, 0));
+                let written = Written { result, seq_no, term, version, copies, forced_refresh: false };
+                step.desk.news.push(ShardNews::Write { token, result: Ok(written) });
+                return Ok(());
+            }
+            Err(error) => {
+                step.desk.news.push(ShardNews::Write { token, result: Err(ShardRefusal::Error(error)) });
+                return Ok(());
+            }
+        };
         let (term, store) = (self.term, self.open_store());
         let (result, version) = match versioning::plan(&call, store.engine.version(&call.id)) {
             Ok(plan) => plan,
@@ -92,7 +110,9 @@ impl Shard {
         let mut written = Written { result, seq_no, term, version, copies: (1, 0), forced_refresh: false };
         let WriteCall { id, action, refresh, .. } = call;
         let action = match action {
-            WriteAction::Index { source } => Action::Index { id, source },
+            WriteAction::Index { source } | WriteAction::Update { doc: source, .. } => {
+                Action::Index { id, source }
+            }
             WriteAction::Delete => Action::Delete { id },
         };
         let operation = Arc::new(Operation { seq_no, term, version, action });
@@ -102,6 +122,14 @@ impl Shard {
         self.replicate(step, (token, deadline), written, purpose, &operation);
         self.await_own_disk(step);
         self.flush_if_due(step)
+    }
+
+    fn resolve_update(&mut self, call: WriteCall) -> Result<Result<Update, ApiError>, Failure> {
+        let current = match call.action {
+            WriteAction::Update { .. } => self.open_store().engine.get(&call.id)?,
+            WriteAction::Index { .. } | WriteAction::Delete => None,
+        };
+        Ok(update::resolve(call, current))
     }
 
     // `wait_for_active_shards`: says nothing of how many copies will have the operation.
@@ -133,6 +161,7 @@ impl Shard {
         operation: &Arc<Operation>,
     ) -> Result<(), Failure> {
         self.open_store().take(operation)?;
+        self.prune_tombstones(step);
         self.hand_on_disk(step);
         let Operation { seq_no, term, .. } = **operation;
         let (shard, allocation, digest) = (self.id.clone(), self.allocation, operation.digest());

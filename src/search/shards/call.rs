@@ -35,6 +35,15 @@ pub enum WriteAction {
     },
     /// Removes a document.
     Delete,
+    /// Merges into a document.
+    Update {
+        /// What: a JSON object.
+        doc: Arc<str>,
+        /// What is put if there is none.
+        upsert: Option<Arc<str>>,
+        /// Whether an update that changes nothing is left out.
+        detect_noop: bool,
+    },
 }
 
 /// What a write asks of the document before.
@@ -67,10 +76,10 @@ impl WriteCall {
         Self::new(id, WriteAction::Delete)
     }
 
-    /// The document that it puts; none if it removes one.
+    /// The document that it puts or merges; none if it removes one.
     pub fn source(&self) -> Option<&Arc<str>> {
         match &self.action {
-            WriteAction::Index { source } => Some(source),
+            WriteAction::Index { source } | WriteAction::Update { doc: source, .. } => Some(source),
             WriteAction::Delete => None,
         }
     }

@@ -9,4 +9,5 @@ mod harness;
 mod recovery;
 mod refreshes;
 mod relocation;
+mod tombstones;
 mod writes;

@@ -46,6 +46,7 @@ fn search_config() -> SearchConfig {
         request_timeout: seconds(5),
         flush_operations: 100,
         read_policy: Default::default(),
+        write_threads: 1,
     }
 }
 

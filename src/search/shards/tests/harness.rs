@@ -82,6 +82,7 @@ pub(super) fn config() -> ShardsConfig {
         request_timeout: Duration::from_secs(2),
         flush_operations: 1_000,
         read_policy: Default::default(),
+        write_threads: 1,
     };
     ShardsConfig { search, defects: Defects::default() }
 }
