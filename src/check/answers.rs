@@ -8,7 +8,7 @@ use crate::{
         law::{Law, Monitor},
         verdict::{Judged, broken},
     },
-    event::{Digest, DocOp, Event, EventKind, Outcome, ShardSeen},
+    event::{Digest, Event, EventKind, Outcome, ShardSeen},
     name::{SeqNo, ShardId},
 };
 
@@ -222,7 +222,7 @@ impl Answers {
 impl Monitor for Answers {
     fn observe(&mut self, event: &Event) -> Judged {
         match &event.kind {
-            EventKind::DocInvoked { op: DocOp::Index, source: Some(source), words, .. } => {
+            EventKind::DocInvoked { source: Some(source), words, .. } => {
                 self.invoke(*source, words);
                 Ok(())
             }
@@ -260,7 +260,7 @@ mod tests {
     use super::*;
     use crate::{
         check::record::{Record, client, search, shard},
-        event::ShardSeen,
+        event::{DocOp, ShardSeen},
         name::{AllocationId, Term},
     };
 

@@ -67,6 +67,8 @@ builtin![
     "documents-delete-and-reorder",
     "standard",
     "large",
+    "rolling-restart",
+    "intersecting-partitions",
 ];
 
 /// The scenario to run when none is named.
