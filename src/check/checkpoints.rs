@@ -176,10 +176,8 @@ impl Monitor for GlobalCheckpoint {
             EventKind::StateApplied { epoch, version } => {
                 self.applied.insert(host, (*epoch, *version));
             }
-            EventKind::RecoveryStarted { allocation, .. } => _ = self.serving.remove(allocation),
-            EventKind::CopyRemoved { allocation, .. } => {
+            EventKind::RecoveryStarted { allocation, .. } | EventKind::CopyRemoved { allocation, .. } => {
                 self.serving.remove(allocation);
-                self.copies.remove(allocation);
             }
             EventKind::HostStarted { .. } => self.end_life(host),
             _ => {}

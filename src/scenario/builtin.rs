@@ -59,6 +59,7 @@ builtin![
     "recipe-notification",
     "discovery-fast-restart",
     "replication-promotion",
+    "replication-isolated-primary",
     "replication-recovery",
     "replication-flaky-links",
     "search-partial-results",

@@ -12,6 +12,7 @@
 mod aggregate;
 mod columns;
 mod commit;
+mod damage;
 mod directory;
 mod mapping;
 mod merging;

@@ -10,6 +10,7 @@ pub mod discovery;
 pub mod engine;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod leases;
 pub mod node;
 pub mod operation;
 pub mod petitions;

@@ -13,7 +13,7 @@ use super::api::ApiError;
 use crate::name::IndexName;
 
 mod table;
-mod value;
+pub(in crate::search) mod value;
 
 pub use self::table::{CLUSTER, INDEX};
 pub use self::value::{Watermark, bytes, duration};
