@@ -1,6 +1,8 @@
 //! The search cluster: pure cores around real tantivy indices, with Elasticsearch's replication and
 //! allocation, coordinated through ZooKeeper.
 
+pub mod acknowledgements;
+pub mod administration;
 pub mod allocation;
 pub mod api;
 pub mod control;
@@ -12,6 +14,7 @@ pub mod engine;
 pub(crate) mod fixture;
 pub mod leases;
 pub mod node;
+pub mod notices;
 pub mod operation;
 pub mod petitions;
 pub mod query;

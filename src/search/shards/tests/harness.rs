@@ -114,6 +114,7 @@ impl Cluster {
         let nodes = [A, B, C].map(|host| (host, Node::boot(&config, Disk::default())));
         let entry = NodeEntry::new(SessionId(1), "a");
         let metadata = IndexMetadata {
+            uuid: Default::default(),
             replicas: 1,
             read_only_allow_delete: false,
             routing_shards: 1,
