@@ -223,6 +223,21 @@ pub struct HeldDoc {
     pub source: Option<Digest>,
 }
 
+/// As of which operations a copy answered a search, and what it counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ShardSeen {
+    /// Number of the shard.
+    pub shard: u32,
+    /// Which copy.
+    pub allocation: AllocationId,
+    /// Every operation up to here was searchable.
+    pub up_to: SeqNo,
+    /// Of those above, the ones that the copy had up to here were.
+    pub max_seq_no: SeqNo,
+    /// Documents that match.
+    pub total: u64,
+}
+
 /// What a client asked of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -845,6 +860,12 @@ event_kinds! {
         seq_no: SeqNo,
         /// What it does, hashed.
         digest: Digest,
+        /// The document that it is about; empty if about none.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        id: String,
+        /// Hash of the source that it puts; none unless it indexes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<Digest>,
     },
     /// A copy that is not the primary took an operation.
     ReplicaAppended {
@@ -1155,6 +1176,9 @@ event_kinds! {
         op: DocOp,
         /// Hash of the source sent; none if it deletes or gets.
         source: Option<Digest>,
+        /// Words that the source has in its field `body`, with blanks between; empty unless it indexes.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        words: String,
     },
     /// A client's document request ended.
     DocCompleted {
@@ -1181,7 +1205,7 @@ event_kinds! {
         request: u64,
         /// On which index.
         index: String,
-        /// The query.
+        /// The request's body, as JSON.
         query: String,
     },
     /// A client's search ended.
@@ -1198,6 +1222,9 @@ event_kinds! {
         total: u64,
         /// Ids of the best hits, best first.
         hits: Vec<String>,
+        /// As of which operations each shard that answered did so.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        seen: Vec<ShardSeen>,
     },
 }
 

@@ -277,7 +277,15 @@ mod tests {
 
     fn numbers(record: &mut Record, copy: u64, term: u64) {
         let (allocation, term, seq_no, digest) = (AllocationId(copy), Term(term), SeqNo(5), Digest(5));
-        let appended = E::PrimaryAppended { shard: shard(), allocation, term, seq_no, digest };
+        let appended = E::PrimaryAppended {
+            shard: shard(),
+            allocation,
+            term,
+            seq_no,
+            digest,
+            id: String::new(),
+            source: None,
+        };
         record.on(search(copy as u16), appended);
     }
 

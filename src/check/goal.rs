@@ -354,8 +354,15 @@ mod tests {
 
         let (shards_successful, shards_total, total) = (1, 3, 0);
         let outcome = Outcome::Ok;
-        let partial =
-            E::SearchCompleted { request: 1, outcome, shards_successful, shards_total, total, hits: vec![] };
+        let partial = E::SearchCompleted {
+            request: 1,
+            outcome,
+            shards_successful,
+            shards_total,
+            total,
+            hits: vec![],
+            seen: vec![],
+        };
         assert_eq!(met_by(&[(client(), partial)]), ["partial-search"]);
     }
 

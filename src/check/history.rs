@@ -183,7 +183,7 @@ impl History {
     /// Reads the next event. What was answered, if the event is the end of a request.
     pub(super) fn observe(&mut self, event: &Event) -> Option<Answer> {
         match &event.kind {
-            EventKind::DocInvoked { request, index, id, op, source } => {
+            EventKind::DocInvoked { request, index, id, op, source, .. } => {
                 let doc = self.place(index, id);
                 self.invoke(event.into(), *request, doc, (*op, *source));
                 None

@@ -233,7 +233,15 @@ mod tests {
         record.on(
             search(node),
             match node {
-                1 => E::PrimaryAppended { shard, allocation, term, seq_no, digest },
+                1 => E::PrimaryAppended {
+                    shard,
+                    allocation,
+                    term,
+                    seq_no,
+                    digest,
+                    id: String::new(),
+                    source: None,
+                },
                 _ => E::ReplicaAppended {
                     shard,
                     allocation,

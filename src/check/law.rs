@@ -9,9 +9,9 @@
 
 use crate::{
     check::{
-        agreement, checkpoints, clients, control, copies, deciders, documents, durability, ephemerals,
-        epochs, fences, in_sync, membership, moves, notices, order, placement, primaries, primary, promises,
-        recipes, replicas, search, session, settings, settle,
+        agreement, answers, checkpoints, clients, control, copies, deciders, documents, durability,
+        ephemerals, epochs, fences, in_sync, membership, moves, notices, order, placement, primaries,
+        primary, promises, recipes, replicas, search, session, settings, settle,
         verdict::{Judged, Judgement, Verdict},
         watches,
     },
@@ -91,6 +91,7 @@ pub static LAWS: &[Law] = &[
     documents::LINEARIZABLE,
     documents::STALE,
     search::COMPLETE,
+    answers::ANSWERS,
     recipes::EPOCH_ONCE,
     recipes::FENCED,
     recipes::LED,

@@ -4,6 +4,7 @@
 //! here holds one family of laws, each law a monitor that reads the record once.
 
 mod agreement;
+mod answers;
 mod calm;
 mod checkpoints;
 mod clients;

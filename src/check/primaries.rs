@@ -289,7 +289,15 @@ mod tests {
 
     fn numbered(allocation: u64, term: u64, seq_no: i64, digest: u64) -> E {
         let (term, seq_no, digest) = (Term(term), SeqNo(seq_no), Digest(digest));
-        E::PrimaryAppended { shard: shard(), allocation: AllocationId(allocation), term, seq_no, digest }
+        E::PrimaryAppended {
+            shard: shard(),
+            allocation: AllocationId(allocation),
+            term,
+            seq_no,
+            digest,
+            id: String::new(),
+            source: None,
+        }
     }
 
     fn taken(allocation: u64, sender_term: u64, term: u64) -> E {

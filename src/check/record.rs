@@ -81,7 +81,7 @@ impl Record {
 
     fn invoke(&mut self, request: u64, id: &str, op: DocOp, source: Option<u64>) -> &mut Self {
         let (index, id, source) = ("articles".to_owned(), id.to_owned(), source.map(Digest));
-        self.on(client(), EventKind::DocInvoked { request, index, id, op, source })
+        self.on(client(), EventKind::DocInvoked { request, index, id, op, source, words: String::new() })
     }
 
     /// A client sends a write; no source: a delete.

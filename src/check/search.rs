@@ -93,6 +93,7 @@ impl Monitor for Complete {
                 shards_total,
                 total,
                 hits,
+                ..
             } => {
                 let report = Report { successful: *successful, asked: *shards_total, total: *total, hits };
                 self.judge(event, *request, &report)
@@ -125,6 +126,7 @@ mod tests {
                 shards_total: shards.1,
                 total,
                 hits: hits.iter().map(|hit| (*hit).to_owned()).collect(),
+                seen: Vec::new(),
             },
         );
         record

@@ -427,6 +427,7 @@ mod tests {
             shards_total: 1,
             total: 0,
             hits: vec![],
+            seen: vec![],
         };
         let client = HostId::client(1);
         let events = [

@@ -62,6 +62,7 @@ builtin![
     "replication-isolated-primary",
     "replication-recovery",
     "replication-flaky-links",
+    "search-partial-results",
     "documents-primary",
     "documents-lease",
     "documents-delete-and-reorder",

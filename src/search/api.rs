@@ -23,7 +23,7 @@ pub use self::{
         DeleteRequest, GetAnswer, GetRequest, GotDoc, IndexRequest, OpType, RefreshAnswer, RefreshPolicy,
         RefreshRequest, VersionType, WriteAnswer, WriteOptions, WriteResult,
     },
-    search::{Hit, Query, SearchAnswer, SearchRequest},
+    search::{Hit, SearchAnswer, SearchRequest, SearchType, ShardFailure, Total},
     update::UpdateRequest,
 };
 use crate::event::Word;

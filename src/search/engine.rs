@@ -9,15 +9,24 @@
 //! every tombstone that is not due) says which operation made each what it is. An operation that is older than that changes
 //! nothing, so operations may come in any order.
 
+mod aggregate;
+mod columns;
 mod commit;
 mod damage;
 mod directory;
+mod mapping;
+mod merging;
+mod norms;
+mod phrase;
+mod postings;
 mod query;
 mod schema;
+mod search;
 mod segment;
 #[cfg(test)]
 mod tests;
 mod tombstones;
+mod top;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,15 +35,20 @@ use std::{
     time::Duration,
 };
 
-use tantivy::{DocId, Index, ReloadPolicy, Searcher, index::SegmentId};
+use tantivy::{DocId, Index, index::SegmentId};
 
-pub use self::commit::Commit;
+pub use self::{
+    aggregate::reduce,
+    commit::Commit,
+    search::{Found, Reader, SearchFailure},
+    top::Ranked,
+};
 use self::{
     commit::{META, Manifest, Payload, Tombstone},
     directory::Directory,
-    query::Search,
-    schema::{Fields, Stored, settings},
-    segment::Segment,
+    mapping::Mapped,
+    schema::{Fields, Stored},
+    segment::{Draft, Segment},
     tombstones::Tombstones,
 };
 use crate::{
@@ -42,14 +56,13 @@ use crate::{
     event::{Digest, HeldDoc},
     name::{AllocationId, SeqNo, Term},
     search::{
-        api::{GotDoc, Query},
+        api::GotDoc,
         operation::{Action, Operation},
-        shards::ShardHits,
     },
 };
 
-/// More segments than this are merged at a refresh.
-const SEGMENTS_MAX: usize = 8;
+/// The number before all operations.
+const NOTHING: SeqNo = SeqNo(-1);
 
 /// Why an index cannot be read or written: its files are not what tantivy wrote.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -92,13 +105,16 @@ pub struct Engine {
     allocation: AllocationId,
     directory: Directory,
     fields: Fields,
-    index: Index,
-    schema: Searcher,
+    /// Made with the first segment: an empty index is nothing but its name.
+    index: Option<Index>,
     segments: BTreeMap<u64, Segment>,
     /// The number of the next segment, and of the next file of deletes: never used twice.
     next_number: u64,
     versions: BTreeMap<Arc<str>, Version>,
     pending: BTreeMap<SeqNo, Arc<str>>,
+    /// The highest number applied, and what of it all is searchable.
+    applied: SeqNo,
+    visible: (SeqNo, SeqNo),
     tombstones: Tombstones,
     dead: Vec<(u64, DocId)>,
     /// The commit that the disk surely holds.
@@ -118,11 +134,7 @@ impl fmt::Debug for Engine {
 
 impl Engine {
     /// An empty index whose files go below `prefix`.
-    ///
-    /// # Errors
-    ///
-    /// If tantivy fails.
-    pub fn create(prefix: &str, allocation: AllocationId) -> Result<Self, Failure> {
+    pub fn create(prefix: &str, allocation: AllocationId) -> Self {
         Self::over(Directory::new(prefix), allocation)
     }
 
@@ -133,7 +145,7 @@ impl Engine {
     ///
     /// If a file that the commit names is missing or damaged.
     pub fn open(prefix: &str, allocation: AllocationId, disk: &Files) -> Result<Self, Failure> {
-        let mut engine = Self::over(Directory::open(prefix, disk), allocation)?;
+        let mut engine = Self::over(Directory::open(prefix, disk), allocation);
         engine.next_number = engine.number_above_files();
         if let Some(meta) = engine.directory.read(META) {
             let commit = Commit::described(meta)?;
@@ -155,7 +167,7 @@ impl Engine {
         allocation: AllocationId,
         files: &BTreeMap<String, Arc<[u8]>>,
     ) -> Result<Self, Failure> {
-        let mut engine = Self::create(prefix, allocation)?;
+        let mut engine = Self::create(prefix, allocation);
         for (file, bytes) in files.iter().filter(|(file, _)| *file != META) {
             engine.directory.write(file, bytes.clone());
         }
@@ -167,27 +179,33 @@ impl Engine {
         Ok(engine)
     }
 
-    fn over(directory: Directory, allocation: AllocationId) -> Result<Self, Failure> {
-        let (schema, fields) = Fields::schema();
-        let index = Index::create(directory.clone(), schema, settings())?;
-        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-        Ok(Self {
+    fn over(directory: Directory, allocation: AllocationId) -> Self {
+        Self {
             allocation,
             directory,
-            fields,
-            index,
-            schema: reader.searcher(),
+            fields: Fields::shared(),
+            index: None,
             segments: BTreeMap::new(),
             next_number: 1,
             versions: BTreeMap::new(),
             pending: BTreeMap::new(),
+            applied: NOTHING,
+            visible: (NOTHING, NOTHING),
             tombstones: Tombstones::default(),
             dead: Vec::new(),
             durable: None,
             publishing: None,
             candidate: None,
             synced: BTreeSet::new(),
-        })
+        }
+    }
+
+    // A clone shares all there is.
+    fn index(&mut self) -> Result<Index, Failure> {
+        if self.index.is_none() {
+            self.index = Some(schema::index(&self.directory)?);
+        }
+        Ok(self.index.clone().expect("it was just made"))
     }
 
     /// Goes back to the last safe commit, or to an empty index.
@@ -201,6 +219,8 @@ impl Engine {
         self.pending.clear();
         self.tombstones = Tombstones::default();
         self.dead.clear();
+        self.applied = NOTHING;
+        self.visible = (NOTHING, NOTHING);
         self.candidate = None;
         if let Some(commit) = self.publishing.clone().or(self.durable.clone()) {
             self.load(&commit)?;
@@ -215,7 +235,7 @@ impl Engine {
         for named in &manifest.segments {
             let number = self.draw_number();
             let (segment, documents) =
-                Segment::open(&self.index, &self.fields, named.id, named.max_doc, named.deletes())?;
+                Segment::open(&self.index()?, &self.fields, named.id, named.max_doc, named.deletes())?;
             for (doc, stored) in documents {
                 let version = Version {
                     seq_no: stored.seq_no,
@@ -229,6 +249,8 @@ impl Engine {
             self.segments.insert(number, segment);
         }
         self.next_number = self.next_number.max(manifest.opstamp + 1);
+        self.applied = payload.max_seq_no;
+        self.visible = (payload.max_seq_no, payload.max_seq_no);
         for tombstone in payload.tombstones {
             let (id, version) = remembered(tombstone);
             self.tombstones.add(version.seq_no, id.clone());
@@ -238,9 +260,9 @@ impl Engine {
     }
 
     // Tantivy checks no checksums by itself: a rotten byte would show as a wrong hit, or as a panic.
-    fn verify(&self, commit: &Commit) -> Result<(), Failure> {
+    fn verify(&mut self, commit: &Commit) -> Result<(), Failure> {
         for file in &commit.files {
-            let sound = self.index.directory().validate_checksum(std::path::Path::new(file))?;
+            let sound = self.index()?.directory().validate_checksum(std::path::Path::new(file))?;
             if !sound {
                 return Err(Failure(format!("{file} is damaged")));
             }
@@ -275,6 +297,7 @@ impl Engine {
 
     /// Takes an operation; one that is older than what made the document what it is changes nothing.
     pub fn apply(&mut self, operation: &Operation) {
+        self.applied = self.applied.max(operation.seq_no);
         let (id, place) = match &operation.action {
             Action::Index { id, source } => (id.as_str(), Place::Pending(source.clone())),
             Action::Delete { id } => (id.as_str(), Place::Nowhere),
@@ -362,12 +385,18 @@ impl Engine {
         !self.pending.is_empty() || !self.dead.is_empty()
     }
 
-    /// Makes every operation searchable.
+    /// What is searchable: every operation up to the first number, and maybe some up to the second.
+    pub fn visible(&self) -> (SeqNo, SeqNo) {
+        self.visible
+    }
+
+    /// Makes every operation searchable; those up to `up_to` are all here.
     ///
     /// # Errors
     ///
     /// If tantivy fails.
-    pub fn refresh(&mut self) -> Result<(), Failure> {
+    pub fn refresh(&mut self, up_to: SeqNo) -> Result<(), Failure> {
+        self.visible = (up_to, self.applied.max(up_to));
         self.write_pending()?;
         for (segment, doc) in std::mem::take(&mut self.dead) {
             if let Some(segment) = self.segments.get_mut(&segment) {
@@ -377,8 +406,9 @@ impl Engine {
         let before = self.segments.len();
         self.segments.retain(|_, segment| segment.living_count() > 0);
         let mut dropped = self.segments.len() < before;
-        if self.segments.len() > SEGMENTS_MAX {
-            self.merge()?;
+        let sizes = self.segments.iter().map(|(number, part)| (*number, part.living_count()));
+        if let Some(chosen) = merging::choose(sizes) {
+            self.merge(&chosen)?;
             dropped = true;
         }
         if dropped {
@@ -401,21 +431,22 @@ impl Engine {
                 panic!("a pending document has its source at hand");
             };
             let Version { seq_no, term, version, .. } = *version;
-            let document = self.fields.document(&id, &source, seq_no, term, version);
-            documents.push((id, document));
+            let mut mapped = Mapped::of(&source);
+            let document = self.fields.document((&id, &source), (seq_no, term, version), &mut mapped);
+            documents.push(Draft { id, document, lengths: mapped.lengths });
         }
-        self.segments.insert(number, Segment::write(&self.index, self.segment_id(number), documents)?);
+        let segment = Segment::write(&self.index()?, self.segment_id(number), documents)?;
+        self.segments.insert(number, segment);
         Ok(())
     }
 
-    fn merge(&mut self) -> Result<(), Failure> {
-        let chosen = small_ones(self.segments.iter().map(|(number, part)| (*number, part.living_count())));
+    fn merge(&mut self, chosen: &BTreeSet<u64>) -> Result<(), Failure> {
         let parts: Vec<_> = chosen.iter().map(|number| &self.segments[number]).collect();
         // A fresh index forgets the files it knew of: tantivy's list of them only grows.
-        let index = Index::create(self.directory.clone(), self.index.schema(), settings())?;
+        let index = schema::index(&self.directory)?;
         let number = self.next_number;
         let segment = Segment::merge(&index, &self.directory, self.segment_id(number), &parts)?;
-        self.index = index;
+        self.index = Some(index);
         self.next_number = number + 1;
         for (doc, id) in segment.living() {
             let version = self.versions.get_mut(id).expect("a living document has a version");
@@ -441,21 +472,6 @@ impl Engine {
         }
     }
 
-    /// Searches what is searchable: the `size` best documents, by score, then id.
-    ///
-    /// # Errors
-    ///
-    /// If a segment cannot be read.
-    pub fn search(&self, query: &Query, size: u32) -> Result<ShardHits, Failure> {
-        let search = Search {
-            fields: &self.fields,
-            schema: &self.schema,
-            analyzer: self.index.tokenizer_for_field(self.fields.body)?,
-        };
-        let segments: Vec<_> = self.segments.values().collect();
-        search.run(&segments, query, size)
-    }
-
     /// Every document and tombstone known, by id.
     pub fn held(&self) -> Vec<HeldDoc> {
         let held = self.versions.iter().map(|(id, version)| HeldDoc {
@@ -467,18 +483,6 @@ impl Engine {
         held.collect()
     }
 
-    /// Ids that a search for everything finds, sorted.
-    ///
-    /// # Errors
-    ///
-    /// If a segment cannot be read.
-    pub fn searchable(&self) -> Result<Vec<String>, Failure> {
-        let all = self.search(&Query::MatchAll, u32::MAX)?;
-        let mut ids: Vec<_> = all.hits.into_iter().map(|hit| hit.id).collect();
-        ids.sort_unstable();
-        Ok(ids)
-    }
-
     /// Takes the state as of now, every operation up to `max_seq_no` and nothing else, as the candidate for
     /// the next commit.
     ///
@@ -486,7 +490,7 @@ impl Engine {
     ///
     /// If tantivy fails.
     pub fn prepare_commit(&mut self, max_seq_no: SeqNo) -> Result<(), Failure> {
-        self.refresh()?;
+        self.refresh(max_seq_no)?;
         let opstamp = self.draw_number();
         for segment in self.segments.values_mut() {
             segment.write_deletes(opstamp)?;
@@ -494,7 +498,7 @@ impl Engine {
         let tombstones = self.versions.iter().filter(|(_, version)| version.place == Place::Nowhere);
         let tombstones = tombstones.map(|(id, version)| tombstone(id, version)).collect();
         let payload = Payload { max_seq_no, tombstones };
-        let commit = Commit::of(self.index.schema(), self.segments.values(), opstamp, &payload)?;
+        let commit = Commit::of(self.segments.values(), opstamp, &payload)?;
         self.candidate = Some(commit);
         Ok(())
     }
@@ -580,21 +584,4 @@ fn tombstone(id: &str, version: &Version) -> Tombstone {
 fn remembered(tombstone: Tombstone) -> (Arc<str>, Version) {
     let Tombstone { id, seq_no, term, version } = tombstone;
     (id.into(), Version { seq_no, term, version, digest: None, place: Place::Nowhere })
-}
-
-// Leaves out a segment that is larger than all the smaller ones together, so that a document is written anew
-// only about log(documents) times (Lucene's LogMergePolicy).
-fn small_ones(segments: impl Iterator<Item = (u64, usize)>) -> BTreeSet<u64> {
-    let mut by_size: Vec<_> = segments.map(|(number, size)| (size, number)).collect();
-    by_size.sort_unstable();
-    let mut rest: usize = by_size.iter().map(|(size, _)| size).sum();
-    while by_size.len() > 2 {
-        let (size, _) = by_size[by_size.len() - 1];
-        rest -= size;
-        if size <= rest {
-            break;
-        }
-        by_size.pop();
-    }
-    by_size.into_iter().map(|(_, number)| number).collect()
 }

@@ -17,6 +17,7 @@ pub mod node;
 pub mod notices;
 pub mod operation;
 pub mod petitions;
+pub mod query;
 pub mod reading;
 pub mod recovery;
 pub mod replication;

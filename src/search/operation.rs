@@ -42,6 +42,15 @@ pub enum Action {
 }
 
 impl Operation {
+    /// The id that it is about, empty if none, and the hash of the source that it puts, if it does.
+    pub fn document(&self) -> (String, Option<Digest>) {
+        match &self.action {
+            Action::Index { id, source, .. } => (id.clone(), Some(Digest::of(source.as_bytes()))),
+            Action::Delete { id, .. } => (id.clone(), None),
+            Action::NoOp => (String::new(), None),
+        }
+    }
+
     /// Hash of all that it says; equal on all copies.
     pub fn digest(&self) -> Digest {
         let (tag, id, source): (u8, &str, &str) = match &self.action {

@@ -1,6 +1,9 @@
 //! Routing — decides which shard a document belongs to, and which copies are asked in which order. It never
 //! sends anything.
 
+pub mod adaptive;
+pub mod preference;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::{

@@ -17,6 +17,7 @@ mod primary;
 mod reads;
 mod refreshes;
 mod replica;
+mod searching;
 mod source;
 pub mod store;
 mod target;
@@ -106,6 +107,7 @@ pub struct Shard {
     flush: Flush,
     late: Option<pool::Late>,
     refreshed_at: Instant,
+    contexts: searching::Contexts,
     background: Background,
     /// Whether the next search has to see everything, whenever the next refresh is due.
     refresh_wanted: bool,
@@ -129,6 +131,7 @@ impl Shard {
             flush: Flush::Idle,
             late: None,
             refreshed_at: Instant(0),
+            contexts: searching::Contexts::default(),
             background: Background::Clean,
             refresh_wanted: false,
             expected_since: None,

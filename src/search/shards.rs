@@ -5,6 +5,7 @@ mod call;
 mod copies;
 mod desk;
 mod message;
+mod search;
 #[cfg(test)]
 mod tests;
 mod tuning;
@@ -15,12 +16,13 @@ pub use self::call::{Condition, ReadCall, WriteAction, WriteCall, Written};
 pub use self::copies::Copies;
 pub(in crate::search) use self::desk::{Awaited, Desk, Step, Ticket};
 pub use self::message::{Body, Operations, PrimaryContext, Purpose, ShardMessage};
+pub use self::search::{Fetch, FetchedDoc, SearchAsk, SearchServed, ShardFound};
 use crate::{
     core::{Files, Instant},
     defect::Defects,
     name::{AllocationId, HostId, ShardId},
     search::{
-        api::{ApiError, GotDoc, Hit},
+        api::{ApiError, GotDoc},
         control::ShardReport,
         settings::SettingsDocument,
         shard::{Shard, layout},
@@ -65,15 +67,6 @@ pub enum ShardNews {
     },
     /// Something for the controller.
     Report(ShardReport),
-}
-
-/// Hits of one shard.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ShardHits {
-    /// Documents that match.
-    pub total: u64,
-    /// The best, best first: score, then document id.
-    pub hits: Vec<Hit>,
 }
 
 /// The copies on one node.

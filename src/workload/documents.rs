@@ -13,8 +13,8 @@ use crate::{
         plan::{Plan, WorkloadPlan},
     },
     search::api::{
-        ApiAnswer, ApiCall, DeleteRequest, GetAnswer, GetRequest, IndexRequest, OpType, Query, SearchAnswer,
-        SearchRequest, VersionType, WriteOptions,
+        ApiAnswer, ApiCall, DeleteRequest, GetAnswer, GetRequest, IndexRequest, OpType, SearchRequest,
+        VersionType, WriteOptions,
     },
     sim::{
         client::{CallError, Client},
@@ -121,7 +121,7 @@ impl Stream {
     }
 
     async fn index(self, node: HostId, id: String, op: DocOp, mut die: Die) {
-        let source = self.source(&id, &mut die);
+        let (source, words) = self.source(&id, &mut die);
         let digest = Digest::of(source.as_bytes());
         let mut request = IndexRequest::new(self.index_name(), &*id, source.into());
         let version = |version| i64::try_from(version).ok();
@@ -138,21 +138,22 @@ impl Stream {
             }
             DocOp::Index | DocOp::Delete | DocOp::Get => {}
         }
-        let _ = self.document(node, id, op, Some(digest), ApiCall::Index(request)).await;
+        let _ = self.document(node, id, op, Some((digest, words)), ApiCall::Index(request)).await;
     }
 
-    /// A document of known words, unlike any other.
-    fn source(&self, id: &str, die: &mut Die) -> String {
+    /// A document of known words, unlike any other, and its words.
+    fn source(&self, id: &str, die: &mut Die) -> (String, String) {
         let request = self.client.next_request();
-        let mut source = format!(r#"{{"id":"{id}","write":{request},"body":""#);
+        let frame = format!(r#"{{"id":"{id}","write":{request},"body":""}}"#).len();
+        let mut words = String::new();
         for nth in 0.. {
-            if nth >= 8 && source.len() + 2 >= self.plan.document_bytes as usize {
+            if nth >= 8 && frame + words.len() >= self.plan.document_bytes as usize {
                 break;
             }
-            source.push_str(if nth == 0 { "" } else { " " });
-            source.push_str(WORDS[die.below(WORDS.len() as u64) as usize]);
+            words.push_str(if nth == 0 { "" } else { " " });
+            words.push_str(WORDS[die.below(WORDS.len() as u64) as usize]);
         }
-        source + r#""}"#
+        (format!(r#"{{"id":"{id}","write":{request},"body":"{words}"}}"#), words)
     }
 
     async fn delete(self, node: HostId, id: String) {
@@ -171,12 +172,13 @@ impl Stream {
         node: HostId,
         id: String,
         op: DocOp,
-        source: Option<Digest>,
+        source: Option<(Digest, String)>,
         call: ApiCall,
     ) -> Result<ApiAnswer, CallError> {
+        let (source, words) = source.map_or((None, String::new()), |(digest, words)| (Some(digest), words));
         let request = self.client.next_request();
         let index = self.plan.index.to_string();
-        self.client.record(EventKind::DocInvoked { request, index, id, op, source });
+        self.client.record(EventKind::DocInvoked { request, index, id, op, source, words });
         let result = self.client.call(node, call, self.plan.timeout).await;
         self.client.record(doc_completed(request, &result));
         result
@@ -184,15 +186,15 @@ impl Stream {
 
     async fn search(self, node: HostId, mut die: Die) {
         let word = WORDS[die.below(WORDS.len() as u64) as usize];
-        let query = if die.chance(0.1) { Query::MatchAll } else { Query::Match(word.into()) };
-        let request = self.client.next_request();
-        let text = match &query {
-            Query::MatchAll => "*".to_owned(),
-            Query::Match(words) => words.clone(),
+        let call = if die.chance(0.1) {
+            SearchRequest::everything(self.index_name(), 10)
+        } else {
+            SearchRequest::words(self.index_name(), "body", word, 10)
         };
-        let index = self.plan.index.to_string();
-        self.client.record(EventKind::SearchInvoked { request, index, query: text });
-        let call = ApiCall::Search(SearchRequest { index: self.index_name(), query, size: 10 });
+        let request = self.client.next_request();
+        let (index, query) = (self.plan.index.to_string(), call.body.to_string());
+        self.client.record(EventKind::SearchInvoked { request, index, query });
+        let call = ApiCall::Search(call);
         let result = self.client.call(node, call, self.plan.timeout).await;
         self.client.record(search_completed(request, result));
     }
@@ -240,11 +242,15 @@ fn doc_completed(request: u64, result: &Result<ApiAnswer, CallError>) -> EventKi
 
 fn search_completed(request: u64, result: Result<ApiAnswer, CallError>) -> EventKind {
     match result {
-        Ok(ApiAnswer::Found(SearchAnswer { shards_total, shards_successful, total, hits })) => {
-            let hits = hits.into_iter().map(|hit| hit.id).collect();
-            let outcome = Outcome::Ok;
-            EventKind::SearchCompleted { request, outcome, shards_successful, shards_total, total, hits }
-        }
+        Ok(ApiAnswer::Found(answer)) => EventKind::SearchCompleted {
+            request,
+            outcome: Outcome::Ok,
+            shards_successful: answer.shards_successful,
+            shards_total: answer.shards_total,
+            total: answer.total.map_or(0, |total| total.value),
+            hits: answer.hits.into_iter().map(|hit| hit.id).collect(),
+            seen: answer.seen,
+        },
         Ok(_) => search_failed(request, Outcome::Unknown),
         Err(error) => search_failed(request, outcome(&error).0),
     }
@@ -258,5 +264,6 @@ fn search_failed(request: u64, outcome: Outcome) -> EventKind {
         shards_total: 0,
         total: 0,
         hits: Vec::new(),
+        seen: Vec::new(),
     }
 }

@@ -11,7 +11,7 @@ use shardarium::{
     search::{
         api::{
             ApiAnswer, ApiCall, ApiError, CreateIndexRequest, GetRequest, GotDoc, Health, IndexRequest,
-            Query, RefreshRequest, SearchAnswer, SearchRequest, WriteAnswer, WriteResult,
+            RefreshRequest, SearchRequest, WriteAnswer, WriteResult,
             admin::{HealthRequest, IndexCreated},
         },
         node::{Node, NodeConfig},
@@ -152,12 +152,14 @@ impl Cluster {
     }
 
     /// Ids found, best first, after a refresh.
-    pub(crate) fn search(&mut self, node: HostId, query: Query) -> Vec<String> {
+    pub(crate) fn search(&mut self, node: HostId, query: &str) -> Vec<String> {
         self.ask(node, ApiCall::Refresh(RefreshRequest { index: articles() })).unwrap();
-        match self.ask(node, ApiCall::Search(SearchRequest { index: articles(), query, size: 100 })) {
-            Ok(ApiAnswer::Found(SearchAnswer { shards_total, shards_successful, total, hits })) => {
-                assert_eq!((shards_total, total), (shards_successful, hits.len() as u64));
-                hits.into_iter().map(|hit| hit.id).collect()
+        let body = format!(r#"{{"query":{query},"size":100}}"#);
+        match self.ask(node, ApiCall::Search(SearchRequest::new(articles(), body))) {
+            Ok(ApiAnswer::Found(answer)) => {
+                assert_eq!(answer.shards_total, answer.shards_successful);
+                assert_eq!(answer.total.unwrap().value, answer.hits.len() as u64);
+                answer.hits.into_iter().map(|hit| hit.id).collect()
             }
             other => panic!("{other:?}"),
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use shardarium::{
     event::{CopyState, EventKind},
     name::HostId,
-    search::api::{ApiCall, DeleteRequest, Health, IndexRequest, Query, WriteOptions, WriteResult},
+    search::api::{ApiCall, DeleteRequest, Health, IndexRequest, WriteOptions, WriteResult},
 };
 
 use crate::{
@@ -20,6 +20,8 @@ use crate::{
     },
     world::Death,
 };
+
+const EVERYTHING: &str = r#"{"match_all":{}}"#;
 
 #[test]
 fn every_node_serves_what_any_node_wrote() {
@@ -35,8 +37,8 @@ fn every_node_serves_what_any_node_wrote() {
     for node in NODES {
         assert_eq!(cluster.get(node, "3"), Some(source("blue whale")));
         assert_eq!(cluster.get(node, "4"), None);
-        assert_eq!(cluster.search(node, Query::MatchAll).len(), 11);
-        assert_eq!(cluster.search(node, Query::Match("whale".to_owned())), ["3"]);
+        assert_eq!(cluster.search(node, EVERYTHING).len(), 11);
+        assert_eq!(cluster.search(node, r#"{"match":{"title":"whale"}}"#), ["3"]);
     }
 }
 
@@ -74,7 +76,7 @@ fn failover(death: Death) {
     cluster.0.start(first);
     cluster.await_health(witness, Health::Green, 3);
     written(cluster.index(first, "after", "return"));
-    assert_eq!(cluster.search(first, Query::MatchAll).len(), 7);
+    assert_eq!(cluster.search(first, EVERYTHING).len(), 7);
     assert_copies_agree(&mut cluster);
 }
 
@@ -103,7 +105,7 @@ fn node_that_restarts_before_its_session_expires_goes_on() {
         written_in_time(&mut cluster, witness);
         cluster.pass(search_config().session_timeout * 2);
         cluster.await_health(witness, Health::Green, 3);
-        assert_eq!(cluster.search(restarted, Query::MatchAll).len(), 6);
+        assert_eq!(cluster.search(restarted, EVERYTHING).len(), 6);
         assert_copies_agree(&mut cluster);
     }
 }
@@ -149,7 +151,7 @@ fn reads_go_on_while_a_replica_is_gone() {
     let witness = other_than(&[replica]);
     for _ in 0..4 {
         assert_eq!(cluster.get(witness, "a"), Some(source("one")));
-        assert_eq!(cluster.search(witness, Query::MatchAll), ["a"]);
+        assert_eq!(cluster.search(witness, EVERYTHING), ["a"]);
     }
 }
 

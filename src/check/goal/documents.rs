@@ -104,7 +104,10 @@ mod tests {
         let ended = |op, end: (Outcome, Option<&'static str>, Option<&'static str>)| {
             let mut record = Record::default();
             let (index, id, source) = ("articles".to_owned(), "a".to_owned(), None);
-            record.on(client(), EventKind::DocInvoked { request: 1, index, id, op, source });
+            record.on(
+                client(),
+                EventKind::DocInvoked { request: 1, index, id, op, source, words: String::new() },
+            );
             let (outcome, result, error) = (end.0, end.1.map(Into::into), end.2.map(Into::into));
             let (seq_no, term, version, source) = (None, None, None, None);
             record.on(

@@ -188,7 +188,15 @@ mod tests {
 
     fn appended(allocation: u64, term: u64, seq_no: i64) -> E {
         let (term, seq_no, digest) = (Term(term), SeqNo(seq_no), Digest(1));
-        E::PrimaryAppended { shard: shard(), allocation: AllocationId(allocation), term, seq_no, digest }
+        E::PrimaryAppended {
+            shard: shard(),
+            allocation: AllocationId(allocation),
+            term,
+            seq_no,
+            digest,
+            id: String::new(),
+            source: None,
+        }
     }
 
     fn taken(allocation: u64, term: u64) -> E {

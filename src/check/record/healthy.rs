@@ -291,7 +291,18 @@ impl Run {
         let term_of = Term(term);
         self.record.write(request, id, source);
         let (on, allocation) = (search(primary.0), AllocationId(primary.1));
-        self.record.on(on, E::PrimaryAppended { shard: shard(), allocation, term: term_of, seq_no, digest });
+        self.record.on(
+            on,
+            E::PrimaryAppended {
+                shard: shard(),
+                allocation,
+                term: term_of,
+                seq_no,
+                digest,
+                id: String::new(),
+                source: None,
+            },
+        );
         self.take(replica, term_of, seq_no, digest);
         let moved = E::GlobalCheckpointAdvanced {
             shard: shard(),
@@ -325,7 +336,15 @@ impl Run {
         let (outcome, hits) = (Outcome::Ok, vec!["doc-1".into(), "doc-2".into()]);
         self.record.on(
             client(),
-            E::SearchCompleted { request: 101, outcome, shards_successful, shards_total, total, hits },
+            E::SearchCompleted {
+                request: 101,
+                outcome,
+                shards_successful,
+                shards_total,
+                total,
+                hits,
+                seen: vec![],
+            },
         );
         self.write(3, "doc-2", None, (1, 1), (2, 2), 1);
     }

@@ -84,6 +84,7 @@ mod tests {
                 id: "7".into(),
                 op: crate::event::DocOp::Index,
                 source: Some(digest),
+                words: "quorum".into(),
             },
             EventKind::HostHalted { why: "a \"quoted\"\nreason".into() },
             EventKind::RunEnded,

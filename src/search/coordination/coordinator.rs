@@ -7,24 +7,29 @@ use std::{
 };
 
 use super::{
-    Ask, CoordinationMessage, Outcome, Ticket, View,
+    Ask, CoordinationMessage, Outcome, Served, Ticket, View,
     alarm::Alarms,
     flow::{self, Ending, Flow, Move},
     ids::Ids,
     intake::{self, Beginning, Choices},
+    searches::Choice,
 };
 use crate::{
     core::{ConnId, Entropy, Instant},
     name::HostId,
     scenario::plan::ReadPolicy,
     search::{
-        api::{ApiError, ApiReply, ApiRequest},
+        api::{ApiAnswer, ApiError, ApiReply, ApiRequest},
         control::{AdminCall, Granted},
-        routing::Rotation,
+        routing::{Rotation, adaptive::ResponseCollector},
+        shards::{SearchAsk, SearchServed},
         transport::{Ctx, Fate, Lost},
         wire::{Message, Transport},
     },
 };
+
+/// What stands for the time that a search takes on a node, in milliseconds.
+const SERVICE_MS: f64 = 1.0;
 
 /// A client's request under way.
 #[derive(Debug)]
@@ -47,6 +52,10 @@ struct Asked {
     to: HostId,
     /// The connection it was sent on; none: to this node itself.
     conn: Option<ConnId>,
+    /// When it was sent.
+    at: Instant,
+    /// Whether it is the query of a search: the node's answer tells how quick it is.
+    is_query: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,6 +63,8 @@ enum Alarm {
     /// This request waits for a newer state: one more try, should only the way to the node have failed
     /// (Elasticsearch tries once more when its wait for a state ends).
     Retry(u64),
+    /// This request has a time limit of its own.
+    Hurry(u64),
     /// This request's time is up.
     GiveUp(u64),
 }
@@ -80,7 +91,10 @@ impl Coordinator {
             life,
             next: 1,
             choices: Choices {
-                rotation: Rotation::starting_at(first_turn),
+                copies: Choice {
+                    rotation: Rotation::starting_at(first_turn),
+                    responses: ResponseCollector::default(),
+                },
                 ids: Ids(Entropy::new(life)),
                 read_policy,
                 pending_tasks: 0,
@@ -95,7 +109,7 @@ impl Coordinator {
     /// A client asks something; the reply goes back on its connection, or nowhere if that has closed.
     pub fn request(&mut self, ctx: &mut Ctx<'_>, view: View<'_>, conn: ConnId, request: ApiRequest) {
         let ApiRequest { id, call } = request;
-        match intake::begin(view, &mut self.choices, call) {
+        match intake::begin(view, ctx.me, &mut self.choices, call) {
             Err(error) => reply(ctx, conn, id, Err(error)),
             Ok(Beginning::Answer(answer)) => reply(ctx, conn, id, Ok(answer)),
             Ok(Beginning::Flow(flow)) => {
@@ -174,6 +188,7 @@ impl Coordinator {
         while let Some(alarm) = self.alarms.pop(ctx.now.mono) {
             match alarm {
                 Alarm::Retry(request) => self.try_again(ctx, view, request),
+                Alarm::Hurry(request) => self.hurry(ctx, view, request),
                 Alarm::GiveUp(request) => self.give_up(ctx, request),
             }
         }
@@ -195,15 +210,19 @@ impl Coordinator {
         let moves = flow.begin(view.state.expect("a request begins only once a state is known"));
         let (number, began) = (self.draw(), ctx.now.mono);
         let patience = flow.patience().unwrap_or(self.timeout);
-        let (deadline, asks) = (began + patience, BTreeSet::new());
+        let (deadline, limit, asks) = (began + patience, flow.time_limit(), BTreeSet::new());
         self.requests.insert(number, Pending { conn, id, began, deadline, patience, flow, asks });
         self.alarms.set(deadline, Alarm::GiveUp(number));
+        if let Some(limit) = limit {
+            self.alarms.set(began + limit, Alarm::Hurry(number));
+        }
         self.carry_out(ctx, view, number, moves);
         number
     }
 
     fn heard(&mut self, ctx: &mut Ctx<'_>, view: View<'_>, number: u64, outcome: Outcome) {
         let Some(asked) = self.asks.remove(&number) else { return };
+        self.learn(ctx, &asked, &outcome);
         let Some(pending) = self.requests.get_mut(&asked.request) else { return };
         pending.asks.remove(&number);
         let Some(state) = view.state else { return };
@@ -215,6 +234,24 @@ impl Coordinator {
         let Some(state) = view.state else { return };
         let Some(pending) = self.requests.get_mut(&number) else { return };
         let moves = pending.flow.state_applied(state);
+        self.carry_out(ctx, view, number, moves);
+    }
+
+    // An engine's steps take no simulated time: what the formula calls service time is a nominal one.
+    fn learn(&mut self, ctx: &Ctx<'_>, asked: &Asked, outcome: &Outcome) {
+        if !asked.is_query {
+            return;
+        }
+        self.choices.copies.responses.ended(asked.to);
+        if let Ok(Served::Searched(SearchServed::Found(found))) = outcome {
+            let response_ms = ctx.now.mono.since(asked.at).as_secs_f64() * 1_000.0;
+            self.choices.copies.responses.add(asked.to, found.queue, response_ms, SERVICE_MS);
+        }
+    }
+
+    fn hurry(&mut self, ctx: &mut Ctx<'_>, view: View<'_>, number: u64) {
+        let Some(pending) = self.requests.get_mut(&number) else { return };
+        let moves = pending.flow.hurry();
         self.carry_out(ctx, view, number, moves);
     }
 
@@ -240,9 +277,14 @@ impl Coordinator {
         let number = self.draw();
         let Some(pending) = self.requests.get_mut(&request) else { return };
         pending.asks.insert(number);
+        let is_query = matches!(&ask, Ask::Search { ask: SearchAsk::Query { .. }, .. });
+        if is_query {
+            self.choices.copies.responses.sent(to);
+        }
         let ticket = Ticket { life: self.life, number };
         ctx.send(to, Transport::Coordination(CoordinationMessage::Ask { ticket, routed_by, ask }));
-        self.asks.insert(number, Asked { request, part, to, conn: ctx.links.to(to) });
+        let (conn, at) = (ctx.links.to(to), ctx.now.mono);
+        self.asks.insert(number, Asked { request, part, to, conn, at, is_query });
     }
 
     fn wait(&mut self, ctx: &Ctx<'_>, request: u64) {
@@ -264,16 +306,30 @@ impl Coordinator {
         let Some(pending) = self.requests.remove(&request) else { return };
         self.alarms.cancel(pending.deadline, Alarm::GiveUp(request));
         self.alarms.cancel(retry_at(&pending), Alarm::Retry(request));
-        for number in &pending.asks {
-            self.asks.remove(number);
+        if let Some(limit) = pending.flow.time_limit() {
+            self.alarms.cancel(pending.began + limit, Alarm::Hurry(request));
         }
-        reply(ctx, pending.conn, pending.id, ending);
+        for number in &pending.asks {
+            if let Some(asked) = self.asks.remove(number).filter(|asked| asked.is_query) {
+                self.choices.copies.responses.ended(asked.to);
+            }
+        }
+        let took = ctx.now.mono.since(pending.began);
+        reply(ctx, pending.conn, pending.id, timed(ending, took));
     }
 
     fn draw(&mut self) -> u64 {
         self.next += 1;
         self.next - 1
     }
+}
+
+/// A search says how long it took.
+fn timed(mut ending: Ending, took: Duration) -> Ending {
+    if let Ok(ApiAnswer::Found(answer)) = &mut ending {
+        answer.took_ms = took.as_millis() as u64;
+    }
+    ending
 }
 
 fn retry_at(pending: &Pending) -> Instant {

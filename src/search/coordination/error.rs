@@ -2,9 +2,14 @@
 //!
 //! Statuses and types are Elasticsearch's (`RestStatus` of the exception, its name in snake case).
 
+use std::collections::BTreeMap;
+
 use crate::{
     name::{IndexName, ShardId},
-    search::api::ApiError,
+    search::{
+        api::{ApiError, ShardFailure},
+        query::Malformed,
+    },
 };
 
 fn failed(status: u16, kind: &'static str, reason: String) -> ApiError {
@@ -70,6 +75,22 @@ pub(super) fn no_copy(shard: &ShardId) -> ApiError {
 }
 
 /// Not one shard answered a search.
-pub(super) fn all_shards_failed() -> ApiError {
-    failed(503, "search_phase_execution_exception", "all shards failed".to_owned())
+pub(super) fn all_shards_failed(failures: &BTreeMap<u32, ShardFailure>) -> ApiError {
+    failed(status_of(failures), "search_phase_execution_exception", "all shards failed".to_owned())
+}
+
+/// Some shards did not answer a search that takes all or nothing.
+pub(super) fn partial_failure(failures: &BTreeMap<u32, ShardFailure>) -> ApiError {
+    failed(status_of(failures), "search_phase_execution_exception", "Partial shards failure".to_owned())
+}
+
+// `ExceptionsHelper.status`: that of the first failure, unless one is the server's fault.
+fn status_of(failures: &BTreeMap<u32, ShardFailure>) -> u16 {
+    let statuses = || failures.values().map(|failure| failure.status);
+    statuses().find(|status| *status >= 500).or(statuses().next()).unwrap_or(503)
+}
+
+/// A request's body is malformed.
+pub(super) fn malformed(malformed: Malformed) -> ApiError {
+    failed(400, malformed.kind, malformed.reason)
 }

@@ -60,6 +60,16 @@ pub(super) trait Flow: Debug {
         None
     }
 
+    /// After how long it is to hurry; none: never.
+    fn time_limit(&self) -> Option<Duration> {
+        None
+    }
+
+    /// The client's own time limit has passed: what can still be done without waiting for what is missing.
+    fn hurry(&mut self) -> Vec<Move> {
+        Vec::new()
+    }
+
     /// Time is up: what the client is told.
     fn timed_out(&mut self) -> Ending;
 }

@@ -11,7 +11,7 @@ use super::{
     get::GetFlow,
     ids::Ids,
     refresh::RefreshFlow,
-    scatter::SearchFlow,
+    searches::{self, Choice},
     write::WriteFlow,
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     search::{
         api::{
             ApiAnswer, ApiCall, ApiError, BulkAction, BulkWrite, DeleteRequest, GetRequest, IndexRequest,
-            OpType, RefreshRequest, SearchRequest, UpdateRequest,
+            OpType, RefreshRequest, UpdateRequest,
         },
         control::AdminCall,
         routing::{self, Rotation},
@@ -29,14 +29,11 @@ use crate::{
     },
 };
 
-/// `index.max_result_window`.
-const RESULT_WINDOW_MAX: u32 = 10_000;
-
 /// What a node chooses by when requests begin.
 #[derive(Debug)]
 pub(super) struct Choices {
-    /// Whose turn it is.
-    pub(super) rotation: Rotation,
+    /// Which copies are asked.
+    pub(super) copies: Choice,
     /// What documents without an id are called.
     pub(super) ids: Ids,
     /// Which copies answer gets.
@@ -58,9 +55,15 @@ pub(super) enum Beginning {
 
 /// Begins a request by the node's own view. A node that is cut off from ZooKeeper refuses writes and goes on
 /// serving reads from its last state (`no_master_block: write`).
-pub(super) fn begin(view: View<'_>, choices: &mut Choices, call: ApiCall) -> Result<Beginning, ApiError> {
+pub(super) fn begin(
+    view: View<'_>,
+    me: HostId,
+    choices: &mut Choices,
+    call: ApiCall,
+) -> Result<Beginning, ApiError> {
     let state: &ClusterState = view.state.ok_or_else(error::no_master)?;
-    let Choices { rotation, ids, read_policy, .. } = choices;
+    let Choices { copies: choice, ids, read_policy, .. } = choices;
+    let rotation = &mut choice.rotation;
     let flow: Box<dyn Flow> = match call {
         ApiCall::Index(request) => Box::new(index(view, state, ids, request)?.1),
         ApiCall::Delete(request) => Box::new(delete(view, state, request)?),
@@ -85,9 +88,9 @@ pub(super) fn begin(view: View<'_>, choices: &mut Choices, call: ApiCall) -> Res
             let shards = copies(rotation, &index, metadata(state, &index)?);
             Box::new(RefreshFlow::new(&index, shards))
         }
-        ApiCall::Search(SearchRequest { index, query, size }) => {
-            let shards = copies(rotation, &index, readable(state, &index)?);
-            Box::new(SearchFlow::new(index, query, window(size)?, shards))
+        ApiCall::Search(request) => {
+            readable(state, &request.index)?;
+            Box::new(searches::begin(state, me, choice, &request)?)
         }
         administrative => return admin::begin(view, state, choices, administrative),
     };
@@ -170,14 +173,6 @@ fn metadata<'a>(state: &'a ClusterState, index: &IndexName) -> Result<&'a IndexM
     state.indices.get(index).ok_or_else(|| error::no_index(index))
 }
 
-fn window(size: u32) -> Result<u32, ApiError> {
-    let too_large = || {
-        let reason = "Result window is too large, from + size must be less than or equal to";
-        ApiError::illegal(format!("{reason}: [{RESULT_WINDOW_MAX}] but was [{size}]"))
-    };
-    (size <= RESULT_WINDOW_MAX).then_some(size).ok_or_else(too_large)
-}
-
 fn copies(rotation: &mut Rotation, index: &IndexName, metadata: &IndexMetadata) -> Vec<VecDeque<HostId>> {
     let shards = (0..).zip(&metadata.shards);
     shards.map(|(number, table)| rotation.order(&ShardId { index: index.clone(), number }, table)).collect()
@@ -190,18 +185,22 @@ mod tests {
     use super::*;
     use crate::core::Entropy;
     use crate::search::{
-        api::{CreateIndexRequest, Query},
+        api::{CreateIndexRequest, SearchRequest},
         fixture::{state, table},
+        routing::adaptive::ResponseCollector,
     };
 
+    const ME: HostId = HostId::search(1);
+
     fn refused(view: View<'_>, call: ApiCall) -> (u16, String, bool) {
-        let error = begin(view, &mut choices(), call).unwrap_err();
+        let error = begin(view, ME, &mut choices(), call).unwrap_err();
         (error.status, error.kind.into_owned(), error.certain)
     }
 
     fn choices() -> Choices {
-        let (rotation, ids) = (Rotation::default(), Ids(Entropy::new(1)));
-        Choices { rotation, ids, read_policy: ReadPolicy::Any, pending_tasks: 0 }
+        let (rotation, responses) = (Rotation::default(), ResponseCollector::default());
+        let (copies, ids) = (Choice { rotation, responses }, Ids(Entropy::new(1)));
+        Choices { copies, ids, read_policy: ReadPolicy::Any, pending_tasks: 0 }
     }
 
     fn delete(index: &str, id: &str) -> ApiCall {
@@ -209,7 +208,7 @@ mod tests {
     }
 
     fn search(size: u32) -> ApiCall {
-        ApiCall::Search(SearchRequest { index: "articles".into(), query: Query::MatchAll, size })
+        ApiCall::Search(SearchRequest::everything("articles".into(), size))
     }
 
     fn create() -> ApiCall {
@@ -231,7 +230,7 @@ mod tests {
         let blocked = (503, "cluster_block_exception".to_owned(), true);
         assert_eq!(refused(view, delete("articles", "a")), blocked);
         assert_eq!(refused(view, create()), (503, "master_not_discovered_exception".to_owned(), true));
-        assert!(begin(view, &mut choices(), search(1)).is_ok());
+        assert!(begin(view, ME, &mut choices(), search(1)).is_ok());
     }
 
     #[test]
@@ -247,6 +246,6 @@ mod tests {
         for (call, status, kind) in cases {
             assert_eq!(refused(view, call), (status, kind.to_owned(), true));
         }
-        assert!(begin(view, &mut choices(), delete("articles", &"x".repeat(512))).is_ok());
+        assert!(begin(view, ME, &mut choices(), delete("articles", &"x".repeat(512))).is_ok());
     }
 }

@@ -14,12 +14,14 @@ mod create;
 mod documents;
 mod error;
 mod flow;
+mod gather;
 mod get;
 mod health;
 mod ids;
 mod intake;
 mod refresh;
 mod scatter;
+mod searches;
 pub mod serve;
 mod write;
 
@@ -29,8 +31,8 @@ use crate::{
     event::Word,
     name::{AllocationId, Epoch, ShardId, Term},
     search::{
-        api::{GotDoc, Query},
-        shards::{ReadCall, ShardHits, ShardRefusal, WriteAction, WriteCall, Written},
+        api::GotDoc,
+        shards::{ReadCall, SearchAsk, SearchServed, ShardRefusal, WriteAction, WriteCall, Written},
         state::ClusterState,
     },
 };
@@ -106,14 +108,12 @@ pub enum Ask {
         /// What to get.
         call: ReadCall,
     },
-    /// A search, of any active copy.
+    /// A round of a search, of any active copy or of the one that the round before has asked.
     Search {
         /// The shard.
         shard: ShardId,
-        /// What to find.
-        query: Query,
-        /// How many hits at most.
-        size: u32,
+        /// The round.
+        ask: SearchAsk,
     },
     /// A refresh.
     Refresh {
@@ -129,7 +129,7 @@ impl Ask {
             Self::Write { call: WriteCall { action: WriteAction::Delete, .. }, .. } => "delete",
             Self::Write { call: WriteCall { action: WriteAction::Update { .. }, .. }, .. } => "update",
             Self::Get { .. } => "get",
-            Self::Search { .. } => "search",
+            Self::Search { ask, .. } => ask.label(),
             Self::Refresh { .. } => "refresh",
         }
     }
@@ -142,8 +142,8 @@ pub enum Served {
     Written(Written),
     /// The document, if there is one.
     Got(Option<GotDoc>),
-    /// Hits.
-    Found(ShardHits),
+    /// A round of a search.
+    Searched(SearchServed),
     /// Every operation is searchable.
     Refreshed,
 }
@@ -153,7 +153,7 @@ impl Served {
         match self {
             Self::Written(_) => "written",
             Self::Got(_) => "got",
-            Self::Found(_) => "found",
+            Self::Searched(answer) => answer.label(),
             Self::Refreshed => "refreshed",
         }
     }

@@ -12,7 +12,7 @@ use crate::{
     scenario::plan::ReadPolicy,
     search::{
         api::GotDoc,
-        shards::{Copies, ReadCall, ShardRefusal, Written},
+        shards::{Copies, ReadCall, SearchServed, ShardRefusal, Written},
         transport::Ctx,
         wire::Transport,
     },
@@ -155,10 +155,19 @@ impl Serving {
                 self.gets.insert(token, PendingGet { from, ticket, policy: call.policy });
                 return copies.get(ctx, token, &shard, &call);
             }
-            Ask::Search { shard, query, size } => copies.search(ctx, &shard, &query, size).map(Served::Found),
+            Ask::Search { shard, ask } => {
+                copies.search(ctx, &shard, &ask).map(|answer| self.searched(answer))
+            }
             Ask::Refresh { shard } => copies.refresh(ctx, &shard).map(|()| Served::Refreshed),
         };
         answer(ctx, from, ticket, outcome);
+    }
+
+    fn searched(&self, mut answer: SearchServed) -> Served {
+        if let SearchServed::Found(found) = &mut answer {
+            found.queue = self.held.len() as u32;
+        }
+        Served::Searched(answer)
     }
 
     fn hold(&mut self, held: Held) {
@@ -192,9 +201,8 @@ mod tests {
         core::{Now, Output},
         name::{AllocationId, Epoch, ShardId, Term},
         search::{
-            api::Query,
             fixture::state,
-            shards::{ShardHits, WriteCall},
+            shards::{SearchAsk, WriteCall},
             state::ClusterState,
             transport::Links,
         },
@@ -232,10 +240,9 @@ mod tests {
             &mut self,
             _: &mut Ctx<'_>,
             _: &ShardId,
-            _: &Query,
-            _: u32,
-        ) -> Result<ShardHits, ShardRefusal> {
-            Ok(ShardHits { total: 0, hits: Vec::new() })
+            _: &SearchAsk,
+        ) -> Result<SearchServed, ShardRefusal> {
+            Ok(SearchServed::Released)
         }
     }
 

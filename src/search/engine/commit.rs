@@ -10,7 +10,7 @@ use tantivy::{IndexMeta, index::SegmentId};
 
 use super::{
     Failure,
-    schema::settings,
+    schema::{schema, settings},
     segment::{Deletes, Segment},
 };
 use crate::name::{SeqNo, Term};
@@ -96,13 +96,12 @@ impl Manifest {
 impl Commit {
     /// The commit of these segments, whose deletes are all in files.
     pub(super) fn of<'a>(
-        schema: tantivy::schema::Schema,
         segments: impl Iterator<Item = &'a Segment> + Clone,
         opstamp: u64,
         payload: &Payload,
     ) -> Result<Self, Failure> {
         let broken = |error: serde_json::Error| Failure(format!("meta.json: {error}"));
-        let mut meta = IndexMeta::with_schema(schema);
+        let mut meta = IndexMeta::with_schema(schema());
         meta.index_settings = settings();
         meta.segments = segments.clone().map(Segment::meta).collect();
         meta.opstamp = opstamp;

@@ -1,22 +1,36 @@
-//! Schema — decides which fields a document has in the index, and what text of it is searched. It never
-//! stores or scores one.
+//! Schema — decides which fields every index has, and what of a document is stored in them. It never scores.
+
+use std::sync::LazyLock;
 
 use tantivy::{
-    IndexSettings, TantivyDocument,
-    schema::{FAST, Field, STORED, STRING, Schema, TEXT, Value},
+    Index, IndexSettings, TantivyDocument,
+    schema::{
+        Field, IndexRecordOption, JsonObjectOptions, STORED, Schema, TextFieldIndexing, TextOptions, Value,
+    },
+    tokenizer::{Token, TokenStream, Tokenizer},
 };
 
+use super::{Failure, directory::Directory, mapping::Mapped};
 use crate::{
     name::{SeqNo, Term},
-    search::engine::Failure,
+    search::query::analysis,
 };
 
-/// The fields of every index: Elasticsearch's metadata fields, and all text of the document in one.
+/// How the standard analyzer is called.
+const STANDARD: &str = "standard";
+/// The field that holds keywords, numbers and booleans; their own fields lie below it.
+pub(super) const VALUES: &str = "value";
+
+/// The schema of every index, made once: an empty index costs no more than its name.
+static SHARED: LazyLock<(Schema, Fields)> = LazyLock::new(Fields::schema);
+
+/// The fields of every index: Elasticsearch's metadata fields, the text of the document, and its values.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fields {
     id: Field,
     source: Field,
-    pub(super) body: Field,
+    pub(super) text: Field,
+    values: Field,
     seq_no: Field,
     term: Field,
     version: Field,
@@ -33,16 +47,27 @@ pub(super) struct Stored {
 }
 
 impl Fields {
-    /// The schema of every index.
-    pub(super) fn schema() -> (Schema, Self) {
+    /// Those of every index.
+    pub(super) fn shared() -> Self {
+        SHARED.1
+    }
+
+    fn schema() -> (Schema, Self) {
         let mut schema = Schema::builder();
+        let analysed = TextFieldIndexing::default()
+            .set_tokenizer(STANDARD)
+            .set_index_option(IndexRecordOption::WithFreqsAndPositions)
+            .set_fieldnorms(false);
+        let text = JsonObjectOptions::default().set_indexing_options(analysed).set_expand_dots_enabled();
+        let values = JsonObjectOptions::default().set_fast("raw").set_expand_dots_enabled();
         let fields = Self {
-            id: schema.add_text_field("_id", STRING | STORED),
-            source: schema.add_text_field("_source", STORED),
-            body: schema.add_text_field("body", TEXT),
-            seq_no: schema.add_u64_field("_seq_no", FAST | STORED),
-            term: schema.add_u64_field("_primary_term", FAST | STORED),
-            version: schema.add_u64_field("_version", FAST | STORED),
+            id: schema.add_text_field("_id", TextOptions::from(STORED)),
+            source: schema.add_text_field("_source", TextOptions::from(STORED)),
+            text: schema.add_json_field("text", text),
+            values: schema.add_json_field(VALUES, values),
+            seq_no: schema.add_u64_field("_seq_no", STORED),
+            term: schema.add_u64_field("_primary_term", STORED),
+            version: schema.add_u64_field("_version", STORED),
         };
         (schema.build(), fields)
     }
@@ -50,16 +75,15 @@ impl Fields {
     /// The document to index.
     pub(super) fn document(
         &self,
-        id: &str,
-        source: &str,
-        seq_no: SeqNo,
-        term: Term,
-        version: u64,
+        (id, source): (&str, &str),
+        (seq_no, term, version): (SeqNo, Term, u64),
+        mapped: &mut Mapped,
     ) -> TantivyDocument {
         let mut document = TantivyDocument::default();
         document.add_text(self.id, id);
         document.add_text(self.source, source);
-        document.add_text(self.body, text_of(source));
+        document.add_object(self.text, std::mem::take(&mut mapped.text));
+        document.add_object(self.values, std::mem::take(&mut mapped.values));
         document.add_u64(self.seq_no, seq_no.0 as u64);
         document.add_u64(self.term, term.0);
         document.add_u64(self.version, version);
@@ -83,32 +107,60 @@ impl Fields {
     }
 }
 
+/// The schema of every index.
+pub(super) fn schema() -> Schema {
+    SHARED.0.clone()
+}
+
 /// Settings of every index: nothing is left to a thread.
 pub(super) fn settings() -> IndexSettings {
     IndexSettings { docstore_compress_dedicated_thread: false, ..IndexSettings::default() }
 }
 
-/// All strings of a JSON document, in order of their keys, with a blank between: what a full-text search
-/// over all fields sees (as Elasticsearch's `copy_to` of every text field). Empty if it is no JSON.
-pub(super) fn text_of(source: &str) -> String {
-    let mut text = String::new();
-    if let Ok(value) = serde_json::from_str(source) {
-        collect_strings(&value, &mut text);
-    }
-    text
+/// A tantivy index over these files.
+pub(super) fn index(directory: &Directory) -> Result<Index, Failure> {
+    let index = Index::create(directory.clone(), schema(), settings())?;
+    index.tokenizers().register(STANDARD, Standard);
+    Ok(index)
 }
 
-fn collect_strings(value: &serde_json::Value, text: &mut String) {
-    match value {
-        serde_json::Value::String(string) => {
-            if !text.is_empty() {
-                text.push(' ');
-            }
-            text.push_str(string);
-        }
-        serde_json::Value::Array(items) => items.iter().for_each(|item| collect_strings(item, text)),
-        serde_json::Value::Object(fields) => fields.values().for_each(|field| collect_strings(field, text)),
-        _ => {}
+/// The standard analyzer, as tantivy asks for it.
+#[derive(Debug, Clone, Copy)]
+struct Standard;
+
+struct Words {
+    words: std::vec::IntoIter<Token>,
+    token: Token,
+}
+
+impl Tokenizer for Standard {
+    type TokenStream<'a> = Words;
+
+    fn token_stream<'a>(&'a mut self, text: &'a str) -> Words {
+        let spans = analysis::spans(text).into_iter().enumerate();
+        let token = |(position, span): (usize, std::ops::Range<usize>)| Token {
+            offset_from: span.start,
+            offset_to: span.end,
+            position,
+            text: text[span].to_lowercase(),
+            position_length: 1,
+        };
+        let words: Vec<_> = spans.map(token).collect();
+        Words { words: words.into_iter(), token: Token::default() }
+    }
+}
+
+impl TokenStream for Words {
+    fn advance(&mut self) -> bool {
+        self.words.next().map(|token| self.token = token).is_some()
+    }
+
+    fn token(&self) -> &Token {
+        &self.token
+    }
+
+    fn token_mut(&mut self) -> &mut Token {
+        &mut self.token
     }
 }
 
@@ -117,20 +169,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_every_string_leaf() {
-        let source = r#"{"title":"a b","n":1,"tags":["c",{"deep":"d"}],"none":null}"#;
-        assert_eq!(text_of(source), "c d a b");
-    }
-
-    #[test]
-    fn text_of_what_is_no_json_is_empty() {
-        assert_eq!(text_of("{"), "");
-    }
-
-    #[test]
     fn document_round_trips() {
-        let (_, fields) = Fields::schema();
-        let document = fields.document("7", "{}", SeqNo(3), Term(2), 5);
+        let fields = Fields::shared();
+        let document = fields.document(("7", "{}"), (SeqNo(3), Term(2), 5), &mut Mapped::of("{}"));
         let stored = fields.stored(&document).unwrap();
         let wanted =
             Stored { id: "7".into(), source: "{}".into(), seq_no: SeqNo(3), term: Term(2), version: 5 };

@@ -1,7 +1,7 @@
 //! Segments — decides how documents become one immutable part of an index, and which of them are still
 //! alive. It never decides when.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tantivy::{
     BitSet, DocId, Index, SegmentReader, TantivyDocument,
@@ -15,6 +15,8 @@ use tantivy::{
 use super::{
     Failure,
     directory::Directory,
+    mapping::Mapped,
+    norms::{self, Norms},
     schema::{Fields, Stored, settings},
 };
 
@@ -28,11 +30,21 @@ const WRITER_BUDGET_BYTES: usize = 100_000;
 pub(super) struct Segment {
     segment: tantivy::index::Segment,
     pub(super) reader: SegmentReader,
-    store: StoreReader,
+    pub(super) store: Arc<StoreReader>,
+    /// Lengths of text fields.
+    pub(super) norms: BTreeMap<String, Norms>,
     /// Ids by document number.
     pub(super) ids: Vec<Arc<str>>,
     alive: BitSet,
     deletes: Option<Deletes>,
+}
+
+/// A document to be written.
+pub(super) struct Draft {
+    pub(super) id: Arc<str>,
+    pub(super) document: TantivyDocument,
+    /// Words of its text fields.
+    pub(super) lengths: BTreeMap<String, u32>,
 }
 
 /// The deletes of a segment that a file holds.
@@ -46,20 +58,17 @@ pub(super) struct Deletes {
 
 impl Segment {
     /// Writes the documents, in order, as a new segment.
-    pub(super) fn write(
-        index: &Index,
-        id: SegmentId,
-        documents: Vec<(Arc<str>, TantivyDocument)>,
-    ) -> Result<Self, Failure> {
+    pub(super) fn write(index: &Index, id: SegmentId, documents: Vec<Draft>) -> Result<Self, Failure> {
         let segment = index.segment(index.new_segment_meta(id, 0));
         let mut writer = SegmentWriter::for_segment(WRITER_BUDGET_BYTES, segment.clone())?;
-        let mut ids = Vec::with_capacity(documents.len());
-        for (id, document) in documents {
+        let (mut ids, mut norms) = (Vec::with_capacity(documents.len()), BTreeMap::new());
+        for (doc, Draft { id, document, lengths }) in (0..).zip(documents) {
             writer.add_document(AddOperation { opstamp: 0, document })?;
+            norms::add(&mut norms, doc, &lengths);
             ids.push(id);
         }
         writer.finalize()?;
-        Self::fresh(segment.with_max_doc(ids.len() as u32), ids)
+        Ok(Self { norms, ..Self::fresh(segment.with_max_doc(ids.len() as u32), ids)? })
     }
 
     /// Merges the living documents of `parts`, in order, into a new segment.
@@ -79,14 +88,26 @@ impl Segment {
             directory.write(&format!("{}.{extension}", id.uuid_string()), bytes);
         }
         let ids: Vec<_> = parts.iter().flat_map(|part| part.living().map(|(_, id)| id.clone())).collect();
-        Self::fresh(index.segment(index.new_segment_meta(id, ids.len() as u32)), ids)
+        let mut merged = Self::fresh(index.segment(index.new_segment_meta(id, ids.len() as u32)), ids)?;
+        merged.measure()?;
+        Ok(merged)
+    }
+
+    // Lengths are not stored: they follow from the documents, dead ones included.
+    fn measure(&mut self) -> Result<(), Failure> {
+        let fields = Fields::shared();
+        for (doc, document) in (0..).zip(self.store.iter::<TantivyDocument>(None)) {
+            let stored = fields.stored(&document?)?;
+            norms::add(&mut self.norms, doc, &Mapped::of(&stored.source).lengths);
+        }
+        Ok(())
     }
 
     fn fresh(segment: tantivy::index::Segment, ids: Vec<Arc<str>>) -> Result<Self, Failure> {
         let reader = SegmentReader::open(&segment)?;
-        let store = reader.get_store_reader(STORE_CACHE_BLOCKS)?;
+        let store = Arc::new(reader.get_store_reader(STORE_CACHE_BLOCKS)?);
         let alive = BitSet::with_max_value_and_full(reader.max_doc());
-        Ok(Self { segment, reader, store, ids, alive, deletes: None })
+        Ok(Self { segment, reader, store, norms: BTreeMap::new(), ids, alive, deletes: None })
     }
 
     /// Opens a segment of a commit; its documents come along, by number.
@@ -103,6 +124,7 @@ impl Segment {
         let mut documents = Vec::new();
         for (doc, document) in (0..).zip(segment.store.iter::<TantivyDocument>(None)) {
             let stored = fields.stored(&document?)?;
+            norms::add(&mut segment.norms, doc, &Mapped::of(&stored.source).lengths);
             segment.ids.push(stored.id.as_str().into());
             documents.push((doc, stored));
         }

@@ -1,6 +1,11 @@
 //! Tests of the engine.
 
+mod searching;
+
+use serde_json::json;
+
 use super::*;
+use crate::search::query;
 
 fn index(seq_no: i64, id: &str, text: &str) -> Operation {
     let source = serde_json::json!({ "text": text }).to_string();
@@ -16,13 +21,13 @@ fn operation(seq_no: i64, action: Action) -> Operation {
 }
 
 fn empty() -> Engine {
-    Engine::create("p/", AllocationId(1)).unwrap()
+    Engine::create("p/", AllocationId(1))
 }
 
 fn filled(operations: impl IntoIterator<Item = Operation>) -> Engine {
     let mut engine = empty();
     operations.into_iter().for_each(|operation| engine.apply(&operation));
-    engine.refresh().unwrap();
+    engine.refresh(SeqNo(99)).unwrap();
     engine
 }
 
@@ -52,8 +57,18 @@ fn commit(engine: &mut Engine, max_seq_no: i64) {
 }
 
 fn ids(engine: &Engine, words: &str) -> Vec<String> {
-    let hits = engine.search(&Query::Match(words.into()), 10).unwrap().hits;
-    hits.into_iter().map(|hit| hit.id).collect()
+    search(engine, json!({ "query": { "match": { "text": words } } })).1
+}
+
+/// Scores and ids of the best, best first.
+fn search(engine: &Engine, body: serde_json::Value) -> (Vec<f32>, Vec<String>) {
+    let found = found(engine, body);
+    let reader = engine.reader(&found.best);
+    found.best.iter().map(|hit| (hit.score, reader.fetch(hit).unwrap().0)).unzip()
+}
+
+fn found(engine: &Engine, body: serde_json::Value) -> Found {
+    engine.find(&query::read(&body.to_string()).unwrap(), None).unwrap()
 }
 
 #[derive(serde::Deserialize)]
@@ -67,7 +82,18 @@ struct Row {
     source: String,
     docs: Vec<String>,
     query: String,
+    #[serde(default)]
+    is_phrase: bool,
+    #[serde(default)]
+    boost: Option<f32>,
     scores: Vec<f32>,
+}
+
+impl Row {
+    fn query(&self) -> serde_json::Value {
+        let kind = if self.is_phrase { "match_phrase" } else { "match" };
+        json!({ kind: { "text": { "query": self.query, "boost": self.boost.unwrap_or(1.0) } } })
+    }
 }
 
 #[derive(serde::Deserialize)]
@@ -84,11 +110,11 @@ fn vectors() -> Vectors {
 fn scores_are_those_of_elasticsearch() {
     for row in vectors().rows {
         let engine = filled(row.docs.iter().zip(0..).map(|(text, n)| index(n, &n.to_string(), text)));
-        let found = engine.search(&Query::Match(row.query.clone()), 10).unwrap();
-        for (wanted, hit) in row.scores.iter().zip(&found.hits) {
-            assert!((wanted - hit.score).abs() < 1e-5, "{}: {wanted} {}", row.source, hit.score);
+        let (scores, _) = search(&engine, json!({ "query": row.query() }));
+        for (wanted, score) in row.scores.iter().zip(&scores) {
+            assert!((wanted - score).abs() < 1e-5, "{}: {wanted} {score}", row.source);
         }
-        assert!(found.hits.len() >= row.scores.len(), "{}", row.source);
+        assert!(scores.len() >= row.scores.len(), "{}", row.source);
     }
 }
 
@@ -96,12 +122,12 @@ fn scores_are_those_of_elasticsearch() {
 fn deleted_documents_count_in_scores_until_merged() {
     let living = [index(0, "1", "w a b"), index(1, "2", "a b c"), index(2, "3", "a b c")];
     let dead = [index(3, "4", "w a b"), index(4, "5", "w a b")];
-    let score = |engine: &Engine| engine.search(&Query::Match("w".into()), 1).unwrap().hits[0].score;
+    let score = |engine: &Engine| search(engine, json!({ "query": { "match": { "text": "w" } } })).0[0];
     let copy_a = filled(living.clone());
     let mut copy_b = filled(living.into_iter().chain(dead));
     copy_b.apply(&delete(5, "4"));
     copy_b.apply(&delete(6, "5"));
-    copy_b.refresh().unwrap();
+    copy_b.refresh(SeqNo(99)).unwrap();
     let wanted = vectors().deleted_documents_count;
     assert!((score(&copy_a) - wanted.copy_a).abs() < 1e-5);
     assert!((score(&copy_b) - wanted.copy_b).abs() < 1e-5);
@@ -114,9 +140,9 @@ fn search_sees_only_what_was_refreshed_and_get_sees_all() {
     engine.apply(&index(2, "2", "new"));
     assert_eq!((ids(&engine, "old"), ids(&engine, "new")), (vec!["1".to_owned()], vec![]));
     assert_eq!(engine.get("2").unwrap().unwrap().seq_no, SeqNo(2));
-    engine.refresh().unwrap();
+    engine.refresh(SeqNo(99)).unwrap();
     assert_eq!(ids(&engine, "old"), Vec::<String>::new());
-    assert_eq!(ids(&engine, "new"), vec!["1", "2"], "equal scores rank by id");
+    assert_eq!(ids(&engine, "new"), vec!["1", "2"], "equal scores rank as they lie in the index");
     assert!(!engine.is_behind());
 }
 
@@ -125,7 +151,7 @@ fn older_operation_changes_nothing() {
     let mut engine = filled([index(5, "1", "newer"), delete(7, "2")]);
     engine.apply(&index(4, "1", "older"));
     engine.apply(&index(6, "2", "older"));
-    engine.refresh().unwrap();
+    engine.refresh(SeqNo(99)).unwrap();
     assert_eq!(ids(&engine, "older"), Vec::<String>::new());
     assert_eq!(engine.get("2").unwrap(), None);
     assert_eq!(engine.version("2").unwrap().seq_no, SeqNo(7));
@@ -134,10 +160,11 @@ fn older_operation_changes_nothing() {
 #[test]
 fn total_counts_all_and_hits_are_cut() {
     let engine = filled((0..5).map(|n| index(n, &n.to_string(), "w")));
-    let found = engine.search(&Query::Match("w W".into()), 2).unwrap();
-    assert_eq!((found.total, found.hits.len()), (5, 2));
-    assert_eq!(engine.search(&Query::Match("…".into()), 2).unwrap().total, 0, "no word matches nothing");
-    assert_eq!(engine.search(&Query::MatchAll, 0).unwrap().total, 5);
+    let words = |words: &str| found(&engine, json!({ "query": { "match": { "text": words } }, "size": 2 }));
+    assert_eq!((words("w W").total, words("w W").best.len()), (5, 2));
+    assert_eq!(words("…").total, 0, "no word matches nothing");
+    let none = found(&engine, json!({ "size": 0 }));
+    assert_eq!((none.total, none.best.len()), (5, 0));
 }
 
 #[test]
@@ -145,12 +172,12 @@ fn many_refreshes_are_merged_and_lose_nothing() {
     let mut engine = empty();
     for n in 0..60 {
         engine.apply(&index(n, &(n % 25).to_string(), &format!("w{n}")));
-        engine.refresh().unwrap();
-        assert!(engine.segments.len() <= SEGMENTS_MAX);
+        engine.refresh(SeqNo(99)).unwrap();
+        assert!(engine.segments.len() < 16);
     }
     let mut wanted: Vec<_> = (0..25).map(|n| n.to_string()).collect();
     wanted.sort();
-    assert_eq!(engine.searchable().unwrap(), wanted);
+    assert_eq!(engine.searchable(), wanted);
     assert_eq!(ids(&engine, "w59"), vec!["9"]);
     assert_eq!(engine.get("9").unwrap().unwrap().seq_no, SeqNo(59));
     assert_eq!(ids(&engine, "w34"), Vec::<String>::new(), "overwritten");
@@ -163,7 +190,7 @@ fn equal_operations_give_equal_files() {
         for n in 0..40 {
             engine.apply(&index(n, &(n % 7).to_string(), &format!("word{n} common")));
             if n % 3 == 0 {
-                engine.refresh().unwrap();
+                engine.refresh(SeqNo(99)).unwrap();
             }
         }
         commit(&mut engine, 39);
@@ -182,7 +209,7 @@ fn commit_is_opened_again_with_tombstones() {
     disk_after(&mut disk, engine.drain());
     let opened = Engine::open("p/", AllocationId(1), &disk).unwrap();
     assert_eq!(opened.held(), engine.held());
-    assert_eq!(opened.searchable().unwrap(), vec!["2"]);
+    assert_eq!(opened.searchable(), vec!["2"]);
     assert_eq!(opened.durable().unwrap().max_seq_no, SeqNo(3));
 }
 
@@ -191,17 +218,17 @@ fn refreshed_segments_without_a_commit_are_gone_after_a_restart() {
     let mut engine = filled([index(0, "1", "a")]);
     commit(&mut engine, 0);
     engine.apply(&index(1, "2", "b"));
-    engine.refresh().unwrap();
+    engine.refresh(SeqNo(99)).unwrap();
     let mut disk = Files::new();
     disk_after(&mut disk, engine.drain());
     // A torn segment of a refresh must not matter: no durable meta.json names it.
     let torn = disk.keys().rfind(|file| !file.ends_with("meta.json")).unwrap().clone();
     disk.insert(torn, (*b"t").into());
     let mut opened = Engine::open("p/", AllocationId(1), &disk).unwrap();
-    assert_eq!(opened.searchable().unwrap(), vec!["1"]);
+    assert_eq!(opened.searchable(), vec!["1"]);
     assert!(opened.drain().iter().all(|op| matches!(op, DiskOp::Remove { .. })));
     opened.apply(&index(1, "2", "c"));
-    opened.refresh().unwrap();
+    opened.refresh(SeqNo(99)).unwrap();
     assert_eq!(ids(&opened, "c"), vec!["2"]);
 }
 
@@ -241,7 +268,7 @@ fn files_of_a_commit_survive_later_merges() {
     let mut engine = empty();
     for n in 0..30 {
         engine.apply(&index(n, &n.to_string(), "w"));
-        engine.refresh().unwrap();
+        engine.refresh(SeqNo(99)).unwrap();
         if n == 5 {
             commit(&mut engine, 5);
         }
@@ -249,7 +276,7 @@ fn files_of_a_commit_survive_later_merges() {
     let mut disk = Files::new();
     disk_after(&mut disk, engine.drain());
     let opened = Engine::open("p/", AllocationId(1), &disk).unwrap();
-    assert_eq!(opened.searchable().unwrap().len(), 6);
+    assert_eq!(opened.searchable().len(), 6);
 }
 
 #[test]

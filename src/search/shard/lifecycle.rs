@@ -299,6 +299,7 @@ impl Shard {
     }
 
     fn close(&mut self, step: &mut Step<'_, '_>) -> Result<(), Failure> {
+        self.contexts.clear();
         self.deactivate(step, "removed".into());
         self.life = step.desk.draw();
         self.phase = Phase::Closed;

@@ -101,10 +101,11 @@ impl Shard {
         self.check_serves()?;
         self.refreshed_at = step.now();
         self.refresh_wanted = false;
-        if self.open_store().engine.is_behind() {
-            let refreshed = self.open_store().engine.refresh();
-            let up_to = self.open_store().local_checkpoint();
-            self.or_fail(step, refreshed)?;
+        let store = self.open_store();
+        let (up_to, was_behind) = (store.local_checkpoint(), store.engine.is_behind());
+        let refreshed = store.engine.refresh(up_to);
+        self.or_fail(step, refreshed)?;
+        if was_behind {
             self.hand_on_disk(step);
             let (shard, allocation) = (self.id.clone(), self.allocation);
             step.note(EventKind::CopyRefreshed { shard, allocation, up_to });

@@ -90,7 +90,7 @@ impl Store {
     /// If the engine fails.
     pub fn create(shard: &ShardId, allocation: AllocationId) -> Result<Self, Failure> {
         let prefix = folder_prefix(shard, allocation, 0);
-        let engine = Engine::create(&format!("{prefix}index/"), allocation)?;
+        let engine = Engine::create(&format!("{prefix}index/"), allocation);
         let translog = Translog::create(&format!("{prefix}translog."), SeqNo::NONE);
         let mut store = Self::over(shard, allocation, 0, engine, translog);
         store.write_state();

@@ -165,7 +165,8 @@ impl Shard {
         self.hand_on_disk(step);
         let Operation { seq_no, term, .. } = **operation;
         let (shard, allocation, digest) = (self.id.clone(), self.allocation, operation.digest());
-        step.note(EventKind::PrimaryAppended { shard, allocation, term, seq_no, digest });
+        let (id, source) = operation.document();
+        step.note(EventKind::PrimaryAppended { shard, allocation, term, seq_no, digest, id, source });
         Ok(())
     }
 

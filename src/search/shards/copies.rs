@@ -1,10 +1,10 @@
 //! Copies — decides how a node's other parts use the copies that serve on it. It never says which copies those
 //! are.
 
-use super::{ReadCall, ShardHits, ShardNews, ShardRefusal, Shards, Step, WriteCall};
+use super::{ReadCall, SearchAsk, SearchServed, ShardNews, ShardRefusal, Shards, Step, WriteCall};
 use crate::{
     name::{AllocationId, ShardId, Term},
-    search::{api::Query, transport::Ctx},
+    search::transport::Ctx,
 };
 
 /// The copies on this node, as far as they serve.
@@ -30,7 +30,7 @@ pub trait Copies {
     /// If there is no active copy here, or it fails.
     fn refresh(&mut self, ctx: &mut Ctx<'_>, shard: &ShardId) -> Result<(), ShardRefusal>;
 
-    /// Searches this node's active copy, as of its last refresh.
+    /// One round of a search on this node's active copy, as of its last refresh.
     ///
     /// # Errors
     ///
@@ -39,9 +39,8 @@ pub trait Copies {
         &mut self,
         ctx: &mut Ctx<'_>,
         shard: &ShardId,
-        query: &Query,
-        size: u32,
-    ) -> Result<ShardHits, ShardRefusal>;
+        ask: &SearchAsk,
+    ) -> Result<SearchServed, ShardRefusal>;
 }
 
 impl Copies for Shards {
@@ -80,10 +79,9 @@ impl Copies for Shards {
         &mut self,
         ctx: &mut Ctx<'_>,
         shard: &ShardId,
-        query: &Query,
-        size: u32,
-    ) -> Result<ShardHits, ShardRefusal> {
+        ask: &SearchAsk,
+    ) -> Result<SearchServed, ShardRefusal> {
         let (copy, mut step) = self.serving(ctx, shard)?;
-        copy.search(&mut step, query, size)
+        copy.search(&mut step, ask)
     }
 }

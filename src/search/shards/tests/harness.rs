@@ -2,7 +2,7 @@
 //! that does as it is told. It never checks anything.
 
 mod knobs;
-mod look;
+pub(super) mod look;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -19,12 +19,11 @@ use crate::{
     name::{AllocationId, Epoch, HostId, SessionId, ShardId, Term},
     scenario::plan::{ReadPolicy, SearchConfig},
     search::{
-        api::{GotDoc, Query},
+        api::GotDoc,
         control::ShardReport,
         settings::SettingsDocument,
         shards::{
-            Copies, ReadCall, ShardHits, ShardMessage, ShardNews, ShardRefusal, Shards, ShardsConfig,
-            WriteCall, Written,
+            Copies, ReadCall, ShardMessage, ShardNews, ShardRefusal, Shards, ShardsConfig, WriteCall, Written,
         },
         state::{ClusterState, IndexMetadata, NodeEntry, ShardCopy, ShardTable},
         transport::{Ctx, Links},
@@ -461,10 +460,6 @@ impl Cluster {
 
     pub(super) fn acknowledged(&self, token: u64) -> Option<&Written> {
         self.written.get(&token)?.as_ref().ok()
-    }
-
-    pub(super) fn search(&mut self, host: HostId, query: &Query) -> ShardHits {
-        self.step(host, |shards, ctx| shards.search(ctx, &shard(), query, 10)).unwrap().unwrap()
     }
 
     pub(super) fn get(&mut self, host: HostId, id: &str) -> Option<String> {

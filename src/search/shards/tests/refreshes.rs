@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::harness::{A, B, Cluster, config, index};
 use crate::search::{
-    api::{ActiveShards, Query, RefreshPolicy},
+    api::{ActiveShards, RefreshPolicy},
     shards::{ShardRefusal, WriteCall},
 };
 
@@ -13,7 +13,7 @@ fn with(refresh: RefreshPolicy, id: &str) -> WriteCall {
 }
 
 fn found(cluster: &mut Cluster) -> [u64; 2] {
-    [A, B].map(|host| cluster.search(host, &Query::MatchAll).total)
+    [A, B].map(|host| cluster.search(host))
 }
 
 /// Two copies that have both just been searched, so that the next refresh is due in 500 ms.

@@ -6,7 +6,7 @@ use super::harness::{A, B, Cluster, config, index};
 use crate::{
     defect::Defect,
     search::{
-        api::{Query, VersionType},
+        api::VersionType,
         shards::{Condition, ShardRefusal, ShardsConfig, WriteCall},
     },
 };
@@ -35,7 +35,7 @@ fn deleted_document_keeps_its_version_for_a_while() {
     cluster.pass(Duration::from_secs(40));
     assert_eq!(status(&mut cluster, external(6, index("1", "late"))), 409);
     cluster.pass(Duration::from_secs(40));
-    cluster.search(A, &Query::MatchAll);
+    cluster.search(A);
     assert_eq!(status(&mut cluster, external(6, index("1", "late"))), 200);
     cluster.assert_copies_equal(&[A, B]);
 }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::harness::{A, B, C, Cluster, config, index, shard};
+use super::harness::{A, B, C, Cluster, config, index, look::everything, shard};
 use crate::{
     event::EventKind,
     name::{SeqNo, Term},
     scenario::plan::ReadPolicy,
     search::{
-        api::{Query, WriteResult},
+        api::WriteResult,
         shards::{Condition, Copies, ShardRefusal, WriteCall},
     },
 };
@@ -210,18 +210,18 @@ fn global_checkpoint_is_told_after_the_last_write() {
 fn search_sees_what_was_there_at_the_last_multiple_of_the_interval() {
     let mut cluster = Cluster::with_copies(1, config());
     cluster.pass(Duration::from_millis(1_500));
-    cluster.search(A, &Query::MatchAll);
+    cluster.search(A);
     cluster.write(A, index("1", "a"));
     cluster.run();
-    assert_eq!(cluster.search(A, &Query::MatchAll).total, 0);
+    assert_eq!(cluster.search(A), 0);
     assert_eq!(cluster.count("CopyRefreshed"), 0, "nothing is built that nobody sees");
     cluster.pass(Duration::from_millis(600));
-    assert_eq!(cluster.search(A, &Query::MatchAll).total, 1);
+    assert_eq!(cluster.search(A), 1);
     cluster.write(A, index("2", "a"));
     cluster.run();
-    assert_eq!(cluster.search(A, &Query::MatchAll).total, 1);
+    assert_eq!(cluster.search(A), 1);
     cluster.step(A, |shards, ctx| shards.refresh(ctx, &shard())).unwrap().unwrap();
-    assert_eq!(cluster.search(A, &Query::MatchAll).total, 2);
+    assert_eq!(cluster.search(A), 2);
     assert_eq!(cluster.count("CopyRefreshed"), 2);
 }
 
@@ -231,7 +231,7 @@ fn refusals_say_that_nothing_is_here() {
     let token = cluster.ask(B, "1", ReadPolicy::Any);
     assert_eq!(cluster.got[&token], Err(ShardRefusal::NotHere { certain: true }));
     let other = "other/0".parse().unwrap();
-    let found = cluster.step(A, |shards, ctx| shards.search(ctx, &other, &Query::MatchAll, 1)).unwrap();
+    let found = cluster.step(A, |shards, ctx| shards.search(ctx, &other, &everything())).unwrap();
     assert!(found.is_err());
 }
 

@@ -4,9 +4,24 @@ use super::{Cluster, shard};
 use crate::{
     core::FileName,
     name::{AllocationId, HostId},
+    search::shards::{Copies, Fetch, SearchAsk, SearchServed},
 };
 
+/// A query for everything.
+pub(in super::super) fn everything() -> SearchAsk {
+    SearchAsk::Query { body: Default::default(), statistics: None, fetch: Fetch::Later }
+}
+
 impl Cluster {
+    /// How many documents a search for everything finds.
+    pub(in super::super) fn search(&mut self, host: HostId) -> u64 {
+        let served = self.step(host, |shards, ctx| shards.search(ctx, &shard(), &everything()));
+        match served.unwrap().unwrap() {
+            SearchServed::Found(found) => found.found.total,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// Whether a node is up and its disk holds this copy.
     pub(in super::super) fn holds(&self, host: HostId, allocation: AllocationId) -> bool {
         let state: FileName = crate::search::shard::layout::state_file(&shard(), allocation).into();
