@@ -260,9 +260,13 @@ impl Engine {
     }
 
     // Tantivy checks no checksums by itself: a rotten byte would show as a wrong hit, or as a panic.
-    fn verify(&mut self, commit: &Commit) -> Result<(), Failure> {
+    fn verify(&self, commit: &Commit) -> Result<(), Failure> {
+        if commit.files.is_empty() {
+            return Ok(());
+        }
+        let index = self.index.clone().map_or_else(|| schema::index(&self.directory), Ok)?;
         for file in &commit.files {
-            let sound = self.index()?.directory().validate_checksum(std::path::Path::new(file))?;
+            let sound = index.directory().validate_checksum(std::path::Path::new(file))?;
             if !sound {
                 return Err(Failure(format!("{file} is damaged")));
             }
