@@ -164,6 +164,52 @@ pub struct CopyRef {
     pub allocation: AllocationId,
 }
 
+/// A change of the cluster that its controller announces.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum ClusterChange {
+    /// A node is no member any more, or came back in another session (then it also joined).
+    NodeLeft {
+        /// Which.
+        node: HostId,
+    },
+    /// A node is a member.
+    NodeJoined {
+        /// Which.
+        node: HostId,
+    },
+    /// An index is gone, or another one has its name (then that was also created).
+    IndexDeleted {
+        /// Its name.
+        index: String,
+    },
+    /// An index was made.
+    IndexCreated {
+        /// Its name.
+        index: String,
+    },
+    /// A copy that served has lost its place, on a node that stays.
+    ShardFailed {
+        /// Of which shard.
+        shard: ShardId,
+        /// Which copy.
+        allocation: AllocationId,
+        /// On which node it was.
+        node: HostId,
+    },
+    /// A replica that served is the primary now, in a higher term.
+    ShardPromoted {
+        /// Of which shard.
+        shard: ShardId,
+        /// Which copy.
+        allocation: AllocationId,
+        /// On which node it is.
+        node: HostId,
+        /// In which term.
+        term: Term,
+    },
+}
+
 /// A document or tombstone as a copy holds it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct HeldDoc {
@@ -718,6 +764,51 @@ event_kinds! {
         /// Epoch of the controller that wrote it.
         epoch: Epoch,
         /// Its version.
+        version: u64,
+    },
+
+    /// What the controller's write of this cluster state changed was announced by the same transaction.
+    ChangesAnnounced {
+        /// The controller's epoch.
+        epoch: Epoch,
+        /// The state's version.
+        version: u64,
+        /// In the order of the notice.
+        changes: Vec<ClusterChange>,
+    },
+    /// The controller's write of the settings succeeded.
+    SettingsWritten {
+        /// Their version.
+        version: u64,
+        /// The whole document, hashed.
+        digest: Digest,
+    },
+    /// The node goes by these settings now.
+    SettingsApplied {
+        /// Their version.
+        version: u64,
+        /// The whole document, hashed.
+        digest: Digest,
+    },
+    /// The node read a znode of the cluster and what stands there is not whole; it goes on with what it read before.
+    StateCorrupt {
+        /// Which znode.
+        path: String,
+        /// The transaction that wrote it.
+        zxid: Zxid,
+    },
+    /// The controller cannot write the next cluster state: ZooKeeper would not take so long a request.
+    StateTooLong {
+        /// Bytes it would have.
+        bytes: u64,
+        /// Bytes there is room for.
+        room: u64,
+    },
+    /// A node has said for too long nothing of having applied a state; the controller lists it as lagging.
+    NodeLagging {
+        /// Which.
+        node: HostId,
+        /// The version it should have applied.
         version: u64,
     },
 

@@ -130,6 +130,11 @@ number!(
     AllocationId(u64), "{:x}"
 );
 number!(
+    /// The identity of an index: one that is made again under the same name is another. The node that was
+    /// asked for it draws it, so that a wish that is told twice makes one index.
+    IndexUuid(u64), "{:016x}"
+);
+number!(
     /// Simulated time since the start of the run, in nanoseconds.
     SimTime(u64), "{}ns"
 );

@@ -263,6 +263,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
             "name",
             "scenario::cast",
             "scenario::ensemble",
+            "scenario::load",
             "scenario::plan",
             "scenario::recipes",
             "scenario::steps",

@@ -68,7 +68,7 @@ impl Pair {
     }
 
     fn say(&self, from: HostId, conn: ConnId, word: u64) {
-        let request = ApiRequest { id: word, call: ApiCall::Health };
+        let request = ApiRequest { id: word, call: ApiCall::Health(Default::default()) };
         self.net().send(from, conn, Wire::Search(Message::Request(request)));
     }
 

@@ -329,6 +329,21 @@ fn step_without_deed_with_two_and_on_a_missing_index_are_refused() {
     );
 }
 
+#[test]
+fn write_mix_without_weights_and_an_endless_document_are_refused() {
+    let found = problems(&format!(
+        "{HEAD}[[indices]]\nname = \"a\"\n[[workloads]]\nindex = \"a\"\nwrites_per_second = 1.0\n\
+         write_mix = {{ index = 0 }}\ndocument_bytes = 2000000\n"
+    ));
+    assert_eq!(
+        found,
+        [
+            "8:13 the mix has no kind of write | such as `write_mix = { cas = 1 }`",
+            "9:18 documents of 2000000 bytes | at most 1048576"
+        ]
+    );
+}
+
 fn delays() -> impl Strategy<Value = Duration> {
     (0..10_000_000_000_u64).prop_map(Duration::from_nanos)
 }

@@ -34,13 +34,13 @@ struct GlobalCheckpoint {
     groups: BTreeMap<ShardId, Vec<AllocationId>>,
     newest: (Epoch, u64),
     applied: BTreeMap<HostId, (Epoch, u64)>,
-    /// Copies that a state has shown as serving and in sync, and that were not opened anew since.
-    serving: BTreeSet<AllocationId>,
+    /// Copies that a state has shown as serving and in sync, and that were not opened anew since, each with its
+    /// node: a copy that no operation has reached yet is known from states alone.
+    serving: BTreeMap<AllocationId, HostId>,
 }
 
 /// The operations that one copy has.
 struct Copy {
-    host: HostId,
     /// All up to here.
     reached: SeqNo,
     above: BTreeSet<SeqNo>,
@@ -78,8 +78,8 @@ impl Copy {
 }
 
 impl GlobalCheckpoint {
-    fn copy(&mut self, host: HostId, allocation: AllocationId) -> &mut Copy {
-        let new = || Copy { host, reached: SeqNo::NONE, above: BTreeSet::new() };
+    fn copy(&mut self, allocation: AllocationId) -> &mut Copy {
+        let new = || Copy { reached: SeqNo::NONE, above: BTreeSet::new() };
         self.copies.entry(allocation).or_insert_with(new)
     }
 
@@ -95,8 +95,9 @@ impl GlobalCheckpoint {
         self.groups.clear();
         for placement in routing.iter().filter(|placement| placement.in_sync) {
             let Some(allocation) = placement.allocation else { continue };
-            if matches!(placement.state, CopyState::Started | CopyState::Relocating) {
-                self.serving.insert(allocation);
+            let serves = matches!(placement.state, CopyState::Started | CopyState::Relocating);
+            if let Some(node) = placement.node.filter(|_| serves) {
+                self.serving.insert(allocation, node);
             }
             match self.groups.get_mut(&placement.shard) {
                 Some(group) => group.push(allocation),
@@ -106,8 +107,7 @@ impl GlobalCheckpoint {
     }
 
     fn end_life(&mut self, host: HostId) {
-        let copies = &self.copies;
-        self.serving.retain(|copy| copies.get(copy).is_none_or(|copy| copy.host != host));
+        self.serving.retain(|_, node| *node != host);
     }
 
     /// The primary on this host says that all in-sync copies are so far.
@@ -136,7 +136,7 @@ impl GlobalCheckpoint {
         told: SeqNo,
     ) -> Judged {
         let own = self.reached(copy);
-        if told <= own || !self.serving.contains(&copy) {
+        if told <= own || !self.serving.contains_key(&copy) {
             return Ok(());
         }
         broken(
@@ -153,12 +153,10 @@ impl Monitor for GlobalCheckpoint {
     fn observe(&mut self, event: &Event) -> Judged {
         let Some(host) = event.host else { return Ok(()) };
         match &event.kind {
-            EventKind::PrimaryAppended { allocation, seq_no, .. } => {
-                self.copy(host, *allocation).take(*seq_no)
-            }
+            EventKind::PrimaryAppended { allocation, seq_no, .. } => self.copy(*allocation).take(*seq_no),
             EventKind::ReplicaAppended { shard, allocation, seq_no, global_checkpoint, .. } => {
                 self.told(event, host, (shard, *allocation), *global_checkpoint)?;
-                self.copy(host, *allocation).take(*seq_no);
+                self.copy(*allocation).take(*seq_no);
             }
             EventKind::GlobalCheckpointLearned { shard, allocation, global_checkpoint, .. } => {
                 self.told(event, host, (shard, *allocation), *global_checkpoint)?;
@@ -167,19 +165,17 @@ impl Monitor for GlobalCheckpoint {
                 self.advance(event, host, shard, *global_checkpoint)?;
             }
             EventKind::FilesInstalled { allocation, up_to, .. } => {
-                self.copy(host, *allocation).take_up_to(*up_to);
+                self.copy(*allocation).take_up_to(*up_to);
             }
-            EventKind::OperationsTrimmed { allocation, void, .. } => self.copy(host, *allocation).drop(void),
+            EventKind::OperationsTrimmed { allocation, void, .. } => self.copy(*allocation).drop(void),
             EventKind::StatePublished { epoch, version, routing, .. } => {
                 self.publish((*epoch, *version), routing);
             }
             EventKind::StateApplied { epoch, version } => {
                 self.applied.insert(host, (*epoch, *version));
             }
-            EventKind::RecoveryStarted { allocation, .. } => _ = self.serving.remove(allocation),
-            EventKind::CopyRemoved { allocation, .. } => {
+            EventKind::RecoveryStarted { allocation, .. } | EventKind::CopyRemoved { allocation, .. } => {
                 self.serving.remove(allocation);
-                self.copies.remove(allocation);
             }
             EventKind::HostStarted { .. } => self.end_life(host),
             _ => {}
@@ -257,6 +253,16 @@ mod tests {
         let (allocation, from) = (AllocationId(2), "operations".into());
         record.insert(index, search(2), learned(2, 1, 9));
         record.insert(index, search(2), E::RecoveryStarted { shard: shard(), allocation, from });
+        record.assert_passes(LAW);
+    }
+
+    #[test]
+    fn empty_copy_that_was_opened_anew_may_be_told_more() {
+        let mut record = Record::healthy();
+        let first = record.index(0, |event| matches!(event.kind, E::ReplicaAppended { .. }));
+        record.insert(first, search(2), learned(2, 1, 9));
+        record.assert_fails(LAW, "is told of global checkpoint 9, but has all operations only up to -1");
+        record.insert(first, search(2), E::HostStarted { incarnation: 2 });
         record.assert_passes(LAW);
     }
 

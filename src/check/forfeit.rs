@@ -7,9 +7,36 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     check::history::{Doc, Operation, Write},
-    event::{Event, EventKind, Placement},
-    name::{HostKind, IndexName},
+    event::{CopyState, Event, EventKind, Placement},
+    name::{HostKind, IndexName, ShardId},
 };
+
+/// Reroute commands that may accept the loss of data.
+///
+/// Only a stale or an empty primary is one, and neither is allocated while a copy is active: so a shard that was
+/// commanded, and has no active copy in the state that shows it, begins anew with what it is given.
+#[derive(Debug, Default)]
+pub(super) struct Commands(BTreeSet<ShardId>);
+
+impl Commands {
+    /// Reads the next event. The shards that begin anew by it.
+    pub(super) fn observe(&mut self, event: &Event) -> Vec<ShardId> {
+        match &event.kind {
+            EventKind::RerouteCommanded { shards } => {
+                self.0.extend(shards.iter().cloned());
+                Vec::new()
+            }
+            EventKind::StatePublished { routing, .. } if !self.0.is_empty() => {
+                let active =
+                    |copy: &&Placement| matches!(copy.state, CopyState::Started | CopyState::Relocating);
+                let active: BTreeSet<_> = routing.iter().filter(active).map(|copy| &copy.shard).collect();
+                let commanded = std::mem::take(&mut self.0);
+                commanded.into_iter().filter(|shard| !active.contains(shard)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
 
 /// What was given up so far.
 #[derive(Debug, Default)]
@@ -17,7 +44,8 @@ pub(super) struct Forfeit {
     version: u64,
     /// The indices of the newest noted state.
     present: BTreeSet<IndexName>,
-    /// Those that were deleted.
+    commands: Commands,
+    /// Indices that were deleted, or of which a shard began anew.
     given_up: BTreeSet<IndexName>,
     /// Operations that were acknowledged before every copy had synced them.
     unsynced: BTreeMap<IndexName, BTreeSet<Operation>>,
@@ -28,6 +56,7 @@ pub(super) struct Forfeit {
 impl Forfeit {
     /// Reads the next event.
     pub(super) fn observe(&mut self, event: &Event) {
+        self.given_up.extend(self.commands.observe(event).into_iter().map(|shard| shard.index));
         match &event.kind {
             EventKind::StatePublished { version, routing, .. } if *version >= self.version => {
                 self.version = *version;
@@ -60,7 +89,7 @@ impl Forfeit {
         self.given_up.extend(old.into_iter().filter(|index| !self.present.contains(index)));
     }
 
-    /// Whether nothing of this index has to be there any more, or all of it has to be another index's.
+    /// Whether nothing that was written to an index of this name has to be there any more.
     pub(super) fn has_given_up(&self, index: &str) -> bool {
         self.given_up.iter().any(|given_up| *given_up.0 == *index)
     }
@@ -86,7 +115,10 @@ mod tests {
             history::History,
             record::{Record, search, shard, zk},
         },
-        event::{CopyState::Started, EventKind as E},
+        event::{
+            CopyState::{Initializing, Started},
+            EventKind as E,
+        },
         name::{SeqNo, Term},
     };
 
@@ -119,6 +151,18 @@ mod tests {
         assert!(!after(false, search(1), true));
         assert!(after(false, search(1), false), "what a process has written survives it");
         assert!(after(false, zk(1), true) && after(true, search(1), true));
+    }
+
+    #[test]
+    fn shard_that_begins_anew_by_command_is_forfeit() {
+        let commanded = |state| {
+            let mut record = written(true);
+            record.on(search(3), E::RerouteCommanded { shards: vec![shard()] });
+            record.publish(search(3), 2, &[(1, state)]);
+            stands_by(&record)
+        };
+        assert!(!commanded(Initializing));
+        assert!(commanded(Started), "a copy was active, so nothing was given up");
     }
 
     #[test]

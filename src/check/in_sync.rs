@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     check::{
+        forfeit::Commands,
         holdings::{Excuse, Holdings, Lost, Runs},
         law::{Law, Monitor},
         verdict::{Judged, Point, broken, clock},
@@ -30,10 +31,12 @@ type Sets = BTreeMap<ShardId, BTreeSet<AllocationId>>;
 /// lost the answer) the write is not judged by it.
 ///
 /// Allowed: under `index.translog.durability: async` a machine that loses power takes with it what its copy had
-/// not synced, acknowledged or not; from then on nobody needs to have that.
+/// not synced, acknowledged or not; from then on nobody needs to have that. A shard for which a reroute command
+/// accepted the loss of data begins anew.
 #[derive(Default)]
 struct Complete {
     holdings: Holdings,
+    commands: Commands,
     acknowledged: BTreeMap<ShardId, Runs>,
     /// Acknowledged operations that some copy need not have synced.
     unsynced: BTreeMap<ShardId, Runs>,
@@ -192,6 +195,9 @@ impl Monitor for Complete {
             && let Some(shard) = event.kind.shard()
         {
             return self.lose(event, shard, &lost);
+        }
+        for shard in self.commands.observe(event) {
+            self.acknowledged.remove(&shard);
         }
         match &event.kind {
             EventKind::WriteAcknowledged { shard, term, seq_no, durable, .. } => {

@@ -10,8 +10,8 @@
 use crate::{
     check::{
         agreement, checkpoints, clients, control, copies, deciders, documents, durability, ephemerals,
-        epochs, fences, in_sync, membership, moves, order, placement, primaries, primary, promises, recipes,
-        replicas, search, session, settle,
+        epochs, fences, in_sync, membership, moves, notices, order, placement, primaries, primary, promises,
+        recipes, replicas, search, session, settings, settle,
         verdict::{Judged, Judgement, Verdict},
         watches,
     },
@@ -71,6 +71,8 @@ pub static LAWS: &[Law] = &[
     membership::CONVERGES,
     control::ONE_CONTROLLER,
     control::APPLIED_FORWARD,
+    settings::PREFIX,
+    notices::TELL_CHANGES,
     placement::ONE_COPY_PER_NODE,
     placement::BALANCED,
     deciders::HOLD,

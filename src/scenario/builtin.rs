@@ -59,6 +59,7 @@ builtin![
     "recipe-notification",
     "discovery-fast-restart",
     "replication-promotion",
+    "replication-isolated-primary",
     "replication-recovery",
     "replication-flaky-links",
     "documents-primary",
@@ -66,6 +67,8 @@ builtin![
     "documents-delete-and-reorder",
     "standard",
     "large",
+    "rolling-restart",
+    "intersecting-partitions",
 ];
 
 /// The scenario to run when none is named.

@@ -14,6 +14,7 @@ use crate::{
     scenario::{
         duration,
         ensemble::{ZooKeeperClients, ZooKeeperSettings},
+        load::WriteMix,
         plan::{AllocatorKind, CutMode, Delay, Direction, ReadPolicy, Reconfiguration, Selector},
         recipes::RecipeClients,
         steps::Step,
@@ -288,6 +289,11 @@ pub struct Workload {
     pub documents: u32,
     /// Share of writes that delete, 0 to 1. Default 0.1.
     pub delete_ratio: f64,
+    /// Of what kinds the other writes are. Default: index, whatever was there.
+    #[serde(skip_serializing_if = "WriteMix::is_default")]
+    pub write_mix: WriteMix,
+    /// The least length of a document, in bytes; it is filled up with words. Default 0.
+    pub document_bytes: u32,
     /// When it begins. Default with the run.
     #[serde(with = "duration")]
     pub starts_at: Duration,
@@ -305,6 +311,8 @@ impl Default for Workload {
             searches_per_second: 0.0,
             documents: 100,
             delete_ratio: 0.1,
+            write_mix: WriteMix::default(),
+            document_bytes: 0,
             starts_at: Duration::ZERO,
             timeout: Duration::from_secs(10),
         }

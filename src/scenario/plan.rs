@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     defect::Defects,
     name::{HostId, IndexName, ShardId},
-    scenario::{ensemble::ZooKeeperClients, recipes::RecipeClients, steps::StepPlan, values::Values},
+    scenario::{
+        ensemble::ZooKeeperClients, load::WriteMix, recipes::RecipeClients, steps::StepPlan, values::Values,
+    },
     zookeeper::wire::EnsembleConfig,
 };
 
@@ -208,6 +210,12 @@ pub struct WorkloadPlan {
     pub documents: u32,
     /// Share of writes that delete, 0 to 1.
     pub delete_ratio: f64,
+    /// Of what kinds the other writes are.
+    #[serde(default, skip_serializing_if = "WriteMix::is_default")]
+    pub write_mix: WriteMix,
+    /// The least length of a document, in bytes.
+    #[serde(default)]
+    pub document_bytes: u32,
     /// When it begins.
     pub starts_at: Duration,
     /// How long it waits for an answer.

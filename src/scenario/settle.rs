@@ -36,6 +36,9 @@ const ROUND_PAUSE: Duration = Duration::from_secs(1);
 /// (`node_concurrent_recoveries`).
 const RECOVERIES_AT_ONCE: u32 = 2;
 
+/// A target whose primary it cannot reach asks again after a while (`indices.recovery.retry_delay_network`).
+const RECOVERY_RETRY: Duration = Duration::from_secs(5);
+
 /// How long the cluster may take to settle after the last fault is undone: the sum of [`settle_waits`].
 pub fn settle_bound(plan: &Plan) -> Duration {
     settle_waits(plan).iter().map(|wait| wait.span).sum()
@@ -57,6 +60,7 @@ pub fn settle_bound(plan: &Plan) -> Duration {
 /// | replicas whose node may return | delayed allocation |
 /// | copies to recover or move, *r* at a time | ⌈copies / r⌉ · (request timeout + 1 s) |
 /// | searches and replication that hang on a lost request | 2 · request timeout |
+/// | a recovery whose request was lost to ask again | 5 s |
 ///
 /// A recovery occupies two nodes, and each takes part in two at once: with *N* nodes *r* is at least N / 2, even
 /// where every second node stands idle. Moves for balance go two at a time in the whole cluster
@@ -78,6 +82,7 @@ pub fn settle_waits(plan: &Plan) -> Vec<Wait> {
         wait("nodes that may return", plan.search.delayed_allocation),
         wait("copies to recover", recovery_waves(plan) * (request + Duration::from_secs(1))),
         wait("requests that were lost", 2 * request),
+        wait("a recovery to ask again", RECOVERY_RETRY),
     ];
     let is_search = !plan.nodes.is_empty();
     ensemble.into_iter().chain(cluster.into_iter().filter(|_| is_search)).collect()

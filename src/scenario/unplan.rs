@@ -126,6 +126,8 @@ fn workload(workload: &WorkloadPlan) -> Workload {
         searches_per_second: workload.searches_per_second,
         documents: workload.documents,
         delete_ratio: workload.delete_ratio,
+        write_mix: workload.write_mix.clone(),
+        document_bytes: workload.document_bytes,
         starts_at: workload.starts_at,
         timeout: workload.timeout,
     }

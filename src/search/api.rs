@@ -10,8 +10,14 @@ pub mod update;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use self::admin::{
+    Acknowledged, ClusterHealth, ClusterSettings, ClusterStateView, DeleteIndexRequest,
+    GetClusterSettingsRequest, GetIndexSettingsRequest, HealthRequest, IndexCreated, IndexSettings, NodeList,
+    NodesRequest, PendingTasks, PendingTasksRequest, StateRequest, UpdateClusterSettingsRequest,
+    UpdateIndexSettingsRequest,
+};
 pub use self::{
-    admin::{ActiveShards, CreateIndexRequest, Health, HealthAnswer},
+    admin::{ActiveShards, CreateIndexRequest, Health},
     bulk::{BulkAction, BulkAnswer, BulkItem, BulkRequest, BulkWrite},
     documents::{
         DeleteRequest, GetAnswer, GetRequest, GotDoc, IndexRequest, OpType, RefreshAnswer, RefreshPolicy,
@@ -36,6 +42,24 @@ pub struct ApiRequest {
 pub enum ApiCall {
     /// `PUT /index`.
     CreateIndex(CreateIndexRequest),
+    /// `DELETE /index`.
+    DeleteIndex(DeleteIndexRequest),
+    /// `GET /index/_settings`.
+    GetIndexSettings(GetIndexSettingsRequest),
+    /// `PUT /index/_settings`.
+    UpdateIndexSettings(UpdateIndexSettingsRequest),
+    /// `GET /_cluster/settings`.
+    GetClusterSettings(GetClusterSettingsRequest),
+    /// `PUT /_cluster/settings`.
+    UpdateClusterSettings(UpdateClusterSettingsRequest),
+    /// `GET /_cluster/health`.
+    Health(HealthRequest),
+    /// `GET /_cluster/state`.
+    State(StateRequest),
+    /// `GET /_nodes`.
+    Nodes(NodesRequest),
+    /// `GET /_cluster/pending_tasks`.
+    PendingTasks(PendingTasksRequest),
     /// `PUT /index/_doc/id`, `POST /index/_doc`.
     Index(IndexRequest),
     /// `DELETE /index/_doc/id`.
@@ -50,8 +74,6 @@ pub enum ApiCall {
     Refresh(RefreshRequest),
     /// `POST /index/_search`.
     Search(SearchRequest),
-    /// `GET /_cluster/health`.
-    Health,
 }
 
 /// The answer to a request.
@@ -69,6 +91,7 @@ impl ApiReply {
         match &self.result {
             Ok(ApiAnswer::Written(answer)) => answer.status(),
             Ok(ApiAnswer::Got(answer)) => answer.status(),
+            Ok(ApiAnswer::Health(answer)) => answer.status(),
             Ok(_) => 200,
             Err(error) => error.status,
         }
@@ -77,7 +100,13 @@ impl ApiReply {
     /// The body, as Elasticsearch writes it.
     pub fn body(&self) -> Value {
         match &self.result {
-            Ok(ApiAnswer::Acknowledged) => json!({ "acknowledged": true }),
+            Ok(ApiAnswer::IndexCreated(answer)) => answer.body(),
+            Ok(ApiAnswer::Acknowledged(answer)) => answer.body(),
+            Ok(ApiAnswer::IndexSettings(answer)) => answer.body(),
+            Ok(ApiAnswer::ClusterSettings(answer)) => answer.body(),
+            Ok(ApiAnswer::State(answer)) => answer.body(),
+            Ok(ApiAnswer::Nodes(answer)) => answer.body(),
+            Ok(ApiAnswer::PendingTasks(answer)) => answer.body(),
             Ok(ApiAnswer::Written(answer)) => answer.body(),
             Ok(ApiAnswer::Bulk(answer)) => answer.body(),
             Ok(ApiAnswer::Got(answer)) => answer.body(),
@@ -92,8 +121,20 @@ impl ApiReply {
 /// A successful answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ApiAnswer {
-    /// CreateIndex: it is in the cluster state.
-    Acknowledged,
+    /// CreateIndex.
+    IndexCreated(IndexCreated),
+    /// DeleteIndex, UpdateIndexSettings.
+    Acknowledged(Acknowledged),
+    /// GetIndexSettings.
+    IndexSettings(IndexSettings),
+    /// GetClusterSettings, UpdateClusterSettings.
+    ClusterSettings(ClusterSettings),
+    /// State.
+    State(ClusterStateView),
+    /// Nodes.
+    Nodes(NodeList),
+    /// PendingTasks.
+    PendingTasks(PendingTasks),
     /// Index, Delete: every in-sync copy has it, durable.
     Written(WriteAnswer),
     /// Bulk: each item by itself.
@@ -105,7 +146,7 @@ pub enum ApiAnswer {
     /// Search.
     Found(SearchAnswer),
     /// Health of the cluster as this node sees it.
-    Health(HealthAnswer),
+    Health(ClusterHealth),
 }
 
 /// Why a request failed.

@@ -4,28 +4,40 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use crate::{
     core::{CloseReason, ConnId, Entropy, Instant},
     defect::{Defect, Defects},
-    event::Word,
-    name::{AllocationId, HostId, IndexName, SessionId, ShardId, Term},
+    event::{EventKind, Word},
+    name::{AllocationId, HostId, SessionId, ShardId, Term, Zxid},
     search::{
+        acknowledgements::Applied,
+        administration::AdminTask,
         allocation::{AllocatorFactory, Balanced, Lineage, Worth},
-        api::{ApiAnswer, ApiError},
-        controller::{Controller, ControllerConfig, Fence},
-        discovery::{self, Discovery, ELECTION, STATE},
-        petitions::Petitions,
+        api::{
+            ApiError,
+            admin::{NodeList, PendingTasks},
+        },
+        controller::{Controller, ControllerConfig, Fence, LastGood},
+        coordination::Position,
+        discovery::{self, CLUSTER_NOTICES, Discovery, ELECTION, SETTINGS, STATE},
+        petitions::{Petitions, Wanted},
         reading,
+        settings::SettingsDocument,
         state::{ClusterState, NodeEntry},
         tasks::Task,
         transport::Ctx,
+        wire::Transport,
     },
     zookeeper::{
         client::{Client, ClientConfig, ClientNews, ClientState},
-        recipes::{Candidacy, Follow, Layout, Ownership, Seen, Standing, What},
-        wire::{Data, ServerFrame},
+        recipes::{
+            Candidacy, Follow, Layout, Ownership, Seen, Standing, Subscription, What,
+            notification::{Delivery, Notice},
+        },
+        wire::{Data, ServerFrame, Stat},
     },
 };
 
@@ -65,24 +77,68 @@ pub enum ControlMessage {
         /// What it has to say.
         report: ShardReport,
     },
-    /// To the controller: make an index. `request` is the sender's number.
-    CreateIndex {
+    /// To the controller: what the sender has applied, all its parts.
+    Applied {
+        /// The session by which the sender's applied state knows the sender.
+        session: SessionId,
+        /// What.
+        applied: Applied,
+    },
+    /// To the controller: change something.
+    Administer {
         /// The sender's number.
         request: u64,
-        /// Its name.
-        index: IndexName,
-        /// number_of_shards.
-        shards: u32,
-        /// number_of_replicas.
-        replicas: u32,
+        /// What.
+        task: AdminTask,
+        /// How long nodes may take to apply it.
+        timeout: Duration,
     },
-    /// From the controller: the index is in the cluster state, or why not.
-    IndexCreated {
+    /// To the controller: tell something.
+    Inquire {
         /// The sender's number.
+        request: u64,
+        /// What.
+        inquiry: Inquiry,
+    },
+    /// From the controller: it is done, or why not.
+    Answer {
+        /// The asking node's number.
         request: u64,
         /// What came of it.
-        result: Result<(), ApiError>,
+        result: Result<Granted, ApiError>,
     },
+}
+
+/// What only the controller knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inquiry {
+    /// How many tasks wait.
+    PendingTasks,
+    /// What each node has applied.
+    Nodes,
+}
+
+/// What the controller has done, or knows.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Granted {
+    /// The change is in the cluster state.
+    Change {
+        /// Whether every node has applied it in time.
+        acknowledged: bool,
+    },
+    /// Tasks that wait.
+    PendingTasks(PendingTasks),
+    /// What each node has applied.
+    Nodes(NodeList),
+}
+
+/// What a client of this node wants of the controller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminCall {
+    /// What.
+    pub what: Wanted,
+    /// How long a controller may take to be found, and to take it up.
+    pub master_timeout: Duration,
 }
 
 impl ControlMessage {
@@ -91,8 +147,10 @@ impl ControlMessage {
         match self {
             Self::Report { report: ShardReport::Started { .. }, .. } => "shard-started".into(),
             Self::Report { report: ShardReport::Failed { .. }, .. } => "shard-failed".into(),
-            Self::CreateIndex { .. } => "create-index".into(),
-            Self::IndexCreated { .. } => "index-created".into(),
+            Self::Applied { .. } => "state-applied".into(),
+            Self::Administer { .. } => "administer".into(),
+            Self::Inquire { .. } => "inquire".into(),
+            Self::Answer { .. } => "administered".into(),
         }
     }
 }
@@ -102,12 +160,14 @@ impl ControlMessage {
 pub enum ControlNews {
     /// A newer cluster state is to be applied.
     State(Arc<ClusterState>),
+    /// Newer settings are to be applied.
+    Settings(Arc<SettingsDocument>),
     /// An administrative request ended.
     Answer {
         /// The caller's token.
         token: u64,
         /// What came of it.
-        result: Result<ApiAnswer, ApiError>,
+        result: Result<Granted, ApiError>,
     },
     /// The ZooKeeper session ended: the node is out of the cluster until it has registered anew.
     SessionLost,
@@ -122,10 +182,16 @@ pub struct Control {
     layout: Layout,
     discovery: Discovery,
     followed: Follow,
+    settings: Follow,
+    notices: Subscription,
     candidacy: Candidacy,
     controller: Controller,
     petitions: Petitions,
     state: Option<Arc<ClusterState>>,
+    last_good: LastGood,
+    document: Arc<SettingsDocument>,
+    /// The last transactions that left a znode which is not whole: of the state, of the settings.
+    corrupt: [Zxid; 2],
     news: VecDeque<ControlNews>,
 }
 
@@ -180,10 +246,15 @@ impl Control {
             layout: discovery::layout(),
             discovery: Discovery::new(config.me, &content, ownership),
             followed: Follow::new(STATE, What::Data),
+            settings: Follow::new(SETTINGS, What::Data),
+            notices: Subscription::new(CLUSTER_NOTICES, None),
             candidacy: Candidacy::new(ELECTION),
             controller: Controller::new(controller),
             petitions,
             state: None,
+            last_good: None,
+            document: Arc::default(),
+            corrupt: [Zxid(0); 2],
             news: VecDeque::new(),
         }
     }
@@ -220,12 +291,18 @@ impl Control {
     pub fn message(&mut self, ctx: &mut Ctx<'_>, from: HostId, message: ControlMessage) {
         match message {
             ControlMessage::Report { session, report } => self.controller.report(from, session, report),
-            ControlMessage::CreateIndex { request, index, shards, replicas } => {
-                let task = Task::CreateIndex { from, request, index, shards, replicas };
-                self.controller.create_index(ctx, task);
+            ControlMessage::Applied { session, applied } => self.controller.applied(from, session, applied),
+            ControlMessage::Administer { request, task, timeout } => {
+                self.controller.administer(ctx, Task::Admin { from, request, task, timeout });
             }
-            ControlMessage::IndexCreated { request, result } => {
-                self.news.extend(self.petitions.answered(request, result, self.state.as_deref()));
+            ControlMessage::Inquire { request, inquiry } => {
+                if let Some(granted) = self.controller.inquire(inquiry) {
+                    let answer = ControlMessage::Answer { request, result: Ok(granted) };
+                    ctx.send(from, Transport::Control(answer));
+                }
+            }
+            ControlMessage::Answer { request, result } => {
+                self.news.extend(self.petitions.answered(request, result));
             }
         }
         self.settle(ctx);
@@ -241,16 +318,20 @@ impl Control {
         self.petitions.report(ctx, self.state.as_deref(), report);
     }
 
-    /// Has an index made; ends in [`ControlNews::Answer`] with this token.
-    pub fn create_index(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        token: u64,
-        index: IndexName,
-        shards: u32,
-        replicas: u32,
-    ) {
-        self.petitions.create_index(ctx, token, index, shards, replicas);
+    /// Has the controller asked; ends in [`ControlNews::Answer`] with this token.
+    pub fn administer(&mut self, ctx: &mut Ctx<'_>, token: u64, call: AdminCall) {
+        self.petitions.wish(ctx, token, call);
+    }
+
+    /// Every part of the node has applied this state.
+    pub fn state_applied(&mut self, ctx: &mut Ctx<'_>, state: &ClusterState) {
+        let applied = Applied { state: Position::of(state), settings: self.document.version };
+        self.petitions.state_applied(ctx, applied);
+    }
+
+    /// Tasks that wait, on a node that is the controller.
+    pub fn pending_tasks(&self) -> u32 {
+        self.controller.pending_tasks()
     }
 
     /// Time passed.
@@ -312,7 +393,7 @@ impl Control {
         if let ClientNews::State(state) = news {
             self.session_news(ctx, *state);
         }
-        self.controller.news(ctx, &mut self.client, news);
+        self.controller.news(ctx, &mut self.client, news, &self.last_good);
         self.recipe_news(ctx, news);
         if matches!(news, ClientNews::State(ClientState::Connected)) && self.session != self.client.session()
         {
@@ -336,6 +417,8 @@ impl Control {
         if self.layout.news(client, news) {
             self.discovery.begin(client);
             self.followed.begin(client);
+            self.settings.begin(client);
+            self.notices.begin(client);
             self.candidacy.begin(client);
         }
         if let Some(members) = self.discovery.news(ctx, client, news) {
@@ -349,30 +432,77 @@ impl Control {
             Some(Standing::Lost) => self.controller.ticket_lost(ctx, "its ticket is gone"),
             None => {}
         }
-        if let Some(Seen::Data(data, _)) = self.followed.news(client, news) {
-            self.read(ctx, &data);
+        if let Some(delivery) = self.notices.news(client, news) {
+            ctx.out.note(told(delivery));
+        }
+        // Settings first: a state goes by settings that are at least as new.
+        if let Some(Seen::Data(data, stat)) = self.settings.news(client, news) {
+            self.read_settings(ctx, &data, stat);
+        }
+        if let Some(Seen::Data(data, stat)) = self.followed.news(&mut self.client, news) {
+            self.read(ctx, &data, stat);
         }
     }
 
-    fn read(&mut self, ctx: &mut Ctx<'_>, data: &Data) {
-        self.controller.state_changed(&mut self.client);
-        if let Some(state) = reading::read(data) {
-            self.controller.observed(ctx, state.epoch);
-            self.apply(ctx, state);
+    fn read(&mut self, ctx: &mut Ctx<'_>, data: &Data, stat: Stat) {
+        let state = reading::read(data);
+        self.controller.state_changed(&mut self.client, state.is_some());
+        match state {
+            Some(state) => {
+                self.controller.observed(ctx, state.epoch);
+                self.apply(ctx, state, stat.version);
+            }
+            None => note_corrupt(ctx, &mut self.corrupt[0], STATE, stat),
+        }
+    }
+
+    fn read_settings(&mut self, ctx: &mut Ctx<'_>, data: &Data, stat: Stat) {
+        let document = SettingsDocument::from_bytes(data.as_deref()).map(Arc::new);
+        match &document {
+            Some(document) => self.apply_settings(document),
+            None => note_corrupt(ctx, &mut self.corrupt[1], SETTINGS, stat),
+        }
+        self.controller.settings_changed(document, stat.version);
+    }
+
+    /// Applied only forward: a document of an earlier version is none.
+    fn apply_settings(&mut self, document: &Arc<SettingsDocument>) {
+        if document.version > self.document.version {
+            self.document = document.clone();
+            self.news.push_back(ControlNews::Settings(document.clone()));
         }
     }
 
     /// Applied only forward: a state of an earlier epoch, or an earlier version, is none.
-    fn apply(&mut self, ctx: &mut Ctx<'_>, state: Arc<ClusterState>) {
+    fn apply(&mut self, ctx: &mut Ctx<'_>, state: Arc<ClusterState>, read_at: i32) {
         let newest = match &self.state {
             Some(current) => state.is_newer_than(current),
             None => state.is_newer_than(&ClusterState::default()),
         };
         if newest {
+            self.apply_settings(&state.settings);
             self.state = Some(state.clone());
+            self.last_good = Some((state.clone(), read_at));
             self.news.push_back(ControlNews::State(state.clone()));
-            self.news.extend(self.petitions.applied(ctx, &state));
+            self.petitions.applied(ctx, &state);
         }
+    }
+}
+
+/// What is not whole is told once for each transaction that left it so.
+fn note_corrupt(ctx: &mut Ctx<'_>, last: &mut Zxid, path: &str, stat: Stat) {
+    if std::mem::replace(last, stat.mzxid) != stat.mzxid {
+        ctx.out.note(EventKind::StateCorrupt { path: path.to_owned(), zxid: stat.mzxid });
+    }
+}
+
+fn told(delivery: Delivery) -> EventKind {
+    let topic = CLUSTER_NOTICES.to_owned();
+    match delivery {
+        Delivery::Notice(Notice { position, publisher, number, .. }) => {
+            EventKind::NoticeReceived { topic, publisher, number, position }
+        }
+        Delivery::Missed { from, first } => EventKind::NoticesMissed { topic, from, first },
     }
 }
 

@@ -3,16 +3,29 @@
 //!
 //! The winner of the election draws an epoch from a counter before it acts. Each write of the state is a
 //! multi that checks the counter's version as of that draw: as soon as somebody has drawn after us, none of
-//! our writes succeeds, however long we slept. One write is under way at a time; whatever comes in meanwhile
-//! is folded into the next one. A write whose answer was lost is looked up, and sent again as it was, before
-//! anything else.
+//! our writes succeeds, however long we slept. The settings that a state goes by and the notice of what it
+//! changes are in the same multi. One write is under way at a time; whatever comes in meanwhile is folded into
+//! the next one. A write whose answer was lost is looked up, and sent again as it was, before anything else.
 
-use std::{collections::BTreeMap, time::Duration};
+mod pages;
+mod write;
 
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use self::{
+    pages::{Both, Pages},
+    write::{Outcome, Step, Versions, Write, document, outcome},
+};
 use super::{
+    acknowledgements::{Acknowledgements, Applied},
+    administration::STATE_BYTES_MAX,
     allocation::{self, Allocator, AllocatorFactory, ClusterInfo, Deadlines, Inputs, Lineage, Settings},
-    control::ShardReport,
-    discovery::{CONTROLLER_EPOCH, STATE},
+    api::admin::{NodeList, NodeStanding, PendingTasks},
+    control::{Granted, Inquiry, ShardReport},
+    coordination::Position,
+    discovery::{CLUSTER_NOTICES, CONTROLLER_EPOCH},
+    notices::{self, Announcement},
+    settings::SettingsDocument,
     state::{ClusterState, NodeEntry},
     tasks::{Answer, Task, Tasks},
     transport::Ctx,
@@ -23,10 +36,13 @@ use crate::{
     name::{Epoch, HostId, IndexName, SessionId},
     zookeeper::{
         client::{Client, ClientNews, ClientState, RequestId},
-        recipes::{Drawn, EpochCounter, FreshRead},
-        wire::{Data, Op, Reply, Stat, ZkError},
+        recipes::{Drawn, EpochCounter, notification::Trimmer},
+        wire::{Reply, ZkError},
     },
 };
+
+/// How long a node may take to apply a state before it counts as lagging (`cluster.follower_lag.timeout`).
+const FOLLOWER_LAG: Duration = Duration::from_secs(90);
 
 /// Whether a controller writes under the protection of its epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,15 +68,20 @@ pub struct ControllerConfig {
     pub fence: Fence,
 }
 
+/// The last state that a node has read, and the data version of its znode then.
+pub type LastGood = Option<(Arc<ClusterState>, i32)>;
+
 /// The controller's part of a node; idle while another node has the office.
 #[derive(Debug)]
 pub struct Controller {
     config: ControllerConfig,
     counter: EpochCounter,
-    fresh: FreshRead,
+    pages: Pages,
+    trimmer: Trimmer,
     phase: Phase,
     members: Option<BTreeMap<HostId, NodeEntry>>,
     tasks: Tasks,
+    acks: Acknowledgements<Answer>,
     /// Something may have to be decided.
     stale: bool,
     /// A write is due even if nothing has changed.
@@ -94,29 +115,10 @@ struct Office {
     drawn: Drawn,
     /// The newest state that is known to be written.
     state: ClusterState,
-    /// The data version of its znode.
-    version: i32,
+    /// The document of settings that is known to be written; none: what is there is not whole.
+    document: Option<Arc<SettingsDocument>>,
+    versions: Versions,
     write: Option<Write>,
-}
-
-/// A write that is not known to have succeeded.
-#[derive(Debug)]
-struct Write {
-    state: ClusterState,
-    why: String,
-    answers: Vec<Answer>,
-    step: Step,
-}
-
-/// How a write stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    /// Its answer is due.
-    Asked(RequestId),
-    /// Its answer was lost with the connection.
-    Lost,
-    /// The znode is being read, to see what became of it.
-    LookedUp,
 }
 
 impl Controller {
@@ -124,10 +126,12 @@ impl Controller {
     pub fn new(config: ControllerConfig) -> Self {
         Self {
             counter: EpochCounter::new(CONTROLLER_EPOCH),
-            fresh: FreshRead::new(STATE),
+            pages: Pages::new(),
+            trimmer: Trimmer::new(CLUSTER_NOTICES, notices::RETAINED),
             phase: Phase::Off,
             members: None,
             tasks: Tasks::default(),
+            acks: Acknowledgements::default(),
             stale: false,
             forced: false,
             deadlines: Deadlines::new(),
@@ -154,6 +158,11 @@ impl Controller {
         }
     }
 
+    /// Tasks that wait for the next write.
+    pub fn pending_tasks(&self) -> u32 {
+        self.tasks.len() as u32
+    }
+
     /// This node has won the election.
     pub fn elected(&mut self, ctx: &mut Ctx<'_>, client: &mut Client) {
         self.resign(ctx, "elected anew");
@@ -170,8 +179,9 @@ impl Controller {
         }
         self.phase = Phase::Off;
         self.counter.stop();
-        self.fresh.stop();
+        self.pages.stop();
         self.tasks = Tasks::default();
+        self.acks = Acknowledgements::default();
         self.members = None;
         self.deadlines.clear();
     }
@@ -205,37 +215,72 @@ impl Controller {
         }
     }
 
-    /// A node wants an index made.
-    pub fn create_index(&mut self, ctx: &mut Ctx<'_>, task: Task) {
+    /// A node says which state and settings it has applied.
+    pub fn applied(&mut self, from: HostId, session: SessionId, applied: Applied) {
+        if self.is_on() {
+            self.acks.heard(from, session, applied);
+        }
+    }
+
+    /// A node wants something changed.
+    pub fn administer(&mut self, ctx: &mut Ctx<'_>, task: Task) {
         if !self.is_on() {
             return;
         }
-        let under_way = match &self.phase {
+        let written = match &self.phase {
             Phase::Acting(office) => office.write.as_ref().map_or(&[][..], |write| &write.answers),
             _ => &[],
         };
-        if let Some(answer) = self.tasks.add_once(task, under_way) {
+        if let Some(answer) = self.tasks.add_once(task, written.iter().chain(self.acks.waiting())) {
             answer.send(ctx);
         }
         self.stale = true;
     }
 
+    /// A node wants to know something: answered at once by an acting controller, by no other.
+    pub fn inquire(&self, inquiry: Inquiry) -> Option<Granted> {
+        let Phase::Acting(office) = &self.phase else { return None };
+        Some(match inquiry {
+            Inquiry::PendingTasks => Granted::PendingTasks(PendingTasks { count: self.pending_tasks() }),
+            Inquiry::Nodes => Granted::Nodes(self.list_nodes(&office.state)),
+        })
+    }
+
+    fn list_nodes(&self, state: &ClusterState) -> NodeList {
+        let standing = |(host, entry): (&HostId, &NodeEntry)| {
+            let (applied, lagging) = self.acks.standing(*host);
+            let applied = applied.map(|Applied { state, settings }| (state.epoch, state.version, settings));
+            let mut attributes = entry.attributes.clone();
+            attributes.insert("zone".to_owned(), entry.zone.clone());
+            (*host, NodeStanding { attributes, applied, lagging })
+        };
+        NodeList { master: Some(self.config.me), nodes: state.nodes.iter().map(standing).collect() }
+    }
+
     /// When it wants to be woken: at the next deadline of a delayed allocation; never, if it waits for
-    /// contact or for an answer anyway.
+    /// contact or for an answer anyway. And when nodes should have applied what was written.
     pub fn next_wake(&self) -> Option<Instant> {
+        if !self.is_on() {
+            return None;
+        }
+        self.next_deadline().into_iter().chain(self.acks.next_wake()).min()
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
         let next = self.deadlines.values().copied().filter(|deadline| *deadline > self.decided_at).min();
         next.filter(|_| !self.stale)
     }
 
     /// Takes a piece of news.
-    pub fn news(&mut self, ctx: &mut Ctx<'_>, client: &mut Client, news: &ClientNews) {
+    pub fn news(&mut self, ctx: &mut Ctx<'_>, client: &mut Client, news: &ClientNews, last_good: &LastGood) {
+        self.trimmer.news(client, news);
         if let Some(drawn) = self.counter.news(client, news) {
             ctx.out.note(EventKind::ControllerElected { epoch: drawn.epoch });
             self.phase = Phase::Reading(drawn);
-            self.fresh.begin(client);
+            self.pages.begin(client);
         }
-        if let Some((data, stat)) = self.fresh.news(client, news) {
-            self.read(ctx, client, &data, stat);
+        if let Some(both) = self.pages.news(client, news) {
+            self.read(ctx, client, &both, last_good);
         }
         match news {
             ClientNews::Reply { id, result } if self.awaits(*id) => self.written(ctx, client, result),
@@ -248,16 +293,29 @@ impl Controller {
     /// to live: a controller without contact for 2/3 of its timeout is silent until it hears again.
     pub fn act(&mut self, ctx: &mut Ctx<'_>, client: &mut Client) {
         let now = ctx.now.mono;
-        self.stale |= self.next_wake().is_some_and(|deadline| deadline <= now);
         let certain = client.is_certainly_alive(now) || self.config.fence == Fence::None;
-        if !self.stale || !certain || client.state() != ClientState::Connected {
+        if !certain || client.state() != ClientState::Connected {
             return;
         }
+        self.answer_acknowledged(ctx);
+        self.stale |= self.next_deadline().is_some_and(|deadline| deadline <= now);
         let Phase::Acting(office) = &self.phase else { return };
-        if office.write.is_none() && self.members.is_some() {
+        if self.stale && office.write.is_none() && self.members.is_some() {
             self.stale = false;
             self.decide(ctx, client);
         }
+    }
+
+    /// Answers what every node has applied, or had its time to; lists who lags.
+    fn answer_acknowledged(&mut self, ctx: &mut Ctx<'_>) {
+        let Phase::Acting(office) = &self.phase else { return };
+        let now = ctx.now.mono;
+        for (node, behind) in self.acks.take_laggards(&office.state.nodes, now) {
+            ctx.out.note(EventKind::NodeLagging { node, version: behind.version });
+        }
+        let done = self.acks.take_done(now);
+        self.tasks
+            .answer(ctx, done.into_iter().map(|(answer, acknowledged)| answer.acknowledged(acknowledged)));
     }
 
     /// Folds everything that has come in into one next state.
@@ -269,7 +327,10 @@ impl Controller {
         next.enter_epoch(office.drawn.epoch, self.config.me);
         next.commanded.clear();
         let mut why = next.set_members(members);
-        let answers = self.tasks.apply(&mut next, &mut why);
+        if office.document.as_ref().is_some_and(|document| next.adopt(document)) {
+            why.push(format!("settings {} taken over", next.settings.version));
+        }
+        let done = self.tasks.apply(&mut next, &mut why, office.document.is_some());
         if next.settings.version != self.settings.version {
             self.settings = Settings::of(&next.settings);
         }
@@ -283,27 +344,39 @@ impl Controller {
         why.extend(rerouted.refused.iter().map(|refused| format!("not done: {refused}")));
         let forced = std::mem::take(&mut self.forced);
         if is_same(&rerouted.state, &office.state) && !forced {
-            return self.tasks.answer(ctx, answers);
+            return self.settle_answers(ctx, done.answers);
         }
         let mut state = rerouted.state;
         state.note_unassigned(ctx.now.wall_ms);
         state.version += 1;
-        let why = if why.is_empty() { "took office".to_owned() } else { why.join("; ") };
-        office.write = Some(Write { state, why, answers, step: Step::Lost });
+        let silent = if forced { "written anew" } else { "took office" };
+        let why = if why.is_empty() { silent.to_owned() } else { why.join("; ") };
+        let announcement = Announcement::of(&office.state, &state);
+        let is_written = |document: &Arc<SettingsDocument>| document.version == state.settings.version;
+        let with_settings = !office.document.as_ref().is_none_or(is_written);
+        let (tasks, answers, step) = (done.tasks, done.answers, Step::Lost);
+        let write = Write { state, why, announcement, with_settings, tasks, answers, step };
+        self.stale |= done.is_cut_short;
+        self.send_new(ctx, client, write);
+    }
+
+    /// ZooKeeper hangs up on a request that is too long, so that it would be sent for ever.
+    fn send_new(&mut self, ctx: &mut Ctx<'_>, client: &mut Client, write: Write) {
+        let Phase::Acting(office) = &mut self.phase else { return };
+        let bytes = write.state.to_bytes().len();
+        if bytes > STATE_BYTES_MAX {
+            let (bytes, room) = (bytes as u64, STATE_BYTES_MAX as u64);
+            ctx.out.note(EventKind::StateTooLong { bytes, room });
+            return;
+        }
+        office.write = Some(write);
         self.send(client);
     }
 
     fn send(&mut self, client: &mut Client) {
         let Phase::Acting(office) = &mut self.phase else { return };
-        let Office { drawn, version, write: Some(write), .. } = &mut **office else { return };
-        let (path, data) = (STATE.to_owned(), Some(write.state.to_bytes()));
-        let op = match self.config.fence {
-            Fence::Epoch => Op::Multi(vec![
-                Op::Check { path: CONTROLLER_EPOCH.to_owned(), version: drawn.version },
-                Op::SetData { path, data, version: *version },
-            ]),
-            Fence::None => Op::SetData { path, data, version: -1 },
-        };
+        let Office { drawn, versions, write: Some(write), .. } = &mut **office else { return };
+        let op = write.op((self.config.fence == Fence::Epoch).then_some(drawn.version), *versions);
         write.step = Step::Asked(client.ask(op));
     }
 
@@ -313,15 +386,17 @@ impl Controller {
     }
 
     fn written(&mut self, ctx: &mut Ctx<'_>, client: &mut Client, result: &Result<Reply, ZkError>) {
-        let results = match result {
-            Ok(Reply::Multi(results)) => results,
-            other => std::slice::from_ref(other),
-        };
-        match results {
-            [Ok(_), Ok(Reply::Stat(stat))] | [Ok(Reply::Stat(stat))] => self.published(ctx, *stat),
-            [Err(_)] => self.step(Step::Lost),
-            [Err(_), Err(ZkError::RuntimeInconsistency)] => self.resign(ctx, "fenced: its epoch is over"),
-            _ => self.look_up(client),
+        match outcome(result, self.config.fence == Fence::Epoch) {
+            Outcome::Written { versions: (state, settings), notice } => {
+                if let Phase::Acting(office) = &mut self.phase {
+                    let settings = settings.unwrap_or(office.versions.settings);
+                    office.versions = Versions { state, settings };
+                }
+                self.published(ctx, client, notice);
+            }
+            Outcome::Fenced => self.resign(ctx, "fenced: its epoch is over"),
+            Outcome::Lost => self.step(Step::Lost),
+            Outcome::Surprised => self.look_up(client),
         }
     }
 
@@ -332,7 +407,7 @@ impl Controller {
 
     fn look_up(&mut self, client: &mut Client) {
         self.step(Step::LookedUp);
-        self.fresh.begin(client);
+        self.pages.begin(client);
     }
 
     /// What has become of a write whose answer was lost has to be known before the next one. An unfenced
@@ -351,57 +426,120 @@ impl Controller {
         }
     }
 
-    /// The state as it is in ZooKeeper: to take over, or to see what became of a write.
-    fn read(&mut self, ctx: &mut Ctx<'_>, client: &mut Client, data: &Data, stat: Stat) {
+    /// The znodes as they are in ZooKeeper: to take over, or to see what became of a write.
+    fn read(&mut self, ctx: &mut Ctx<'_>, client: &mut Client, both: &Both, last_good: &LastGood) {
+        let Both { state: (data, stat), settings: (settings, settings_stat) } = both;
         let found = ClusterState::from_bytes(data.as_deref());
+        let document = document(settings).map(Arc::new);
+        let versions = Versions { state: stat.version, settings: settings_stat.version };
         if let Some(found) = &found {
             self.observed(ctx, found.epoch);
         }
         match &mut self.phase {
             Phase::Reading(drawn) => {
-                // What cannot be read is not thrown away: the office waits until somebody has repaired it.
-                let Some(state) = found else { return };
-                let office = Office { drawn: *drawn, state, version: stat.version, write: None };
+                let Some(state) = found.or_else(|| rescued(last_good, stat.version)) else { return };
+                let office = Office { drawn: *drawn, state, document, versions, write: None };
                 self.phase = Phase::Acting(Box::new(office));
                 self.stale = true;
             }
             Phase::Acting(office) => {
-                let is_there =
-                    office.write.as_ref().is_some_and(|write| found.as_ref() == Some(&write.state));
-                office.version = stat.version;
-                if is_there {
-                    self.published(ctx, stat);
-                } else {
-                    self.send(client);
-                }
+                (office.versions, office.document) = (versions, document);
+                self.looked_up(ctx, client, found.as_ref());
             }
             Phase::Off | Phase::Drawing => {}
         }
     }
 
-    /// The state's znode has changed under a controller that waits for one it can read.
-    pub fn state_changed(&mut self, client: &mut Client) {
-        if matches!(self.phase, Phase::Reading(_)) {
-            self.fresh.begin(client);
+    /// What has become of the write: it is there; or it is sent again as it was; or, if it would overwrite
+    /// settings that somebody else has written, its tasks are done again on those. A state that is not whole is
+    /// replaced by the one that this controller knows to follow: only an acting one knows that.
+    fn looked_up(&mut self, ctx: &mut Ctx<'_>, client: &mut Client, found: Option<&ClusterState>) {
+        let Phase::Acting(office) = &mut self.phase else { return };
+        let Some(write) = &office.write else { return };
+        let follows = |document: &Arc<SettingsDocument>| document.version < write.state.settings.version;
+        if found == Some(&write.state) {
+            self.published(ctx, client, None);
+        } else if write.with_settings && !office.document.as_ref().is_some_and(follows) {
+            let write = office.write.take();
+            self.tasks.put_back(write.map(|write| write.tasks).unwrap_or_default());
+            self.stale = true;
+        } else {
+            self.send(client);
         }
     }
 
-    fn published(&mut self, ctx: &mut Ctx<'_>, stat: Stat) {
+    /// The state's znode has changed: a controller that waits for one it can read looks again; an acting one
+    /// mends one that cannot be read by its next write.
+    pub fn state_changed(&mut self, client: &mut Client, is_whole: bool) {
+        match &self.phase {
+            Phase::Reading(_) => self.pages.begin(client),
+            Phase::Acting(_) if !is_whole => (self.stale, self.forced) = (true, true),
+            _ => {}
+        }
+    }
+
+    /// The settings' znode has changed.
+    pub fn settings_changed(&mut self, document: Option<Arc<SettingsDocument>>, version: i32) {
         let Phase::Acting(office) = &mut self.phase else { return };
-        let Some(Write { state, why, answers, .. }) = office.write.take() else { return };
+        if version > office.versions.settings && office.write.is_none() {
+            self.stale |= document.as_ref().is_some_and(|new| new.version > office.state.settings.version);
+            (office.document, office.versions.settings) = (document, version);
+        }
+    }
+
+    fn published(&mut self, ctx: &mut Ctx<'_>, client: &mut Client, notice: Option<i64>) {
+        let Phase::Acting(office) = &mut self.phase else { return };
+        let Some(Write { state, why, announcement, with_settings, answers, .. }) = office.write.take() else {
+            return;
+        };
+        let (epoch, version) = (state.epoch, state.version);
         note_inputs(ctx, &mut self.noted, &state);
         ctx.out.note(EventKind::StatePublished {
-            epoch: state.epoch,
-            version: state.version,
+            epoch,
+            version,
             nodes: state.nodes.keys().copied().collect(),
             routing: state.placements(),
             unlisted: state.unlisted(),
             why,
         });
+        if with_settings {
+            let SettingsDocument { version, .. } = *state.settings;
+            ctx.out.note(EventKind::SettingsWritten { version, digest: state.settings.digest() });
+            office.document = Some(state.settings.clone());
+        }
+        if let Some(Announcement { changes, .. }) = announcement {
+            ctx.out.note(EventKind::ChangesAnnounced { epoch, version, changes });
+            let published = |position| EventKind::NoticePublished {
+                topic: CLUSTER_NOTICES.to_owned(),
+                number: version,
+                position,
+            };
+            notice.into_iter().for_each(|position| ctx.out.note(published(position)));
+            self.trimmer.published(client);
+        }
+        self.acks.members(&state.nodes);
+        self.acks.published(Position::of(&state), &state.nodes, ctx.now.mono, FOLLOWER_LAG);
         office.state = state;
-        office.version = stat.version;
-        self.tasks.answer(ctx, answers);
+        self.settle_answers(ctx, answers);
     }
+
+    /// Refusals are told at once; what is done is answered when every node has applied it.
+    fn settle_answers(&mut self, ctx: &mut Ctx<'_>, answers: Vec<Answer>) {
+        let Phase::Acting(office) = &self.phase else { return };
+        let (done, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Answer::is_granted);
+        for answer in done {
+            let deadline = ctx.now.mono + answer.timeout();
+            self.acks.wait(answer, Position::of(&office.state), &office.state.nodes, deadline);
+        }
+        self.tasks.answer(ctx, refused);
+    }
+}
+
+/// A state that is not whole is not thrown away by a new controller, unless its node has read the very state that
+/// was there before it: one write lies between, and that is the one which left nothing whole.
+fn rescued(last_good: &LastGood, version: i32) -> Option<ClusterState> {
+    let (state, read_at) = last_good.as_ref()?;
+    (*read_at + 1 == version).then(|| ClusterState::clone(state))
 }
 
 /// Notes what allocation went by, if anything is set and it has changed since; and what was ordered.

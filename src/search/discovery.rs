@@ -28,9 +28,16 @@ pub const CONTROLLER_EPOCH: &str = "/shardarium/controller_epoch";
 /// The cluster state.
 pub const STATE: &str = "/shardarium/state";
 
+/// The settings of the cluster and of its indices.
+pub const SETTINGS: &str = "/shardarium/settings";
+/// Topics of notices.
+pub const NOTICES: &str = "/shardarium/notices";
+/// The topic that the controller announces changes of the cluster on.
+pub const CLUSTER_NOTICES: &str = "/shardarium/notices/cluster";
+
 /// The persistent znodes, made by whichever node comes first.
 pub fn layout() -> Layout {
-    let paths = [ROOT, NODES, ELECTION, CONTROLLER_EPOCH, STATE];
+    let paths = [ROOT, NODES, ELECTION, CONTROLLER_EPOCH, STATE, SETTINGS, NOTICES, CLUSTER_NOTICES];
     Layout::new(paths.iter().map(|path| ((*path).to_owned(), None)).collect())
 }
 

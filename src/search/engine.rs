@@ -10,6 +10,7 @@
 //! nothing, so operations may come in any order.
 
 mod commit;
+mod damage;
 mod directory;
 mod query;
 mod schema;

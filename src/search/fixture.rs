@@ -2,7 +2,7 @@
 
 use crate::{
     event::CopyState,
-    name::{AllocationId, HostId, SessionId, Term},
+    name::{AllocationId, HostId, IndexUuid, SessionId, Term},
     search::state::{ClusterState, IndexMetadata, NodeEntry, ShardCopy, ShardTable},
 };
 
@@ -30,6 +30,7 @@ pub(crate) fn state(version: u64, shards: Vec<ShardTable>) -> ClusterState {
     let entry = |number| NodeEntry::new(SessionId(u64::from(number) + 100), "a");
     let nodes = (1..=3).map(|number| (HostId::search(number), entry(number)));
     let articles = IndexMetadata {
+        uuid: IndexUuid(1),
         replicas: 1,
         read_only_allow_delete: false,
         routing_shards: shards.len() as u32,

@@ -1,6 +1,8 @@
 //! The search cluster: pure cores around real tantivy indices, with Elasticsearch's replication and
 //! allocation, coordinated through ZooKeeper.
 
+pub mod acknowledgements;
+pub mod administration;
 pub mod allocation;
 pub mod api;
 pub mod control;
@@ -10,7 +12,9 @@ pub mod discovery;
 pub mod engine;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod leases;
 pub mod node;
+pub mod notices;
 pub mod operation;
 pub mod petitions;
 pub mod reading;

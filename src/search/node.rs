@@ -13,6 +13,7 @@ use crate::{
         allocation::AllocatorFactory,
         control::{Control, ControlConfig, ControlNews},
         coordination::{CoordinationMessage, Coordinator, Question, Serving, View},
+        settings::SettingsDocument,
         shards::{ShardNews, Shards, ShardsConfig},
         state::ClusterState,
         transport::{Ctx, Links, Lost},
@@ -124,6 +125,7 @@ impl Parts {
                 }
             }
             Message::Request(request) => {
+                self.coordinator.note_pending_tasks(self.control.pending_tasks());
                 let view = view(self.applied.as_ref(), &self.control, ctx);
                 self.coordinator.request(ctx, view, conn, request);
             }
@@ -199,17 +201,17 @@ impl Parts {
         let losses = self.tell_losses(ctx);
         let control = self.control.take_news();
         let shards = self.shards.take_news();
-        let creates = self.coordinator.take_creates();
+        let petitions = self.coordinator.take_petitions();
         let local = ctx.links.take_local();
-        let idle = control.is_empty() && shards.is_empty() && creates.is_empty() && local.is_empty();
+        let idle = control.is_empty() && shards.is_empty() && petitions.is_empty() && local.is_empty();
         for news in control {
             self.control_news(ctx, news);
         }
         for news in shards {
             self.shard_news(ctx, news);
         }
-        for (token, call) in creates {
-            self.control.create_index(ctx, token, call.index, call.shards, call.replicas);
+        for (token, call) in petitions {
+            self.control.administer(ctx, token, call);
         }
         for message in local {
             self.transported(ctx, ctx.me, message);
@@ -220,7 +222,11 @@ impl Parts {
     fn control_news(&mut self, ctx: &mut Ctx<'_>, news: ControlNews) {
         match news {
             ControlNews::State(state) => self.apply(ctx, state),
-            ControlNews::Answer { token, result } => self.coordinator.created(ctx, token, result),
+            ControlNews::Settings(settings) => self.apply_settings(ctx, &settings),
+            ControlNews::Answer { token, result } => {
+                let view = view(self.applied.as_ref(), &self.control, ctx);
+                self.coordinator.granted(ctx, view, token, result);
+            }
             // Writes are refused from now on, since the session is not certainly alive; copies stay as they
             // are until a state says otherwise.
             ControlNews::SessionLost => {}
@@ -236,6 +242,12 @@ impl Parts {
                 self.serving.get_ended(ctx, view, token, result);
             }
         }
+    }
+
+    fn apply_settings(&mut self, ctx: &mut Ctx<'_>, settings: &Arc<SettingsDocument>) {
+        let (version, digest) = (settings.version, settings.digest());
+        ctx.out.note(EventKind::SettingsApplied { version, digest });
+        self.shards.apply_settings(settings);
     }
 
     /// Copies first, so that they know whose loss matters no more; then what waited for a newer state.
@@ -256,6 +268,7 @@ impl Parts {
         let view = view(Some(&state), &self.control, ctx);
         self.serving.state_applied(ctx, view, &mut self.shards);
         self.coordinator.state_applied(ctx, view);
+        self.control.state_applied(ctx, &state);
     }
 
     fn tell_losses(&mut self, ctx: &mut Ctx<'_>) -> bool {
@@ -354,7 +367,7 @@ mod tests {
             let accepted = Input::Accepted { conn, from: HostId::client(1), port: Port::Api };
             assert_eq!(step(&mut node, accepted), []);
         }
-        let message = Message::Request(ApiRequest { id: 9, call: ApiCall::Health });
+        let message = Message::Request(ApiRequest { id: 9, call: ApiCall::Health(Default::default()) });
         let effects = step(&mut node, Input::Received { conn: second, message });
         let [Effect::Send { conn, message: Message::Reply(ApiReply { id: 9, result }) }] = effects.as_slice()
         else {

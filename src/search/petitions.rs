@@ -5,18 +5,20 @@
 //! state shows it, and sent again when there is another controller, when the connection broke, and from time
 //! to time.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    api::{ApiAnswer, ApiError},
-    control::{ControlMessage, ControlNews, ShardReport},
+    acknowledgements::Applied,
+    administration::AdminTask,
+    api::ApiError,
+    control::{AdminCall, ControlMessage, ControlNews, Granted, Inquiry, ShardReport},
     state::{ClusterState, ShardTable},
     transport::Ctx,
     wire::Transport,
 };
 use crate::{
     core::{Entropy, Instant},
-    name::{AllocationId, Epoch, HostId, IndexName, SessionId, Term},
+    name::{AllocationId, Epoch, HostId, SessionId, Term},
 };
 
 /// How long after a broken connection the controller is tried again.
@@ -28,41 +30,50 @@ pub struct Petitions {
     timeout: Duration,
     entropy: Entropy,
     reports: Vec<ShardReport>,
-    creations: Vec<Creation>,
+    wishes: Vec<Wish>,
+    /// What this node has applied, and whether the controller may not have heard of it.
+    applied: Option<(Applied, bool)>,
     controller: Option<(HostId, Epoch)>,
     session: Option<SessionId>,
     resend_at: Option<Instant>,
 }
 
-/// An index that a client of this node wants.
+/// What a client of this node wants of the controller.
 #[derive(Debug)]
-struct Creation {
+struct Wish {
     token: u64,
     request: u64,
-    index: IndexName,
-    shards: u32,
-    replicas: u32,
+    what: Wanted,
+    /// Until when a controller must be known.
+    sent_by: Instant,
+    /// Until when it must have answered.
     deadline: Instant,
-    progress: Progress,
+    is_sent: bool,
+    /// Which controllers were told, by epoch.
+    told: BTreeSet<Epoch>,
 }
 
-/// How far a creation has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    /// No controller is known yet.
-    Unsent,
-    /// A controller was asked.
-    Sent,
-    /// It is in the cluster state, though this node has not applied that yet.
-    Published,
+/// What is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// A change.
+    Change {
+        /// Which.
+        task: AdminTask,
+        /// How long nodes may take to apply it.
+        timeout: Duration,
+    },
+    /// Only an answer.
+    Knowledge(Inquiry),
 }
 
 impl Petitions {
     /// Nothing to tell. `timeout`: how long a client's request may take, and after how long without effect
     /// everything is sent again.
     pub fn new(timeout: Duration, entropy: Entropy) -> Self {
-        let (reports, creations) = (Vec::new(), Vec::new());
-        Self { timeout, entropy, reports, creations, controller: None, session: None, resend_at: None }
+        let (reports, wishes) = (Vec::new(), Vec::new());
+        let (applied, controller, session, resend_at) = (None, None, None, None);
+        Self { timeout, entropy, reports, wishes, applied, controller, session, resend_at }
     }
 
     /// Adds a report, unless it waits already or the state makes it moot.
@@ -74,45 +85,38 @@ impl Petitions {
         }
     }
 
-    /// Adds a client's wish for an index.
-    pub fn create_index(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        token: u64,
-        index: IndexName,
-        shards: u32,
-        replicas: u32,
-    ) {
-        let (request, deadline) = (self.entropy.draw(), ctx.now.mono + self.timeout);
-        let progress = Progress::Unsent;
-        self.creations.push(Creation { token, request, index, shards, replicas, deadline, progress });
-        self.send_creations(ctx);
+    /// Adds a client's wish.
+    pub fn wish(&mut self, ctx: &mut Ctx<'_>, token: u64, call: AdminCall) {
+        let AdminCall { what, master_timeout } = call;
+        let sent_by = ctx.now.mono + master_timeout;
+        let deadline = match &what {
+            Wanted::Change { timeout, .. } => sent_by + *timeout,
+            Wanted::Knowledge(_) => sent_by,
+        };
+        let (request, is_sent, told) = (self.entropy.draw(), false, BTreeSet::new());
+        self.wishes.push(Wish { token, request, what, sent_by, deadline, is_sent, told });
+        self.send_wishes(ctx);
     }
 
-    /// The controller's answer.
-    pub fn answered(
-        &mut self,
-        request: u64,
-        result: Result<(), ApiError>,
-        state: Option<&ClusterState>,
-    ) -> Option<ControlNews> {
-        let at = self.creations.iter().position(|creation| creation.request == request)?;
-        match result {
-            Ok(()) => {
-                self.creations[at].progress = Progress::Published;
-                self.applied_creations(state?).pop()
-            }
-            Err(error) => {
-                let token = self.creations.remove(at).token;
-                Some(ControlNews::Answer { token, result: Err(error) })
-            }
-        }
+    /// The controller's answer. A refusal is certain only if no other controller was told before, who may have
+    /// done it.
+    pub fn answered(&mut self, request: u64, result: Result<Granted, ApiError>) -> Option<ControlNews> {
+        let at = self.wishes.iter().position(|wish| wish.request == request)?;
+        let Wish { token, told, .. } = self.wishes.remove(at);
+        let result = result.map_err(|error| ApiError { certain: error.certain && told.len() < 2, ..error });
+        Some(ControlNews::Answer { token, result })
+    }
+
+    /// All parts of this node have applied the newest state: whoever wrote it is told.
+    pub fn state_applied(&mut self, ctx: &mut Ctx<'_>, applied: Applied) {
+        self.applied = Some((applied, true));
+        self.send_applied(ctx);
     }
 
     /// A newer state is applied: what it shows is settled; a new controller is told the rest. Reports are
     /// made in the name of the session that the applied state knows this node by: in another one its copies
     /// begin anew, and what was said of them before is void.
-    pub fn applied(&mut self, ctx: &mut Ctx<'_>, state: &ClusterState) -> Vec<ControlNews> {
+    pub fn applied(&mut self, ctx: &mut Ctx<'_>, state: &ClusterState) {
         let session = state.nodes.get(&ctx.me).map(|entry| entry.session);
         if self.session != session {
             self.session = session;
@@ -124,7 +128,6 @@ impl Petitions {
             self.controller = controller;
             self.send_all(ctx);
         }
-        self.applied_creations(state)
     }
 
     /// The session is over: every copy here is lost to the cluster, so nothing can be said about one.
@@ -134,7 +137,11 @@ impl Petitions {
 
     /// The connection to a peer broke.
     pub fn peer_lost(&mut self, now: Instant, peer: HostId) {
-        if self.controller.is_some_and(|(host, _)| host == peer) && !self.is_empty() {
+        if self.controller.is_none_or(|(host, _)| host != peer) {
+            return;
+        }
+        self.applied.iter_mut().for_each(|(_, is_due)| *is_due = true);
+        if !self.is_empty() {
             let soon = now + RETRY_DELAY;
             self.resend_at = Some(self.resend_at.map_or(soon, |at| at.min(soon)));
         }
@@ -143,51 +150,60 @@ impl Petitions {
     /// Time passed.
     pub fn wake(&mut self, ctx: &mut Ctx<'_>) -> Vec<ControlNews> {
         let now = ctx.now.mono;
-        let (late, on_time): (Vec<_>, Vec<_>) =
-            self.creations.drain(..).partition(|creation| creation.deadline <= now);
-        self.creations = on_time;
+        let (late, on_time): (Vec<_>, Vec<_>) = self.wishes.drain(..).partition(|wish| wish.ends_at() <= now);
+        self.wishes = on_time;
         if self.resend_at.is_some_and(|at| at <= now) {
             self.resend_at = None;
             self.send_all(ctx);
         }
-        late.into_iter().map(Creation::timed_out).collect()
+        late.into_iter().map(Wish::timed_out).collect()
     }
 
     /// When it wants to be woken.
     pub fn next_wake(&self) -> Option<Instant> {
-        let deadlines = self.creations.iter().map(|creation| creation.deadline);
+        let deadlines = self.wishes.iter().map(Wish::ends_at);
         let resend = self.resend_at.filter(|_| !self.is_empty());
         deadlines.chain(resend).min()
     }
 
     fn is_empty(&self) -> bool {
-        self.reports.is_empty() && self.creations.is_empty()
+        let is_told = !self.applied.is_some_and(|(_, is_due)| is_due);
+        self.reports.is_empty() && self.wishes.is_empty() && is_told
     }
 
     fn send_all(&mut self, ctx: &mut Ctx<'_>) {
         for report in self.reports.clone() {
             self.send(ctx, self.wrapped(report));
         }
-        for creation in &mut self.creations {
-            if creation.progress == Progress::Sent {
-                creation.progress = Progress::Unsent;
-            }
+        self.wishes.iter_mut().for_each(|wish| wish.is_sent = false);
+        self.send_wishes(ctx);
+        if self.applied.is_some_and(|(_, is_due)| is_due) {
+            self.send_applied(ctx);
         }
-        self.send_creations(ctx);
     }
 
-    fn send_creations(&mut self, ctx: &mut Ctx<'_>) {
-        if self.controller.is_none() {
-            return;
-        }
+    fn send_wishes(&mut self, ctx: &mut Ctx<'_>) {
+        let Some((_, epoch)) = self.controller else { return };
         let mut messages = Vec::new();
-        for creation in self.creations.iter_mut().filter(|creation| creation.progress == Progress::Unsent) {
-            creation.progress = Progress::Sent;
-            messages.push(creation.message());
+        for wish in self.wishes.iter_mut().filter(|wish| !wish.is_sent) {
+            wish.is_sent = true;
+            wish.told.insert(epoch);
+            messages.push(wish.message());
         }
         for message in messages {
             self.send(ctx, message);
         }
+    }
+
+    /// It is told once to each controller, and once more if the connection broke: what is newer makes up for the rest.
+    fn send_applied(&mut self, ctx: &mut Ctx<'_>) {
+        let (Some((applied, is_due)), Some((controller, _))) = (&mut self.applied, self.controller) else {
+            return;
+        };
+        *is_due = false;
+        let session = self.session.unwrap_or(SessionId::NONE);
+        let message = ControlMessage::Applied { session, applied: *applied };
+        ctx.send(controller, Transport::Control(message));
     }
 
     fn wrapped(&self, report: ShardReport) -> ControlMessage {
@@ -200,25 +216,19 @@ impl Petitions {
         let again = ctx.now.mono + self.timeout;
         self.resend_at = Some(self.resend_at.map_or(again, |at| at.min(again)));
     }
-
-    fn applied_creations(&mut self, state: &ClusterState) -> Vec<ControlNews> {
-        let is_done = |creation: &Creation| {
-            creation.progress == Progress::Published && state.indices.contains_key(&creation.index)
-        };
-        let (done, rest): (Vec<_>, Vec<_>) = self.creations.drain(..).partition(is_done);
-        self.creations = rest;
-        done.into_iter().map(Creation::acknowledged).collect()
-    }
 }
 
-impl Creation {
+impl Wish {
     fn message(&self) -> ControlMessage {
-        let Self { request, shards, replicas, .. } = *self;
-        ControlMessage::CreateIndex { request, index: self.index.clone(), shards, replicas }
+        let request = self.request;
+        match self.what.clone() {
+            Wanted::Change { task, timeout } => ControlMessage::Administer { request, task, timeout },
+            Wanted::Knowledge(inquiry) => ControlMessage::Inquire { request, inquiry },
+        }
     }
 
-    fn acknowledged(self) -> ControlNews {
-        ControlNews::Answer { token: self.token, result: Ok(ApiAnswer::Acknowledged) }
+    fn ends_at(&self) -> Instant {
+        if self.is_sent { self.deadline } else { self.sent_by }
     }
 
     fn timed_out(self) -> ControlNews {
@@ -228,13 +238,13 @@ impl Creation {
             reason,
             certain,
         };
-        let result = Err(match self.progress {
-            Progress::Unsent => {
+        let result = Err(match (&self.what, self.told.is_empty()) {
+            (_, true) | (Wanted::Knowledge(_), _) => {
                 error("master_not_discovered_exception", "no controller is known".to_owned(), true)
             }
-            Progress::Sent | Progress::Published => error(
+            (Wanted::Change { task, .. }, false) => error(
                 "process_cluster_event_timeout_exception",
-                format!("failed to process cluster event (create-index [{}]) in time", self.index),
+                format!("failed to process cluster event ({}) in time", task.source()),
                 false,
             ),
         });

@@ -9,13 +9,22 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use crate::{
     core::Instant,
     name::{AllocationId, HostId, SeqNo},
-    search::shards::{Operations, PrimaryContext, Written},
+    search::{
+        leases::Leases,
+        shards::{Operations, PrimaryContext, Written},
+    },
 };
+
+/// The first pause before a request is sent again (`indices.replication.initial_retry_backoff_bound`).
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// What the primary knows of another copy that it sends operations to.
 #[derive(Debug, Clone)]
@@ -26,8 +35,12 @@ pub struct Channel {
     pub checkpoint: Option<SeqNo>,
     /// The global checkpoint that was last sent to it.
     pub told: SeqNo,
+    /// The global checkpoint that its translog surely knows.
+    pub safe: SeqNo,
+    acknowledged: SeqNo,
     unanswered: BTreeMap<u64, Sent>,
-    retried: bool,
+    retry_at: Option<Instant>,
+    pause: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -45,15 +58,6 @@ pub struct PendingWrite {
     pub written: Written,
     waiting: BTreeSet<AllocationId>,
     synced: bool,
-}
-
-/// What to do about copies whose connection broke.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct AfterLoss {
-    /// Requests to send once more.
-    pub retries: Vec<(AllocationId, HostId, Operations)>,
-    /// Copies that have had their second chance.
-    pub lost: Vec<AllocationId>,
 }
 
 /// A shard's replication group, as its primary sees it.
@@ -88,8 +92,16 @@ impl Group {
 
     /// Begins to track a copy: from now on every operation goes to it. A former channel is forgotten.
     pub fn track(&mut self, copy: AllocationId, node: HostId, checkpoint: Option<SeqNo>) {
-        let channel =
-            Channel { node, checkpoint, told: SeqNo::NONE, unanswered: BTreeMap::new(), retried: false };
+        let channel = Channel {
+            node,
+            checkpoint,
+            told: SeqNo::NONE,
+            safe: SeqNo::NONE,
+            acknowledged: SeqNo::NONE,
+            unanswered: BTreeMap::new(),
+            retry_at: None,
+            pause: RETRY_PAUSE,
+        };
         self.channels.insert(copy, channel);
         self.absent.remove(&copy);
     }
@@ -196,8 +208,11 @@ impl Group {
     pub fn taken(&mut self, copy: AllocationId, request: u64, checkpoint: SeqNo) -> Option<Operations> {
         let channel = self.channels.get_mut(&copy)?;
         let Sent { operations, .. } = channel.unanswered.remove(&request)?;
-        channel.retried = false;
+        channel.pause = RETRY_PAUSE;
         channel.checkpoint = channel.checkpoint.max(Some(checkpoint));
+        // An operation is written down with the global checkpoint of the message before.
+        channel.safe = channel.safe.max(channel.acknowledged);
+        channel.acknowledged = channel.acknowledged.max(operations.global_checkpoint);
         for operation in &operations.operations {
             if let Some(write) = self.writes.get_mut(&operation.seq_no)
                 && write.waiting.remove(&copy)
@@ -213,9 +228,21 @@ impl Group {
         self.channels.get(&copy).is_some_and(|channel| channel.unanswered.contains_key(&request))
     }
 
+    /// A copy has made durable what it had taken before.
+    pub fn persisted(&mut self, copy: AllocationId, checkpoint: SeqNo) {
+        if let Some(channel) = self.channels.get_mut(&copy) {
+            channel.checkpoint = channel.checkpoint.max(Some(checkpoint));
+        }
+    }
+
     /// Everything up to here is durable on the primary itself.
     pub fn synced(&mut self, up_to: SeqNo) {
         self.synced = self.synced.max(up_to);
+        self.processed(up_to);
+    }
+
+    /// Everything up to here is in the primary's translog, and that is enough to acknowledge it.
+    pub fn processed(&mut self, up_to: SeqNo) {
         for (_, write) in self.writes.range_mut(..=up_to).filter(|(_, write)| !write.synced) {
             write.synced = true;
             write.written.copies.1 += 1;
@@ -291,13 +318,14 @@ impl Group {
         silent.chain(absent).filter(|copy| !self.reported.contains(copy)).collect()
     }
 
-    /// When [`Self::overdue`] may next have something new.
+    /// When [`Self::overdue`] or [`Self::due_retries`] may next have something new.
     pub fn next_deadline(&self) -> Option<Instant> {
         let silent =
             self.channels.iter().filter_map(|(copy, channel)| Some((copy, channel.first_deadline()?)));
         let absent = self.absent.iter().map(|(copy, deadline)| (copy, *deadline));
         let open = silent.chain(absent).filter(|(copy, _)| !self.reported.contains(copy));
-        open.map(|(_, deadline)| deadline).min()
+        let retries = self.channels.values().filter_map(|channel| channel.retry_at);
+        open.map(|(_, deadline)| deadline).chain(retries).min()
     }
 
     /// A copy is to be reported as failed: whether it has not been yet.
@@ -305,31 +333,37 @@ impl Group {
         self.reported.insert(copy)
     }
 
-    /// The connection to a node broke: what its copies have not answered is sent once more, the second time
-    /// they are lost.
-    pub fn peer_lost(&mut self, node: HostId) -> AfterLoss {
-        let mut after = AfterLoss::default();
-        for (copy, channel) in self.channels.iter_mut().filter(|(_, channel)| channel.node == node) {
-            if channel.unanswered.is_empty() {
-                continue;
-            }
-            if std::mem::replace(&mut channel.retried, true) {
-                after.lost.push(*copy);
-            } else {
-                let unanswered = channel.unanswered.values().map(|sent| sent.operations.clone());
-                after.retries.extend(unanswered.map(|operations| (*copy, node, operations)));
+    /// The connection to a node broke: what its copies have not answered is sent again after a pause, a longer one
+    /// each time. A pause that is under way is not made longer by what is sent meanwhile.
+    pub fn peer_lost(&mut self, node: HostId, now: Instant) {
+        for channel in self.channels.values_mut().filter(|channel| channel.node == node) {
+            if !channel.unanswered.is_empty() && channel.retry_at.is_none() {
+                channel.retry_at = Some(now + channel.pause);
+                channel.pause *= 2;
             }
         }
-        after
+    }
+
+    /// Requests whose pause is over: they are to be sent again, as they were, to where they were sent.
+    pub fn due_retries(&mut self, now: Instant) -> Vec<(AllocationId, HostId, Operations)> {
+        let due = |channel: &Channel| channel.retry_at.is_some_and(|at| at <= now);
+        let mut retries = Vec::new();
+        for (copy, channel) in self.channels.iter_mut().filter(|(_, channel)| due(channel)) {
+            channel.retry_at = None;
+            let unanswered = channel.unanswered.values().map(|sent| sent.operations.clone());
+            retries.extend(unanswered.map(|operations| (*copy, channel.node, operations)));
+        }
+        retries
     }
 
     /// What the target of a relocation must know to go on as the primary `target` instead of `source`.
-    pub fn context(&self, source: AllocationId, target: AllocationId) -> PrimaryContext {
+    pub fn context(&self, source: AllocationId, target: AllocationId, leases: Leases) -> PrimaryContext {
         let others = self.in_sync.iter().filter(|copy| **copy != target);
         let known = others.filter_map(|copy| Some((*copy, self.channels.get(copy)?.checkpoint?)));
         PrimaryContext {
             global_checkpoint: self.global_checkpoint,
             in_sync: known.chain([(source, self.synced)]).collect(),
+            leases,
         }
     }
 }

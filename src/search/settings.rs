@@ -5,15 +5,15 @@
 //! `AbstractScopedSettings`). A value is kept as the text that was given, as there: what is set is told from
 //! what only has a default.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use super::api::ApiError;
-use crate::name::IndexName;
+use crate::{event::Digest, name::IndexName};
 
 mod table;
-mod value;
+pub(in crate::search) mod value;
 
 pub use self::table::{CLUSTER, INDEX};
 pub use self::value::{Watermark, bytes, duration};
@@ -213,6 +213,25 @@ pub struct SettingsDocument {
 }
 
 impl SettingsDocument {
+    /// The document as it stands in its znode: JSON, so that people can read it there.
+    pub fn to_bytes(&self) -> Arc<[u8]> {
+        let bytes = serde_json::to_vec(self);
+        bytes.unwrap_or_else(|error| unreachable!("settings can be written down: {error}")).into()
+    }
+
+    /// The document in a znode's data: the empty one if none was written yet, none if it cannot be read.
+    pub fn from_bytes(data: Option<&[u8]>) -> Option<Self> {
+        match data {
+            None | Some([]) => Some(Self::default()),
+            Some(bytes) => serde_json::from_slice(bytes).ok(),
+        }
+    }
+
+    /// The document, hashed: enough to tell two apart.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.to_bytes())
+    }
+
     /// The settings of an index.
     pub fn of_index(&self, index: &IndexName) -> &Settings {
         static NONE: Settings = Settings(BTreeMap::new());

@@ -5,10 +5,13 @@
 //! comes in.
 
 pub mod checkpoint;
+mod durability;
 mod flush;
 mod gets;
 pub mod layout;
+mod lease;
 mod lifecycle;
+pub mod pace;
 mod pool;
 mod primary;
 mod reads;
@@ -29,7 +32,7 @@ use crate::{
         control::ShardReport,
         engine::Failure,
         recovery::Target,
-        shard::{flush::Flush, primary::Primary, source::Handed, store::Store},
+        shard::{durability::Background, flush::Flush, primary::Primary, source::Handed, store::Store},
         shards::{Awaited, Body, PrimaryContext, ShardMessage, ShardNews, Step, Ticket},
         state::{ShardCopy, ShardTable},
     },
@@ -103,6 +106,7 @@ pub struct Shard {
     flush: Flush,
     late: Option<pool::Late>,
     refreshed_at: Instant,
+    background: Background,
     /// Whether the next search has to see everything, whenever the next refresh is due.
     refresh_wanted: bool,
     /// Since when the cluster state has shown it as started while it is not.
@@ -125,6 +129,7 @@ impl Shard {
             flush: Flush::Idle,
             late: None,
             refreshed_at: Instant(0),
+            background: Background::Clean,
             refresh_wanted: false,
             expected_since: None,
         }
@@ -140,6 +145,11 @@ impl Shard {
         let result = match body {
             Body::Operations(operations) => self.operations_received(step, (node, from), term, operations),
             Body::GlobalCheckpoint(checkpoint) => self.take_global_checkpoint(step, term, checkpoint),
+            Body::Persisted { local_checkpoint } => self.copy_persisted(step, from, term, local_checkpoint),
+            Body::RetentionLeases(leases) => {
+                self.take_leases(term, *leases);
+                Ok(())
+            }
             Body::Taken { request, local_checkpoint } => {
                 self.operations_taken(step, from, term, request, local_checkpoint)
             }
@@ -169,7 +179,9 @@ impl Shard {
         use Awaited as A;
         let current = match awaited {
             A::Opened | A::Appended { .. } | A::Marked => self.life,
-            A::CommitFile | A::CommitNamed | A::TranslogCut | A::Switched => self.store_life,
+            A::InBackground { .. } | A::CommitFile | A::CommitNamed | A::TranslogCut | A::Switched => {
+                self.store_life
+            }
         };
         if life != current {
             return;
@@ -178,6 +190,7 @@ impl Shard {
             A::Opened => self.opened(step),
             A::Marked => self.marked(step),
             A::Appended { up_to } => self.appended(step, up_to),
+            A::InBackground { up_to } => self.synced_in_background(step, up_to),
             A::CommitFile => self.commit_file_synced(step),
             A::CommitNamed => self.commit_named(step),
             A::TranslogCut => self.translog_cut(),
@@ -211,6 +224,7 @@ impl Shard {
             }
             _ => Ok(()),
         };
+        let result = result.and_then(|()| self.sync_in_background(step));
         self.settle(step, result);
         self.report_if_missing(step);
     }
@@ -225,7 +239,7 @@ impl Shard {
         };
         let missing = self.expected_since.map(|since| since + missing_after);
         let late = self.late.as_ref().map(pool::Late::until);
-        [own, missing, late].into_iter().flatten().min()
+        [own, missing, late, self.background.next_wake()].into_iter().flatten().min()
     }
 
     // After every step: hands the changes of the disk on, and ends the copy if something is broken.

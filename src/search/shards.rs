@@ -127,8 +127,7 @@ impl Shards {
 
     /// Applies newer settings.
     pub fn apply_settings(&mut self, settings: &Arc<SettingsDocument>) {
-        self.desk.settings = settings.clone();
-        self.desk.tuned.clear();
+        self.desk.apply_settings(settings.clone());
     }
 
     // A copy that the state puts on this node and that is not here yet.

@@ -12,11 +12,16 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::SettingsDocument;
+use super::settings::{Settings, SettingsDocument};
 use crate::{
-    event::{CopyRef, CopyState, Placement},
-    name::{AllocationId, Epoch, HostId, IndexName, SessionId, ShardId, Term},
+    event::{CopyRef, CopyState, Digest, Placement},
+    name::{AllocationId, Epoch, HostId, IndexName, IndexUuid, SessionId, ShardId, Term},
 };
+
+/// How a written state begins, before the digest of the rest: what does not is none.
+const MAGIC: &[u8; 4] = b"SHS1";
+/// Bytes of the magic and the digest.
+const HEADER: usize = MAGIC.len() + size_of::<u64>();
 
 /// What every node knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +64,9 @@ pub struct NodeEntry {
 /// An index: settings and shards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexMetadata {
+    /// Its identity: an index that is made again under the same name is another one.
+    #[serde(default)]
+    pub uuid: IndexUuid,
     /// Replicas of each shard, beside the primary.
     pub replicas: u32,
     /// Whether a node that holds a copy of it ran into the flood-stage watermark: only deletes are served, as
@@ -205,17 +213,26 @@ impl ClusterState {
         (self.epoch, self.version) > (other.epoch, other.version)
     }
 
-    /// The state as it stands in its znode (postcard).
+    /// The state as it stands in its znode: a magic, the digest of what follows, and that (postcard).
     pub fn to_bytes(&self) -> Arc<[u8]> {
-        let bytes = postcard::to_stdvec(self);
-        bytes.unwrap_or_else(|error| unreachable!("a cluster state can be written down: {error}")).into()
+        let bytes = postcard::to_extend(self, vec![0; HEADER]);
+        let mut bytes =
+            bytes.unwrap_or_else(|error| unreachable!("a cluster state can be written down: {error}"));
+        let digest = Digest::of(&bytes[HEADER..]);
+        bytes[..MAGIC.len()].copy_from_slice(MAGIC);
+        bytes[MAGIC.len()..HEADER].copy_from_slice(&digest.0.to_le_bytes());
+        bytes.into()
     }
 
-    /// The state in a znode's data: the empty one if none was written yet, none if it cannot be read.
+    /// The state in a znode's data: the empty one if none was written yet, none if it is not whole.
     pub fn from_bytes(data: Option<&[u8]>) -> Option<Self> {
         match data {
             None | Some([]) => Some(Self::default()),
-            Some(bytes) => postcard::from_bytes(bytes).ok(),
+            Some(bytes) => {
+                let (digest, rest) = bytes.strip_prefix(MAGIC)?.split_first_chunk()?;
+                let is_whole = Digest::of(rest).0 == u64::from_le_bytes(*digest);
+                if is_whole { postcard::from_bytes(rest).ok() } else { None }
+            }
         }
     }
 
@@ -258,6 +275,20 @@ impl ClusterState {
             ids.map(move |id| CopyRef { shard: shard.clone(), allocation: *id })
         });
         unlisted.collect()
+    }
+}
+
+impl IndexMetadata {
+    /// Its settings as clients are told: those that are set, and what stands in the metadata itself.
+    pub fn settings(&self, set: &Settings) -> Settings {
+        let mut told = set.clone();
+        let own = [
+            ("index.number_of_shards", self.shards.len().to_string()),
+            ("index.number_of_replicas", self.replicas.to_string()),
+            ("index.uuid", self.uuid.to_string()),
+        ];
+        told.0.extend(own.map(|(name, value)| (name.to_owned(), value)));
+        told
     }
 }
 
@@ -328,6 +359,9 @@ mod tests {
     #[test]
     fn garbage_is_no_state_and_nothing_is_the_first_one() {
         assert_eq!(ClusterState::from_bytes(Some(&[0xff; 9])), None);
+        let mut bytes = ClusterState { version: 3, ..ClusterState::default() }.to_bytes().to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        assert_eq!(ClusterState::from_bytes(Some(&bytes)), None, "one bit is enough");
         assert_eq!(ClusterState::from_bytes(None), Some(ClusterState::default()));
     }
 }

@@ -1,11 +1,16 @@
 //! Tasks — decides what of all that nodes have told the controller goes into the next state, and what they
 //! are answered. It never writes the state.
 
-use std::collections::VecDeque;
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use super::{
+    administration::AdminTask,
     api::ApiError,
-    control::{ControlMessage, ShardReport},
+    control::{ControlMessage, Granted, ShardReport},
+    discovery::SETTINGS,
     state::ClusterState,
     transport::Ctx,
     wire::Transport,
@@ -27,35 +32,67 @@ pub enum Task {
         /// What it says.
         report: ShardReport,
     },
-    /// An index is to be made.
-    CreateIndex {
+    /// Something is to be changed.
+    Admin {
         /// From which node.
         from: HostId,
         /// The node's number for it.
         request: u64,
-        /// Its name.
-        index: IndexName,
-        /// number_of_shards.
-        shards: u32,
-        /// number_of_replicas.
-        replicas: u32,
+        /// What.
+        task: AdminTask,
+        /// How long nodes may take to apply it.
+        timeout: Duration,
     },
 }
 
-/// The answer to a [`Task::CreateIndex`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The answer to a [`Task::Admin`].
+#[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
     to: HostId,
     request: u64,
-    result: Result<(), ApiError>,
+    timeout: Duration,
+    result: Result<Granted, ApiError>,
 }
 
 impl Answer {
     /// Sends it.
     pub fn send(&self, ctx: &mut Ctx<'_>) {
-        let Self { to, request, result } = self.clone();
-        ctx.send(to, Transport::Control(ControlMessage::IndexCreated { request, result }));
+        let Self { to, request, result, .. } = self.clone();
+        ctx.send(to, Transport::Control(ControlMessage::Answer { request, result }));
     }
+
+    /// Whether it says that what was wanted is done.
+    pub fn is_granted(&self) -> bool {
+        self.result.is_ok()
+    }
+
+    /// How long nodes may take to apply it.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// The same, with whether every node has applied it in time.
+    pub fn acknowledged(mut self, acknowledged: bool) -> Self {
+        if let Ok(Granted::Change { acknowledged: told, .. }) = &mut self.result {
+            *told = acknowledged;
+        }
+        self
+    }
+
+    fn is_to(&self, from: HostId, request: u64) -> bool {
+        self.to == from && self.request == request
+    }
+}
+
+/// What was done for one state.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// The tasks.
+    pub tasks: Vec<Task>,
+    /// Their answers, to be given once the state is written.
+    pub answers: Vec<Answer>,
+    /// Whether some tasks wait for the state after it.
+    pub is_cut_short: bool,
 }
 
 /// What waits for the next state, and what was answered lately.
@@ -66,6 +103,16 @@ pub struct Tasks {
 }
 
 impl Tasks {
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// Adds a task, unless it is waiting already.
     pub fn add(&mut self, task: Task) {
         if !self.queue.contains(&task) {
@@ -75,40 +122,60 @@ impl Tasks {
 
     /// Adds a request unless it is under way; one that was answered is answered again instead, by what is
     /// returned.
-    pub fn add_once(&mut self, task: Task, under_way: &[Answer]) -> Option<Answer> {
-        let Task::CreateIndex { from, request, .. } = task else {
+    pub fn add_once<'a>(
+        &mut self,
+        task: Task,
+        mut under_way: impl Iterator<Item = &'a Answer>,
+    ) -> Option<Answer> {
+        let Task::Admin { from, request, .. } = task else {
             self.add(task);
             return None;
         };
-        let is_it = |answer: &&Answer| answer.to == from && answer.request == request;
-        let answered = self.answered.iter().find(is_it).cloned();
-        if answered.is_none() && !under_way.iter().any(|answer| is_it(&answer)) {
+        let answered = self.answered.iter().find(|answer| answer.is_to(from, request)).cloned();
+        if answered.is_none() && !under_way.any(|answer| answer.is_to(from, request)) {
             self.add(task);
         }
         answered
     }
 
-    /// Applies all that waits, in order; returns the answers to give once the state is written, and adds
-    /// what changed to `why`.
-    pub fn apply(&mut self, state: &mut ClusterState, why: &mut Vec<String>) -> Vec<Answer> {
-        let mut answers = Vec::new();
-        for task in std::mem::take(&mut self.queue) {
-            match task {
-                Task::Report { from, session, report } => {
-                    why.extend(apply_report(state, from, session, report));
+    /// Puts tasks back in front: what was done for them was not written.
+    pub fn put_back(&mut self, tasks: Vec<Task>) {
+        tasks.into_iter().rev().for_each(|task| self.queue.push_front(task));
+    }
+
+    /// Applies what waits, in order, and adds what changed to `why`. An index that is made after one of its name
+    /// was deleted has to wait for the next state: every state shows whether a name's index is another one.
+    /// `settings`: whether the document of settings can be written.
+    pub fn apply(&mut self, state: &mut ClusterState, why: &mut Vec<String>, settings: bool) -> Done {
+        let mut done = Done::default();
+        let mut deleted: BTreeSet<IndexName> = BTreeSet::new();
+        while let Some(task) = self.queue.pop_front() {
+            if let Task::Admin { task: admin, .. } = &task {
+                let (makes, deletes) = admin.makes_and_deletes();
+                if makes.is_some_and(|index| deleted.contains(index)) {
+                    self.queue.push_front(task);
+                    done.is_cut_short = true;
+                    break;
                 }
-                Task::CreateIndex { from: to, request, index, shards, replicas } => {
-                    let result = state.create_index(&index, shards, replicas);
-                    why.extend(result.is_ok().then(|| format!("{index} created")));
-                    answers.push(Answer { to, request, result });
+                deleted.extend(deletes.cloned());
+            }
+            match &task {
+                Task::Report { from, session, report } => {
+                    why.extend(apply_report(state, *from, *session, report.clone()));
+                }
+                Task::Admin { from: to, request, task, timeout } => {
+                    let result = carry_out(state, task, settings);
+                    why.extend(result.is_ok().then(|| task.source()));
+                    done.answers.push(Answer { to: *to, request: *request, timeout: *timeout, result });
                 }
             }
+            done.tasks.push(task);
         }
-        answers
+        done
     }
 
     /// Sends answers, and remembers them.
-    pub fn answer(&mut self, ctx: &mut Ctx<'_>, answers: Vec<Answer>) {
+    pub fn answer(&mut self, ctx: &mut Ctx<'_>, answers: impl IntoIterator<Item = Answer>) {
         for answer in answers {
             answer.send(ctx);
             self.answered.push_back(answer);
@@ -116,6 +183,18 @@ impl Tasks {
         let excess = self.answered.len().saturating_sub(ANSWERS_KEPT);
         self.answered.drain(..excess);
     }
+}
+
+/// What is in the settings' znode and not whole is not overwritten: it is somebody's to repair.
+fn carry_out(state: &mut ClusterState, task: &AdminTask, settings: bool) -> Result<Granted, ApiError> {
+    let before = (!settings).then(|| state.clone());
+    state.carry_out(task)?;
+    if let Some(before) = before.filter(|before| before.settings.version != state.settings.version) {
+        *state = before;
+        let reason = format!("the settings in [{SETTINGS}] are not whole");
+        return Err(ApiError { status: 500, kind: "corrupt_state_exception".into(), reason, certain: true });
+    }
+    Ok(Granted::Change { acknowledged: true })
 }
 
 /// A report counts only if it comes from the session that the state knows: an earlier life of the node, or one
@@ -144,7 +223,7 @@ mod tests {
     use super::*;
     use crate::{
         event::CopyState,
-        name::{AllocationId, Epoch, Term},
+        name::{AllocationId, Epoch, IndexUuid, Term},
         search::state::NodeEntry,
     };
 
@@ -166,14 +245,19 @@ mod tests {
         Task::Report { from: A, session: SessionId(session), report }
     }
 
-    fn wish(request: u64) -> Task {
-        Task::CreateIndex { from: A, request, index: "b".into(), shards: 1, replicas: 0 }
+    fn admin(request: u64, task: AdminTask) -> Task {
+        Task::Admin { from: A, request, task, timeout: Duration::from_secs(30) }
+    }
+
+    fn create(request: u64, uuid: u64) -> Task {
+        let (index, uuid) = ("b".into(), IndexUuid(uuid));
+        admin(request, AdminTask::CreateIndex { index, uuid, settings: Default::default() })
     }
 
     fn after(task: Task) -> CopyState {
         let (mut state, mut tasks) = (state(), Tasks::default());
         tasks.add(task);
-        tasks.apply(&mut state, &mut Vec::new());
+        tasks.apply(&mut state, &mut Vec::new(), true);
         state.placements()[0].state
     }
 
@@ -190,18 +274,54 @@ mod tests {
         tasks.add(started(2));
         tasks.add(started(2));
         let mut why = Vec::new();
-        tasks.apply(&mut state(), &mut why);
+        tasks.apply(&mut state(), &mut why, true);
         assert_eq!(why, ["a/0 started on search-1"]);
     }
 
     #[test]
     fn request_that_is_under_way_or_answered_is_not_taken_again() {
         let (mut state, mut tasks) = (state(), Tasks::default());
-        assert_eq!(tasks.add_once(wish(5), &[]), None);
-        let answers = tasks.apply(&mut state, &mut Vec::new());
-        assert_eq!(tasks.add_once(wish(5), &answers), None);
-        assert_eq!(tasks.apply(&mut state, &mut Vec::new()), [], "it is under way");
+        assert_eq!(tasks.add_once(create(5, 1), [].iter()), None);
+        let answers = tasks.apply(&mut state, &mut Vec::new(), true).answers;
+        assert_eq!(tasks.add_once(create(5, 1), answers.iter()), None);
+        assert!(tasks.is_empty(), "it is under way");
         tasks.answered.extend(answers.clone());
-        assert_eq!(tasks.add_once(wish(5), &[]).as_ref(), answers.first());
+        assert_eq!(tasks.add_once(create(5, 1), [].iter()).as_ref(), answers.first());
+    }
+
+    /// SEARCH-DEFECTS C11, C12: a state lies between the end of an index and the next one of its name.
+    #[test]
+    fn index_of_a_deleted_name_is_made_in_the_next_state() {
+        let (mut state, mut tasks) = (state(), Tasks::default());
+        tasks.add(create(1, 1));
+        tasks.add(admin(2, AdminTask::DeleteIndex { index: "b".into() }));
+        tasks.add(create(3, 2));
+        let done = tasks.apply(&mut state, &mut Vec::new(), true);
+        assert_eq!((done.answers.len(), done.is_cut_short, tasks.len()), (2, true, 1));
+        assert!(!state.indices.contains_key(&"b".into()));
+        assert!(!tasks.apply(&mut state, &mut Vec::new(), true).is_cut_short);
+        assert_eq!(state.indices[&"b".into()].uuid, IndexUuid(2));
+    }
+
+    #[test]
+    fn tasks_that_were_put_back_come_first_and_in_order() {
+        let mut tasks = Tasks::default();
+        tasks.add(create(3, 3));
+        tasks.put_back(vec![create(1, 1), create(2, 2)]);
+        assert_eq!(tasks.queue, [create(1, 1), create(2, 2), create(3, 3)]);
+    }
+
+    #[test]
+    fn settings_that_are_not_whole_are_not_overwritten() {
+        let (mut state, mut tasks) = (state(), Tasks::default());
+        let changes = [("cluster.routing.allocation.enable".to_owned(), Some("none".to_owned()))].into();
+        tasks.add(admin(1, AdminTask::ClusterSettings { changes }));
+        tasks.add(create(2, 2));
+        let before = state.settings.clone();
+        let done = tasks.apply(&mut state, &mut Vec::new(), false);
+        let refused = done.answers[0].result.clone().unwrap_err();
+        assert_eq!((refused.status, &*refused.kind), (500, "corrupt_state_exception"));
+        assert!(done.answers[1].is_granted(), "an index without settings of its own needs no document");
+        assert_eq!(state.settings, before);
     }
 }

@@ -15,8 +15,10 @@ use super::{
 };
 use crate::{
     event::CopyState,
-    name::{AllocationId, Epoch, HostId, IndexName, ShardId, Term},
+    name::{AllocationId, Epoch, HostId, IndexName, IndexUuid, ShardId, Term},
 };
+
+mod replicas;
 
 /// Most shards an index may have (`index.max_number_of_shards`).
 const SHARDS_MAX: u32 = 1024;
@@ -95,6 +97,7 @@ impl ClusterState {
         let table = ShardTable::unassigned(replicas);
         let shards_of = vec![table; shards as usize];
         let index = IndexMetadata {
+            uuid: IndexUuid::default(),
             replicas,
             read_only_allow_delete: false,
             routing_shards: routing_shards(shards),
@@ -239,7 +242,8 @@ impl ClusterState {
         self.controller = Some(controller);
     }
 
-    fn configured_copies(&self) -> u64 {
+    /// Copies that all indices should have.
+    pub(super) fn configured_copies(&self) -> u64 {
         let copies =
             self.indices.values().map(|index| index.shards.len() as u64 * u64::from(1 + index.replicas));
         copies.sum()

@@ -115,9 +115,12 @@ impl Translog {
         self.older.iter().cloned().chain([self.file()]).collect()
     }
 
-    /// Adds a record.
-    pub fn append(&mut self, record: &Record) {
-        self.journal.push(DiskOp::Append { file: self.file(), bytes: frame(record).into() });
+    /// Adds a record; gives its length in bytes.
+    pub fn append(&mut self, record: &Record) -> u64 {
+        let bytes: Arc<[u8]> = frame(record).into();
+        let len = bytes.len() as u64;
+        self.journal.push(DiskOp::Append { file: self.file(), bytes });
+        len
     }
 
     /// Begins a new generation with the operations that are still needed; the older files stay until
@@ -236,7 +239,7 @@ mod tests {
 
     fn written(records: &[Record]) -> (Translog, Files) {
         let mut translog = Translog::create("t.", SeqNo::NONE);
-        records.iter().for_each(|record| translog.append(record));
+        records.iter().for_each(|record| _ = translog.append(record));
         let mut disk = Files::new();
         carry_out(&mut disk, translog.drain());
         (translog, disk)

@@ -8,10 +8,13 @@ use madsim::task::spawn_local;
 use crate::{
     event::{Digest, DocOp, EventKind, Outcome},
     name::{HostId, IndexName},
-    scenario::plan::{Plan, WorkloadPlan},
+    scenario::{
+        load::WriteKind,
+        plan::{Plan, WorkloadPlan},
+    },
     search::api::{
-        ApiAnswer, ApiCall, DeleteRequest, GetAnswer, GetRequest, IndexRequest, Query, SearchAnswer,
-        SearchRequest,
+        ApiAnswer, ApiCall, DeleteRequest, GetAnswer, GetRequest, IndexRequest, OpType, Query, SearchAnswer,
+        SearchRequest, VersionType, WriteOptions,
     },
     sim::{
         client::{CallError, Client},
@@ -79,37 +82,104 @@ impl Stream {
         let id = format!("doc-{}", die.below(u64::from(self.plan.documents)));
         match kind {
             Kind::Write if die.chance(self.plan.delete_ratio) => self.delete(node, id).await,
-            Kind::Write => self.index(node, id, die).await,
+            Kind::Write => self.write(node, id, die).await,
             Kind::Read => self.get(node, id).await,
             Kind::Search => self.search(node, die).await,
         }
     }
 
-    async fn index(self, node: HostId, id: String, mut die: Die) {
-        let request = self.client.next_request();
-        let words: Vec<_> = (0..8).map(|_| WORDS[die.below(WORDS.len() as u64) as usize]).collect();
-        let source = format!(r#"{{"id":"{id}","write":{request},"body":"{}"}}"#, words.join(" "));
+    /// A write of the mix.
+    async fn write(self, node: HostId, id: String, mut die: Die) {
+        let kind = self.plan.write_mix.kind_at(die.unit());
+        let version = self.version(&mut die);
+        match kind {
+            WriteKind::Index => self.index(node, id, DocOp::Index, die).await,
+            WriteKind::Create => self.index(node, id, DocOp::Create, die).await,
+            WriteKind::Cas => self.change(node, id, die).await,
+            WriteKind::External => {
+                self.index(node, format!("ext-{id}"), DocOp::External { version }, die).await;
+            }
+            WriteKind::ExternalGte => {
+                self.index(node, format!("ext-{id}"), DocOp::ExternalGte { version }, die).await;
+            }
+        }
+    }
+
+    /// A version of the client's own: they grow from write to write, but for a few.
+    fn version(&self, die: &mut Die) -> u64 {
+        let next = (self.client.next_request() & u64::from(u32::MAX)) + 1;
+        next.saturating_sub(die.below(6).saturating_sub(3)).max(1)
+    }
+
+    /// Get, change, and index unless somebody else was faster.
+    async fn change(self, node: HostId, id: String, die: Die) {
+        let call = ApiCall::Get(GetRequest::new(self.index_name(), &*id));
+        let result = self.document(node, id.clone(), DocOp::Get, None, call).await;
+        let Ok(ApiAnswer::Got(GetAnswer { doc, .. })) = result else { return };
+        let op = doc.map_or(DocOp::Create, |doc| DocOp::Cas { seq_no: doc.seq_no, term: doc.term });
+        self.index(node, id, op, die).await;
+    }
+
+    async fn index(self, node: HostId, id: String, op: DocOp, mut die: Die) {
+        let source = self.source(&id, &mut die);
         let digest = Digest::of(source.as_bytes());
-        let call = ApiCall::Index(IndexRequest::new(self.index_name(), &*id, source.into()));
-        self.document(node, id, DocOp::Index, Some(digest), call).await;
+        let mut request = IndexRequest::new(self.index_name(), &*id, source.into());
+        let version = |version| i64::try_from(version).ok();
+        match op {
+            DocOp::Create => request.op_type = OpType::Create,
+            DocOp::Cas { seq_no, term } => request.options = WriteOptions::if_last_changed_by(seq_no, term),
+            DocOp::External { version: it } => {
+                (request.options.version, request.options.version_type) =
+                    (version(it), VersionType::External);
+            }
+            DocOp::ExternalGte { version: it } => {
+                (request.options.version, request.options.version_type) =
+                    (version(it), VersionType::ExternalGte);
+            }
+            DocOp::Index | DocOp::Delete | DocOp::Get => {}
+        }
+        let _ = self.document(node, id, op, Some(digest), ApiCall::Index(request)).await;
+    }
+
+    /// A document of known words, unlike any other.
+    fn source(&self, id: &str, die: &mut Die) -> String {
+        let request = self.client.next_request();
+        let mut source = format!(r#"{{"id":"{id}","write":{request},"body":""#);
+        for nth in 0.. {
+            if nth >= 8 && source.len() + 2 >= self.plan.document_bytes as usize {
+                break;
+            }
+            source.push_str(if nth == 0 { "" } else { " " });
+            source.push_str(WORDS[die.below(WORDS.len() as u64) as usize]);
+        }
+        source + r#""}"#
     }
 
     async fn delete(self, node: HostId, id: String) {
         let call = ApiCall::Delete(DeleteRequest::new(self.index_name(), &*id));
-        self.document(node, id, DocOp::Delete, None, call).await;
+        let _ = self.document(node, id, DocOp::Delete, None, call).await;
     }
 
     async fn get(self, node: HostId, id: String) {
         let call = ApiCall::Get(GetRequest::new(self.index_name(), &*id));
-        self.document(node, id, DocOp::Get, None, call).await;
+        let _ = self.document(node, id, DocOp::Get, None, call).await;
     }
 
-    async fn document(&self, node: HostId, id: String, op: DocOp, source: Option<Digest>, call: ApiCall) {
+    /// Asks, and records what was asked and what came of it.
+    async fn document(
+        &self,
+        node: HostId,
+        id: String,
+        op: DocOp,
+        source: Option<Digest>,
+        call: ApiCall,
+    ) -> Result<ApiAnswer, CallError> {
         let request = self.client.next_request();
         let index = self.plan.index.to_string();
         self.client.record(EventKind::DocInvoked { request, index, id, op, source });
         let result = self.client.call(node, call, self.plan.timeout).await;
-        self.client.record(doc_completed(request, result));
+        self.client.record(doc_completed(request, &result));
+        result
     }
 
     async fn search(self, node: HostId, mut die: Die) {
@@ -144,8 +214,8 @@ fn outcome(error: &CallError) -> (Outcome, &'static str) {
 }
 
 /// How a document request ended, as the client knows it.
-fn doc_completed(request: u64, result: Result<ApiAnswer, CallError>) -> EventKind {
-    let (outcome, error) = match &result {
+fn doc_completed(request: u64, result: &Result<ApiAnswer, CallError>) -> EventKind {
+    let (outcome, error) = match result {
         Ok(_) => (Outcome::Ok, None),
         Err(CallError::Refused(error)) => {
             (outcome(&CallError::Refused(error.clone())).0, Some(error.kind.clone()))

@@ -9,8 +9,12 @@ use crate::{
     scenario::{
         plan::{IndexPlan, Plan},
         steps::StepAction,
+        values::Values,
     },
-    search::api::{ApiCall, ApiError, CreateIndexRequest},
+    search::api::{
+        ApiCall, ApiError, CreateIndexRequest,
+        admin::{DeleteIndexRequest, UpdateClusterSettingsRequest, UpdateIndexSettingsRequest},
+    },
     sim::client::{CallError, Client},
 };
 
@@ -29,6 +33,9 @@ pub struct Task {
 /// The operator's work: the plan's settings and indices, then its steps as they come.
 pub async fn run(client: &Client, plan: &Plan) {
     let mut operator = Operator { client, plan, indices: BTreeMap::new() };
+    if !plan.settings.0.is_empty() {
+        let _ = operator.insist(cluster_settings(&plan.settings)).await;
+    }
     for index in &plan.indices {
         let _ = operator.insist(operator.create(index)).await;
         operator.indices.insert(index.name.clone(), (index.shards, index.replicas));
@@ -49,7 +56,7 @@ struct Operator<'a> {
 impl Operator<'_> {
     async fn carry_out(&mut self, task: &Task) {
         let action = &self.plan.steps[task.step as usize].action;
-        let answer = match self.call(action) {
+        let answer = match self.call(action, &task.hosts) {
             Some(call) => self.insist(call).await,
             None => Err(CallError::NotSent),
         };
@@ -87,17 +94,42 @@ impl Operator<'_> {
         last
     }
 
-    /// The call for a step; none if the search cluster knows no such call.
-    fn call(&self, action: &StepAction) -> Option<ApiCall> {
-        match action {
-            StepAction::CreateIndex { index } => Some(self.create(index)),
-            _ => None,
-        }
+    /// The call for a step; none if it is not the search cluster that is asked.
+    fn call(&self, action: &StepAction, hosts: &[HostId]) -> Option<ApiCall> {
+        Some(match action {
+            StepAction::UpdateClusterSettings { settings } => cluster_settings(settings),
+            StepAction::UpdateIndexSettings { index, settings } => {
+                ApiCall::UpdateIndexSettings(UpdateIndexSettingsRequest {
+                    index: index.clone(),
+                    settings: settings.changes(),
+                    preserve_existing: false,
+                    timeout: None,
+                    master_timeout: None,
+                })
+            }
+            StepAction::CreateIndex { index } => self.create(index),
+            StepAction::DeleteIndex { index } => {
+                let (index, timeout, master_timeout) = (index.clone(), None, None);
+                ApiCall::DeleteIndex(DeleteIndexRequest { index, timeout, master_timeout })
+            }
+            StepAction::Drain { .. } => {
+                let names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+                let name = "cluster.routing.allocation.exclude._name".to_owned();
+                let persistent = [(name, Some(names.join(",")))].into();
+                ApiCall::UpdateClusterSettings(UpdateClusterSettingsRequest {
+                    persistent,
+                    ..Default::default()
+                })
+            }
+            StepAction::CorruptState => return None,
+        })
     }
 
     fn create(&self, index: &IndexPlan) -> ApiCall {
-        let IndexPlan { name, shards, replicas, .. } = index.clone();
-        ApiCall::CreateIndex(CreateIndexRequest { index: name, shards, replicas })
+        let IndexPlan { name, shards, replicas, settings } = index.clone();
+        let mut request = CreateIndexRequest::new(name, shards, replicas);
+        request.settings.extend(settings.0);
+        ApiCall::CreateIndex(request)
     }
 
     /// What a step that was done changed in the number of copies.
@@ -122,10 +154,16 @@ impl Operator<'_> {
     }
 }
 
+fn cluster_settings(values: &Values) -> ApiCall {
+    let persistent = values.changes();
+    ApiCall::UpdateClusterSettings(UpdateClusterSettingsRequest { persistent, ..Default::default() })
+}
+
 /// Whether an error says that the thing asked for holds: an earlier attempt did it whose answer was lost.
 fn is_done(call: &ApiCall, error: &ApiError) -> bool {
     match call {
         ApiCall::CreateIndex(_) => error.kind == "resource_already_exists_exception",
+        ApiCall::DeleteIndex(_) => error.kind == "index_not_found_exception",
         _ => false,
     }
 }

@@ -10,8 +10,9 @@ use shardarium::{
     scenario::plan::SearchConfig,
     search::{
         api::{
-            ApiAnswer, ApiCall, ApiError, CreateIndexRequest, GetRequest, GotDoc, Health, HealthAnswer,
-            IndexRequest, Query, RefreshRequest, SearchAnswer, SearchRequest, WriteAnswer, WriteResult,
+            ApiAnswer, ApiCall, ApiError, CreateIndexRequest, GetRequest, GotDoc, Health, IndexRequest,
+            Query, RefreshRequest, SearchAnswer, SearchRequest, WriteAnswer, WriteResult,
+            admin::{HealthRequest, IndexCreated},
         },
         node::{Node, NodeConfig},
     },
@@ -77,9 +78,11 @@ impl Cluster {
         }
         let mut cluster = Self(world);
         cluster.await_health(NODES[0], Health::Green, 3);
-        let created = cluster
-            .ask(NODES[1], ApiCall::CreateIndex(CreateIndexRequest { index: articles(), shards, replicas }));
-        assert_eq!(created, Ok(ApiAnswer::Acknowledged));
+        let request = CreateIndexRequest::new(articles(), shards, replicas);
+        let created = cluster.ask(NODES[1], ApiCall::CreateIndex(request));
+        let (acknowledged, shards_acknowledged, index) = (true, true, articles());
+        let expected = IndexCreated { acknowledged, shards_acknowledged, index };
+        assert_eq!(created, Ok(ApiAnswer::IndexCreated(expected)));
         cluster.await_health(NODES[0], Health::Green, 3);
         cluster
     }
@@ -101,7 +104,11 @@ impl Cluster {
 
     pub(crate) fn await_health(&mut self, by: HostId, status: Health, nodes: u32) {
         let deadline = self.0.now() + PATIENCE;
-        while self.ask(by, ApiCall::Health) != Ok(ApiAnswer::Health(HealthAnswer { status, nodes })) {
+        let is_it = |answer: &Result<ApiAnswer, ApiError>| match answer {
+            Ok(ApiAnswer::Health(health)) => (health.counts.status, health.nodes) == (status, nodes),
+            _ => false,
+        };
+        while !is_it(&self.ask(by, ApiCall::Health(HealthRequest::default()))) {
             assert!(self.0.now() < deadline, "{status:?} with {nodes} nodes in time: {}", self.story());
             self.pass(Duration::from_millis(100));
         }

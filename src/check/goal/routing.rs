@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    CLUSTER_YELLOW, COPY_WAITED_FOR, DELAY_MET, DELAY_OVER, Goal, IN_SYNC_SHRUNK, INDEX_DELETED, SHARD_RED,
+    AWARENESS_HELD, CLUSTER_YELLOW, COPY_WAITED_FOR, DATA_GIVEN_UP, DELAY_MET, DELAY_OVER, Goal,
+    IN_SYNC_SHRUNK, INDEX_DELETED, NODE_DRAINED, REROUTE_COMMANDED, SETTINGS_CHANGED, SHARD_RED,
     SHARD_RED_HEALED,
 };
 use crate::{
+    check::forfeit::Commands,
     event::{CopyRef, CopyState, Event, EventKind, Placement},
     name::{AllocationId, ShardId},
 };
@@ -22,6 +24,9 @@ pub(super) struct Routing {
     /// Shards whose primary served once and does not now.
     red: BTreeSet<ShardId>,
     served: BTreeSet<ShardId>,
+    commands: Commands,
+    /// Settings of the cluster, if any were ever set.
+    settings: Option<BTreeMap<String, String>>,
 }
 
 fn is_active(copy: &Placement) -> bool {
@@ -31,12 +36,19 @@ fn is_active(copy: &Placement) -> bool {
 impl Routing {
     /// The goals that the next event meets.
     pub(super) fn observe(&mut self, event: &Event) -> Vec<Goal> {
+        let begins_anew = !self.commands.observe(event).is_empty();
         match &event.kind {
             EventKind::StatePublished { routing, unlisted, .. } => {
                 let mut met = self.delays(routing);
+                met.extend(begins_anew.then_some(DATA_GIVEN_UP));
+                met.extend(self.rules(routing));
                 met.extend(self.health(routing));
                 self.sets(routing, unlisted);
                 met
+            }
+            EventKind::RerouteCommanded { .. } => vec![REROUTE_COMMANDED],
+            EventKind::AllocationInputs { cluster, .. } => {
+                self.settings.replace(cluster.clone()).map_or(Vec::new(), |_| vec![SETTINGS_CHANGED])
             }
             EventKind::WriteAcknowledged { shard, .. } if self.shrunk.remove(shard) => vec![IN_SYNC_SHRUNK],
             _ => Vec::new(),
@@ -83,6 +95,24 @@ impl Routing {
         self.served.retain(|shard| listed.contains(shard));
         met.extend((self.served.len() < before).then_some(INDEX_DELETED));
         met
+    }
+
+    /// Goals that copies meet under the settings in force.
+    fn rules(&self, routing: &[Placement]) -> Vec<Goal> {
+        let set = self.settings.iter().flatten();
+        let below = |prefix: &'static str| set.clone().filter(move |(name, _)| name.starts_with(prefix));
+        let excluded: Vec<_> = below("cluster.routing.allocation.exclude._name")
+            .flat_map(|(_, names)| names.split(',').map(str::trim))
+            .collect();
+        let leaves = |copy: &Placement| {
+            let node = copy.node.filter(|_| copy.state == CopyState::Relocating);
+            node.is_some_and(|node| excluded.contains(&node.to_string().as_str()))
+        };
+        let is_forced = below("cluster.routing.allocation.awareness.force.").next().is_some();
+        let is_held = |copy: &Placement| copy.node.is_none() && copy.allocation.is_none() && !copy.primary;
+        let drained = (!excluded.is_empty() && routing.iter().any(leaves)).then_some(NODE_DRAINED);
+        let held = (is_forced && routing.iter().any(is_held)).then_some(AWARENESS_HELD);
+        drained.into_iter().chain(held).collect()
     }
 
     fn sets(&mut self, routing: &[Placement], unlisted: &[CopyRef]) {
@@ -172,6 +202,52 @@ mod tests {
         };
         assert_eq!(met(&[BOTH, &[(1, true, Started)]], Some(acknowledged.clone())), ["in-sync-shrunk"]);
         assert!(met(&[BOTH, BOTH], Some(acknowledged)).is_empty());
+    }
+
+    #[test]
+    fn copies_that_follow_settings_count() {
+        let under = |name: &str, value: &str, copy: Placement| {
+            let mut record = Record::default();
+            let cluster = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+            let (indices, attributes) = (BTreeMap::new(), BTreeMap::new());
+            let inputs = E::AllocationInputs { cluster, indices, attributes };
+            record.on(search(3), inputs.clone()).on(search(3), inputs);
+            let (epoch, version, nodes, why) = (Epoch(1), 1, vec![], String::new());
+            let (routing, unlisted) = (vec![copy], vec![]);
+            record.on(search(3), E::StatePublished { epoch, version, nodes, routing, unlisted, why });
+            let mut routing = Routing::default();
+            let met = record.numbered().iter().flat_map(|event| routing.observe(event)).collect::<Vec<_>>();
+            met.into_iter().map(|goal| goal.name).collect::<Vec<_>>()
+        };
+        let leaving = Placement {
+            shard: shard(),
+            node: Some(search(2)),
+            allocation: Some(AllocationId(2)),
+            primary: false,
+            state: CopyState::Relocating,
+            in_sync: true,
+            term: Term(1),
+        };
+        let held = Placement { node: None, allocation: None, state: Unassigned, ..leaving.clone() };
+        let exclude = "cluster.routing.allocation.exclude._name";
+        assert_eq!(
+            under(exclude, "search-1, search-2", leaving.clone()),
+            ["allocation-settings-changed", "node-drained"]
+        );
+        assert_eq!(under(exclude, "search-1", leaving), ["allocation-settings-changed"]);
+        let force = "cluster.routing.allocation.awareness.force.zone.values";
+        assert_eq!(under(force, "a,b", held), ["allocation-settings-changed", "awareness-held"]);
+    }
+
+    #[test]
+    fn commanded_shard_without_an_active_copy_counts_as_given_up() {
+        let mut record = Record::default();
+        record.on(search(3), E::RerouteCommanded { shards: vec![shard()] });
+        record.publish(search(3), 1, &[(1, CopyState::Initializing)]);
+        let mut routing = Routing::default();
+        let met = record.numbered().iter().flat_map(|event| routing.observe(event)).collect::<Vec<_>>();
+        let met: Vec<_> = met.into_iter().map(|goal| goal.name).collect();
+        assert_eq!(met, ["reroute-commanded", "data-given-up"]);
     }
 
     #[test]

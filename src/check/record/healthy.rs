@@ -6,8 +6,8 @@
 use super::{Record, client, search, shard, txn, zk};
 use crate::{
     event::{
-        Act, Change, CopyState, Digest, Ephemeral, EventKind as E, HeldDoc, Outcome, Placement, SyncMode,
-        TxnRef, Word,
+        Act, Change, ClusterChange, CopyState, Digest, Ephemeral, EventKind as E, HeldDoc, Outcome,
+        Placement, SyncMode, TxnRef, Word,
     },
     name::{AllocationId, Epoch, HostId, SeqNo, SessionId, Term, Zxid},
 };
@@ -238,6 +238,10 @@ impl Run {
         let (why, unlisted) = ("because".into(), Vec::new());
         let state = E::StatePublished { epoch, version, nodes: nodes.clone(), routing, unlisted, why };
         self.record.on(search(controller), state);
+        let changes = changes(version);
+        if !changes.is_empty() {
+            self.record.on(search(controller), E::ChangesAnnounced { epoch, version, changes });
+        }
         nodes.iter().for_each(|node| _ = self.record.on(*node, E::StateApplied { epoch, version }));
     }
 
@@ -428,5 +432,19 @@ impl Run {
         self.inspect_copy(2, 2, true);
         self.inspect_copy(3, 3, false);
         self.record.world(E::RunEnded);
+    }
+}
+
+/// What is announced with each state.
+fn changes(version: u64) -> Vec<ClusterChange> {
+    let (allocation, node, term) = (AllocationId(2), search(2), Term(2));
+    match version {
+        2 => vec![ClusterChange::IndexCreated { index: "articles".into() }],
+        5 => vec![
+            ClusterChange::NodeLeft { node: search(1) },
+            ClusterChange::ShardPromoted { shard: shard(), allocation, node, term },
+        ],
+        7 => vec![ClusterChange::NodeJoined { node: search(1) }],
+        _ => Vec::new(),
     }
 }

@@ -9,6 +9,9 @@ use crate::scenario::{
     nearest::suggestion,
 };
 
+/// The longest document that a workload makes.
+const DOCUMENT_BYTES_MAX: u32 = 1024 * 1024;
+
 pub(super) fn check(scenario: &Scenario, flaws: &mut Flaws) {
     for (at, new) in scenario.indices.iter().enumerate() {
         let path = format!("indices.{at}");
@@ -84,6 +87,17 @@ fn load(scenario: &Scenario, at: usize, workload: &Workload, flaws: &mut Flaws) 
     if !(0.0..=1.0).contains(&workload.delete_ratio) {
         let message = format!("a share of {}", workload.delete_ratio);
         flaws.add(path("delete_ratio"), message, "0 to 1");
+    }
+    let weights = workload.write_mix.weights();
+    for (key, _, weight) in weights.iter().filter(|(_, _, weight)| !(0.0..=1e6).contains(weight)) {
+        flaws.add(path(&format!("write_mix.{key}")), format!("a weight of {weight}"), "0 to 1000000");
+    }
+    if weights.iter().all(|(_, _, weight)| *weight == 0.0) {
+        flaws.add(path("write_mix"), "the mix has no kind of write", "such as `write_mix = { cas = 1 }`");
+    }
+    if workload.document_bytes > DOCUMENT_BYTES_MAX {
+        let message = format!("documents of {} bytes", workload.document_bytes);
+        flaws.add(path("document_bytes"), message, format!("at most {DOCUMENT_BYTES_MAX}"));
     }
     if workload.documents == 0 {
         flaws.add(path("documents"), "the workload has no documents to choose among", "at least 1");

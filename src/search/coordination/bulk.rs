@@ -51,6 +51,8 @@ impl Item {
         for step in moves {
             match step {
                 Move::Ask { to, ask, .. } => wanted.push(Move::Ask { to, part, ask }),
+                // The call as a whole has its own time.
+                Move::Patience(_) => {}
                 Move::Wait => wanted.push(Move::Wait),
                 Move::End(ending) => self.course = Course::Ended(written(ending)),
             }

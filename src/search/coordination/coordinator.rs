@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Ask, CoordinationMessage, CreateCall, Outcome, Ticket, View,
+    Ask, CoordinationMessage, Outcome, Ticket, View,
     alarm::Alarms,
     flow::{self, Ending, Flow, Move},
     ids::Ids,
@@ -18,7 +18,8 @@ use crate::{
     name::HostId,
     scenario::plan::ReadPolicy,
     search::{
-        api::{ApiReply, ApiRequest},
+        api::{ApiError, ApiReply, ApiRequest},
+        control::{AdminCall, Granted},
         routing::Rotation,
         transport::{Ctx, Fate, Lost},
         wire::{Message, Transport},
@@ -31,6 +32,8 @@ struct Pending {
     conn: ConnId,
     id: u64,
     began: Instant,
+    /// When its time is up.
+    deadline: Instant,
     patience: Duration,
     flow: Box<dyn Flow>,
     asks: BTreeSet<u64>,
@@ -65,7 +68,7 @@ pub struct Coordinator {
     requests: BTreeMap<u64, Pending>,
     asks: BTreeMap<u64, Asked>,
     alarms: Alarms<Alarm>,
-    creates: Vec<(u64, CreateCall)>,
+    petitions: Vec<(u64, AdminCall)>,
 }
 
 impl Coordinator {
@@ -80,11 +83,12 @@ impl Coordinator {
                 rotation: Rotation::starting_at(first_turn),
                 ids: Ids(Entropy::new(life)),
                 read_policy,
+                pending_tasks: 0,
             },
             requests: BTreeMap::new(),
             asks: BTreeMap::new(),
             alarms: Alarms::default(),
-            creates: Vec::new(),
+            petitions: Vec::new(),
         }
     }
 
@@ -97,21 +101,39 @@ impl Coordinator {
             Ok(Beginning::Flow(flow)) => {
                 self.begin(ctx, view, conn, id, flow);
             }
-            Ok(Beginning::Create(call, flow)) => {
-                let token = self.begin(ctx, view, conn, id, Box::new(flow));
-                self.creates.push((token, call));
+            Ok(Beginning::Admin(call, flow)) => {
+                let token = self.begin(ctx, view, conn, id, flow);
+                self.petitions.push((token, call));
             }
         }
     }
 
-    /// Indices to be made, each with the token of its [`Coordinator::created`].
-    pub fn take_creates(&mut self) -> Vec<(u64, CreateCall)> {
-        std::mem::take(&mut self.creates)
+    /// How many tasks wait, if this node is the controller: health tells it.
+    pub fn note_pending_tasks(&mut self, count: u32) {
+        self.choices.pending_tasks = count;
     }
 
-    /// The making of an index ended.
-    pub fn created(&mut self, ctx: &mut Ctx<'_>, token: u64, result: Ending) {
-        self.end(ctx, token, result);
+    /// What the controller is to be asked, each with the token of its [`Coordinator::granted`].
+    pub fn take_petitions(&mut self) -> Vec<(u64, AdminCall)> {
+        std::mem::take(&mut self.petitions)
+    }
+
+    /// The controller has done what it was asked, or not.
+    pub fn granted(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        view: View<'_>,
+        token: u64,
+        result: Result<Granted, ApiError>,
+    ) {
+        let (Some(pending), Some(state)) = (self.requests.get_mut(&token), view.state) else { return };
+        match result {
+            Ok(granted) => {
+                let moves = pending.flow.granted(granted, state);
+                self.carry_out(ctx, view, token, moves);
+            }
+            Err(error) => self.end(ctx, token, Err(error)),
+        }
     }
 
     /// A node answered. Answers to an earlier life, to what was given up, or from the wrong node count for
@@ -173,8 +195,9 @@ impl Coordinator {
         let moves = flow.begin(view.state.expect("a request begins only once a state is known"));
         let (number, began) = (self.draw(), ctx.now.mono);
         let patience = flow.patience().unwrap_or(self.timeout);
-        self.requests.insert(number, Pending { conn, id, began, patience, flow, asks: BTreeSet::new() });
-        self.alarms.set(began + patience, Alarm::GiveUp(number));
+        let (deadline, asks) = (began + patience, BTreeSet::new());
+        self.requests.insert(number, Pending { conn, id, began, deadline, patience, flow, asks });
+        self.alarms.set(deadline, Alarm::GiveUp(number));
         self.carry_out(ctx, view, number, moves);
         number
     }
@@ -206,6 +229,7 @@ impl Coordinator {
             match step {
                 Move::Ask { to, part, ask } => self.ask(ctx, view, request, to, part, ask),
                 Move::Wait => self.wait(ctx, request),
+                Move::Patience(span) => self.grant_time(ctx, request, span),
                 Move::End(ending) => self.end(ctx, request, ending),
             }
         }
@@ -229,9 +253,16 @@ impl Coordinator {
         }
     }
 
+    fn grant_time(&mut self, ctx: &Ctx<'_>, request: u64, span: Duration) {
+        let Some(pending) = self.requests.get_mut(&request) else { return };
+        let deadline = ctx.now.mono + span;
+        self.alarms.cancel(std::mem::replace(&mut pending.deadline, deadline), Alarm::GiveUp(request));
+        self.alarms.set(deadline, Alarm::GiveUp(request));
+    }
+
     fn end(&mut self, ctx: &mut Ctx<'_>, request: u64, ending: Ending) {
         let Some(pending) = self.requests.remove(&request) else { return };
-        self.alarms.cancel(pending.began + pending.patience, Alarm::GiveUp(request));
+        self.alarms.cancel(pending.deadline, Alarm::GiveUp(request));
         self.alarms.cancel(retry_at(&pending), Alarm::Retry(request));
         for number in &pending.asks {
             self.asks.remove(number);

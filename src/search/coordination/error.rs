@@ -54,9 +54,14 @@ pub(super) fn write_timed_out(shard: &ShardId) -> ApiError {
 }
 
 /// The controller did not answer in time.
-pub(super) fn create_timed_out(index: &IndexName) -> ApiError {
-    let reason = format!("failed to process cluster event (create-index [{index}]) in time");
+pub(super) fn admin_timed_out() -> ApiError {
+    let reason = "the controller did not answer in time".to_owned();
     unknown(failed(503, "process_cluster_event_timeout_exception", reason))
+}
+
+/// An index is blocked for what was asked.
+pub(super) fn blocked(status: u16, index: &IndexName, block: &str) -> ApiError {
+    failed(status, "cluster_block_exception", format!("index [{index}] blocked by: [{block}];"))
 }
 
 /// No copy of the shard could be read.

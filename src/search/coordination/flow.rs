@@ -7,6 +7,7 @@ use crate::{
     name::HostId,
     search::{
         api::{ApiAnswer, ApiError},
+        control::Granted,
         shards::ShardRefusal,
         state::ClusterState,
     },
@@ -29,6 +30,8 @@ pub(super) enum Move {
     },
     /// Wait for a newer cluster state ([`Flow::state_applied`]).
     Wait,
+    /// The flow's time is up so long after now, whatever was said before.
+    Patience(Duration),
     /// Tell the client. The last move of a flow.
     End(Ending),
 }
@@ -47,7 +50,12 @@ pub(super) trait Flow: Debug {
         Vec::new()
     }
 
-    /// How long the request may take, if it says so itself.
+    /// What the controller was asked for is done.
+    fn granted(&mut self, _granted: Granted, _state: &ClusterState) -> Vec<Move> {
+        Vec::new()
+    }
+
+    /// How long it takes at the most; none: as long as any request.
     fn patience(&self) -> Option<Duration> {
         None
     }

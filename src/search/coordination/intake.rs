@@ -3,13 +3,12 @@
 use std::collections::VecDeque;
 
 use super::{
-    View,
+    View, admin,
+    blocks::{self, Level},
     bulk::{BulkFlow, Item},
-    create::CreateFlow,
     documents, error,
     flow::Flow,
     get::GetFlow,
-    health,
     ids::Ids,
     refresh::RefreshFlow,
     scatter::SearchFlow,
@@ -20,9 +19,10 @@ use crate::{
     scenario::plan::ReadPolicy,
     search::{
         api::{
-            ApiAnswer, ApiCall, ApiError, BulkAction, BulkWrite, CreateIndexRequest, DeleteRequest,
-            GetRequest, IndexRequest, OpType, RefreshRequest, SearchRequest, UpdateRequest,
+            ApiAnswer, ApiCall, ApiError, BulkAction, BulkWrite, DeleteRequest, GetRequest, IndexRequest,
+            OpType, RefreshRequest, SearchRequest, UpdateRequest,
         },
+        control::AdminCall,
         routing::{self, Rotation},
         shards::{ReadCall, WriteCall},
         state::{ClusterState, IndexMetadata},
@@ -41,6 +41,8 @@ pub(super) struct Choices {
     pub(super) ids: Ids,
     /// Which copies answer gets.
     pub(super) read_policy: ReadPolicy,
+    /// Tasks that wait here, if this node is the controller.
+    pub(super) pending_tasks: u32,
 }
 
 /// How a request begins.
@@ -50,32 +52,16 @@ pub(super) enum Beginning {
     Answer(ApiAnswer),
     /// It takes its course.
     Flow(Box<dyn Flow>),
-    /// The control part is asked for an index; the flow waits.
-    Create(CreateCall, CreateFlow),
-}
-
-/// An index to be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CreateCall {
-    /// Its name.
-    pub index: IndexName,
-    /// number_of_shards.
-    pub shards: u32,
-    /// number_of_replicas.
-    pub replicas: u32,
+    /// The controller is asked; the flow waits.
+    Admin(AdminCall, Box<dyn Flow>),
 }
 
 /// Begins a request by the node's own view. A node that is cut off from ZooKeeper refuses writes and goes on
 /// serving reads from its last state (`no_master_block: write`).
-pub(super) fn begin(
-    view: View<'_>,
-    Choices { rotation, ids, read_policy }: &mut Choices,
-    call: ApiCall,
-) -> Result<Beginning, ApiError> {
+pub(super) fn begin(view: View<'_>, choices: &mut Choices, call: ApiCall) -> Result<Beginning, ApiError> {
     let state: &ClusterState = view.state.ok_or_else(error::no_master)?;
+    let Choices { rotation, ids, read_policy, .. } = choices;
     let flow: Box<dyn Flow> = match call {
-        ApiCall::Health => return Ok(Beginning::Answer(health::of(state))),
-        ApiCall::CreateIndex(request) => return create(view, request),
         ApiCall::Index(request) => Box::new(index(view, state, ids, request)?.1),
         ApiCall::Delete(request) => Box::new(delete(view, state, request)?),
         ApiCall::Update(request) => Box::new(update(view, state, request)?),
@@ -88,7 +74,7 @@ pub(super) fn begin(
         }
         ApiCall::Get(GetRequest { index, id, realtime, refresh, routing }) => {
             let routed_by = routing.as_ref().unwrap_or(&id);
-            let shard = routing::shard_of(&index, metadata(state, &index)?, routed_by);
+            let shard = routing::shard_of(&index, readable(state, &index)?, routed_by);
             let copies = state.shard(&shard).map(|table| rotation.order(&shard, table));
             // What is searchable on one copy is nothing that copies agree on.
             let policy = if realtime { *read_policy } else { ReadPolicy::Any };
@@ -100,20 +86,12 @@ pub(super) fn begin(
             Box::new(RefreshFlow::new(&index, shards))
         }
         ApiCall::Search(SearchRequest { index, query, size }) => {
-            let shards = copies(rotation, &index, metadata(state, &index)?);
+            let shards = copies(rotation, &index, readable(state, &index)?);
             Box::new(SearchFlow::new(index, query, window(size)?, shards))
         }
+        administrative => return admin::begin(view, state, choices, administrative),
     };
     Ok(Beginning::Flow(flow))
-}
-
-fn create(view: View<'_>, request: CreateIndexRequest) -> Result<Beginning, ApiError> {
-    if !view.connected {
-        return Err(error::no_master());
-    }
-    let CreateIndexRequest { index, shards, replicas } = request;
-    let flow = CreateFlow::new(index.clone());
-    Ok(Beginning::Create(CreateCall { index, shards, replicas }, flow))
 }
 
 // Also gives the id, drawn or not.
@@ -177,8 +155,15 @@ fn routed(
     if !view.connected {
         return Err(error::no_master_block());
     }
+    let metadata = metadata(state, index)?;
+    blocks::check(state, index, Level::Write)?;
     let routing = call.routing.as_deref().unwrap_or(&call.id);
-    Ok((routing::shard_of(index, metadata(state, index)?, routing), call))
+    Ok((routing::shard_of(index, metadata, routing), call))
+}
+
+fn readable<'a>(state: &'a ClusterState, index: &IndexName) -> Result<&'a IndexMetadata, ApiError> {
+    blocks::check(state, index, Level::Read)?;
+    metadata(state, index)
 }
 
 fn metadata<'a>(state: &'a ClusterState, index: &IndexName) -> Result<&'a IndexMetadata, ApiError> {
@@ -205,7 +190,7 @@ mod tests {
     use super::*;
     use crate::core::Entropy;
     use crate::search::{
-        api::Query,
+        api::{CreateIndexRequest, Query},
         fixture::{state, table},
     };
 
@@ -216,7 +201,7 @@ mod tests {
 
     fn choices() -> Choices {
         let (rotation, ids) = (Rotation::default(), Ids(Entropy::new(1)));
-        Choices { rotation, ids, read_policy: ReadPolicy::Any }
+        Choices { rotation, ids, read_policy: ReadPolicy::Any, pending_tasks: 0 }
     }
 
     fn delete(index: &str, id: &str) -> ApiCall {
@@ -228,13 +213,13 @@ mod tests {
     }
 
     fn create() -> ApiCall {
-        ApiCall::CreateIndex(CreateIndexRequest { index: "books".into(), shards: 1, replicas: 0 })
+        ApiCall::CreateIndex(CreateIndexRequest::new("books", 1, 0))
     }
 
     #[test]
     fn nothing_begins_before_a_first_state() {
         let view = View { state: None, connected: true, leased: true };
-        for call in [delete("articles", "a"), search(1), create(), ApiCall::Health] {
+        for call in [delete("articles", "a"), search(1), create(), ApiCall::Health(Default::default())] {
             assert_eq!(refused(view, call), (503, "master_not_discovered_exception".to_owned(), true));
         }
     }

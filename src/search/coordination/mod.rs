@@ -3,9 +3,11 @@
 //!
 //! Every node coordinates what clients ask of it ([`coordinator`]) and serves what other coordinating nodes
 //! (and itself) ask of its copies ([`serve`]). How a kind of request travels is decided by its flow: `write`,
-//! `get`, `scatter` (search), `refresh`, `create`; flows are pure: cluster state and answers in, moves out.
+//! `get`, `scatter` (search), `refresh`, `create`, `admin`, `health`; flows are pure: cluster state and answers in, moves out.
 
+mod admin;
 mod alarm;
+mod blocks;
 mod bulk;
 pub mod coordinator;
 mod create;
@@ -35,7 +37,6 @@ use crate::{
 
 pub use self::{
     coordinator::Coordinator,
-    intake::CreateCall,
     serve::{Question, Serving},
 };
 

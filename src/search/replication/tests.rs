@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     name::Term,
-    search::{api::WriteResult, shard::store::Store, shards::Purpose},
+    search::{api::WriteResult, leases::Leases, shard::store::Store, shards::Purpose},
 };
 
 const ME: AllocationId = AllocationId(1);
@@ -132,17 +132,26 @@ fn silence_is_overdue_once() {
     assert_eq!(group.next_deadline(), None, "nothing to wake for");
 }
 
+/// "circuit breaker, rejected queue, connect error: back-off retry".
 #[test]
-fn lost_peer_gets_everything_once_more() {
+fn lost_peer_gets_everything_again_after_ever_longer_pauses() {
     let mut group = group();
+    let at = |millis: u64| Instant(millis * 1_000_000);
+    let node = HostId::search(2);
     write(&mut group, 0);
     write(&mut group, 1);
-    let after = group.peer_lost(HostId::search(2));
-    assert_eq!((after.retries.len(), after.lost.len()), (2, 0));
-    assert_eq!(group.peer_lost(HostId::search(2)).lost, [B]);
+    group.peer_lost(node, at(0));
+    group.peer_lost(node, at(20));
+    assert!(group.due_retries(at(49)).is_empty());
+    assert_eq!(group.due_retries(at(50)).len(), 2);
+    assert!(group.due_retries(at(60)).is_empty(), "they are on their way");
+    group.peer_lost(node, at(60));
+    assert!(group.due_retries(at(159)).is_empty());
+    assert_eq!(group.due_retries(at(160)).len(), 2);
     group.taken(C, 1, SeqNo(0));
     group.taken(C, 3, SeqNo(1));
-    assert_eq!(group.peer_lost(HostId::search(3)), AfterLoss::default(), "it owes nothing");
+    group.peer_lost(HostId::search(3), at(160));
+    assert!(group.due_retries(at(999)).is_empty(), "it owes nothing");
 }
 
 #[test]
@@ -152,6 +161,6 @@ fn context_names_every_in_sync_copy_but_the_successor() {
     group.synced(SeqNo(0));
     group.taken(B, 0, SeqNo(0));
     group.finalize(C);
-    let context = group.context(ME, C);
+    let context = group.context(ME, C, Leases::default());
     assert_eq!(context.in_sync, [(ME, SeqNo(0)), (B, SeqNo(0))].into());
 }

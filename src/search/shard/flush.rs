@@ -32,10 +32,14 @@ pub(super) enum Flush {
 impl Shard {
     /// After operations or a new global checkpoint: begins a flush, or goes on with one.
     pub(super) fn flush_if_due(&mut self, step: &mut Step<'_, '_>) -> Result<(), Failure> {
-        let due_after = step.desk.config.search.flush_operations;
+        let (due_after, threshold) =
+            (step.desk.config.search.flush_operations, step.pace(&self.id).flush_threshold);
         let serves = self.serves();
         let Some(store) = &mut self.store else { return Ok(()) };
-        if self.flush == Flush::Idle && serves && store.uncommitted() >= due_after {
+        if self.flush == Flush::Idle
+            && serves
+            && (store.uncommitted() >= due_after || store.uncommitted_bytes() >= threshold)
+        {
             store.prepare_commit()?;
             if store.engine.candidate().is_some() {
                 self.flush = Flush::Prepared;

@@ -126,7 +126,11 @@ impl Shard {
         if self.store.is_none() {
             let tried_before = self.entry(step).is_some_and(|copy| copy.failures > 0);
             let in_sync = self.table(step).is_some_and(|table| table.in_sync.contains(&self.allocation));
-            self.store = match Store::open(&self.id, self.allocation, &self.disk) {
+            let opened = Store::open(&self.id, self.allocation, &self.disk);
+            if opened.is_err() {
+                self.note_damage(step);
+            }
+            self.store = match opened {
                 Ok(None) if in_sync => return Err(Failure("the data of an in-sync copy is gone".to_owned())),
                 Err(failure) if in_sync || !tried_before => return Err(failure),
                 Ok(Some(store)) => Some(store),
@@ -140,6 +144,13 @@ impl Shard {
             self.term = self.term.max(self.open_store().known_term());
         }
         Ok(u64::from(self.open_store().uncommitted()))
+    }
+
+    fn note_damage(&self, step: &mut Step<'_, '_>) {
+        if let Some(file) = Store::damaged_file(&self.id, self.allocation, &self.disk) {
+            let (shard, allocation) = (self.id.clone(), self.allocation);
+            step.note(EventKind::CorruptionFound { shard, allocation, file });
+        }
     }
 
     fn note_opened(&self, step: &mut Step<'_, '_>) {

@@ -4,7 +4,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
-    time::Duration,
 };
 
 use super::{
@@ -31,10 +30,6 @@ use crate::{
 /// Operations in one message of a resync or recovery.
 const BATCH: usize = 100;
 
-/// How long the other copies may go without the newest global checkpoint when no write carries it
-/// (`index.global_checkpoint_sync.interval`; 30 s there, beside a sync after the last write).
-const CHECKPOINT_SYNC: Duration = Duration::from_secs(1);
-
 /// What a copy has beside its store while it is the primary.
 #[derive(Debug)]
 pub(super) struct Primary {
@@ -50,6 +45,7 @@ pub(super) struct Primary {
     pub(super) sessions: BTreeMap<AllocationId, Session>,
     pub(super) draining: Option<Draining>,
     checkpoint_sync_at: Option<Instant>,
+    pub(super) lease_sync_at: Option<Instant>,
     /// Operations that have not been sent to the group that was sampled for them.
     pub(super) unsent: Vec<(Vec<(AllocationId, HostId)>, Arc<Operation>)>,
 }
@@ -57,13 +53,12 @@ pub(super) struct Primary {
 impl Primary {
     pub(super) fn next_wake(&self) -> Option<Instant> {
         let queued = self.queue.front().map(|queued| queued.deadline);
+        let throttled = self.sessions.values().filter_map(Session::next_wake).min();
         // Of one timeout, the first is the oldest.
         let asked = self.gets.first().map(PendingGet::deadline);
         let listening = self.listeners.next_wake();
-        [self.group.next_deadline(), queued, asked, listening, self.checkpoint_sync_at]
-            .into_iter()
-            .flatten()
-            .min()
+        let background = [self.checkpoint_sync_at, self.lease_sync_at, throttled];
+        [self.group.next_deadline(), queued, asked, listening].into_iter().chain(background).flatten().min()
     }
 
     /// Whether writes have to wait.
@@ -95,6 +90,7 @@ impl Shard {
         store.confirm_all();
         if let Some(context) = &context {
             store.learn_global_checkpoint(context.global_checkpoint, true);
+            store.leases = context.leases.clone();
         }
         let global_checkpoint = store.global_checkpoint();
         let (shard, allocation) = (self.id.clone(), self.allocation);
@@ -108,9 +104,11 @@ impl Shard {
             sessions: BTreeMap::new(),
             draining: None,
             checkpoint_sync_at: None,
+            lease_sync_at: None,
             unsent: Vec::new(),
         }));
         self.open_channels(step, context.as_ref());
+        self.add_missing_leases(step);
         self.fill_gaps(step)?;
         self.await_own_disk(step);
         if context.is_none() && !step.desk.config.defects.has(Defect::NoResync) {
@@ -157,6 +155,7 @@ impl Shard {
         step.note(EventKind::ResyncStarted { shard, term, operations: operations.len() as u64 });
         let Phase::Primary(primary) = &mut self.phase else { return Ok(()) };
         let copies: Vec<_> = primary.group.tracked().collect();
+        self.send_leases(step);
         let mut waiting = BTreeSet::new();
         for (copy, node) in copies {
             let purpose = |last: bool| Purpose::Resync { trim_above: last.then_some(max_seq_no) };
@@ -222,8 +221,13 @@ impl Shard {
     /// Has this copy told when its own translog is durable up to here.
     pub(super) fn await_own_disk(&mut self, step: &mut Step<'_, '_>) {
         self.hand_on_disk(step);
+        let syncs_first = self.syncs_first(step);
         let store = self.open_store();
         let (translog, up_to) = (store.translog_file(), store.local_checkpoint());
+        if !syncs_first && let Phase::Primary(primary) = &mut self.phase {
+            primary.group.processed(up_to);
+            return self.sync_later(step);
+        }
         step.tell_after_sync(&translog, self.ticket(Awaited::Appended { up_to }));
     }
 
@@ -291,9 +295,18 @@ impl Shard {
 
     /// After anything that may have moved: the global checkpoint, acknowledgements, resync, hand-off.
     pub(super) fn advance(&mut self, step: &mut Step<'_, '_>) -> Result<(), Failure> {
-        let sync_at = step.after(CHECKPOINT_SYNC);
+        self.complete_writes(step);
+        self.hand_off_if_drained(step);
+        self.work_off_queue(step)?;
+        self.flush_if_due(step)
+    }
+
+    /// The global checkpoint, acknowledgements, the end of a resync.
+    pub(super) fn complete_writes(&mut self, step: &mut Step<'_, '_>) {
+        let sync_after = step.pace(&self.id).checkpoint_sync;
+        let sync_at = step.after(sync_after);
         self.advance_global_checkpoint(step);
-        let Phase::Primary(primary) = &mut self.phase else { return Ok(()) };
+        let Phase::Primary(primary) = &mut self.phase else { return };
         if step.desk.config.defects.has(Defect::AcknowledgesBeforeReplicas) {
             primary.group.wait_for_nobody();
         }
@@ -311,9 +324,6 @@ impl Shard {
             step.note(EventKind::ResyncCompleted { shard, term });
         }
         self.answer_gets(step);
-        self.hand_off_if_drained(step);
-        self.work_off_queue(step)?;
-        self.flush_if_due(step)
     }
 
     fn advance_global_checkpoint(&mut self, step: &mut Step<'_, '_>) {
@@ -324,17 +334,19 @@ impl Shard {
             let (shard, allocation, term) = (self.id.clone(), self.allocation, self.term);
             step.note(EventKind::GlobalCheckpointAdvanced { shard, allocation, term, global_checkpoint });
             self.open_store().learn_global_checkpoint(global_checkpoint, false);
+            self.renew_leases_later(step.now());
         }
     }
 
     fn acknowledge(&mut self, step: &mut Step<'_, '_>, write: PendingWrite) {
         let PendingWrite { token, written, .. } = write;
+        let durable = self.syncs_first(step);
         step.note(EventKind::WriteAcknowledged {
             shard: self.id.clone(),
             term: written.term,
             seq_no: written.seq_no,
             copies: written.copies.1,
-            durable: true,
+            durable,
         });
         let now = step.now();
         let Phase::Primary(primary) = &mut self.phase else { return };
@@ -422,12 +434,16 @@ impl Shard {
 
     pub(super) fn group_peer_lost(&mut self, step: &mut Step<'_, '_>, node: HostId) {
         let Phase::Primary(primary) = &mut self.phase else { return };
-        let after = primary.group.peer_lost(node);
-        for (copy, node, operations) in after.retries {
+        primary.group.peer_lost(node, step.now());
+    }
+
+    // `ReplicationOperation`: a request that a copy has not taken because its node could not be reached, or was
+    // too busy, is sent again for as long as its time lasts.
+    fn send_again(&mut self, step: &mut Step<'_, '_>) {
+        let now = step.now();
+        let Phase::Primary(primary) = &mut self.phase else { return };
+        for (copy, node, operations) in primary.group.due_retries(now) {
             step.send(node, self.message(copy, Body::Operations(operations)));
-        }
-        for copy in after.lost {
-            self.report_copy(step, copy, "connection lost twice");
         }
     }
 
@@ -445,6 +461,9 @@ impl Shard {
         self.gets_wake(step);
         self.listeners_wake(step);
         self.sync_global_checkpoint(step);
+        self.renew_leases(step);
+        self.send_throttled(step);
+        self.send_again(step);
         Ok(())
     }
 

@@ -31,19 +31,30 @@ impl Shard {
             return Ok(());
         }
         self.learn_term(step, term);
+        self.recovery_goes_on(step, &operations);
         self.store_operations(step, term, &operations)?;
         self.prune_tombstones(step);
         if operations.purpose == (Purpose::Write { refresh: true }) {
             self.want_refresh(step);
         }
-        self.recovery_progressed(step, &operations);
         self.hand_on_disk(step);
+        // A recovery is durable before it ends (`RecoveryTarget.indexTranslogOperations`).
+        let recovers = matches!(operations.purpose, Purpose::Recovery { .. });
+        let syncs_first = recovers || self.syncs_first(step);
         let store = self.open_store();
-        let (translog, local_checkpoint) = (store.translog_file(), store.local_checkpoint());
+        let (translog, mut local_checkpoint) = (store.translog_file(), store.local_checkpoint());
+        if !syncs_first {
+            local_checkpoint = store.persisted_checkpoint();
+            self.sync_later(step);
+        }
         // Also to a primary of an older term, if a defect lets its operations pass: it must believe us.
         let mut taken = self.message(from.1, Body::Taken { request, local_checkpoint });
         taken.term = term;
-        step.send_after_sync(&translog, from.0, taken);
+        if syncs_first {
+            step.send_after_sync(&translog, from.0, taken);
+        } else {
+            step.send(from.0, taken);
+        }
         self.flush_if_due(step)
     }
 

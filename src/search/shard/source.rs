@@ -5,7 +5,11 @@
 //! operations alone; otherwise first the files of the safe commit. The target is tracked *before* the highest
 //! number is read, so that an operation is either sent by the recovery or replicated, never neither.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{Phase, Shard};
 use crate::{
@@ -15,7 +19,8 @@ use crate::{
     name::{AllocationId, HostId, SeqNo, Term},
     search::{
         engine::Failure,
-        recovery::CHUNK_BYTES,
+        leases::Leases,
+        recovery::{CHUNK_BYTES, CommitFile},
         shards::{Body, Operations, PrimaryContext, Purpose, ShardMessage, Step},
     },
 };
@@ -26,6 +31,8 @@ pub(super) struct Session {
     attempt: u64,
     node: HostId,
     stage: Stage,
+    /// Pieces of files that wait until they may be sent.
+    throttled: VecDeque<(Instant, ShardMessage)>,
 }
 
 #[derive(Debug)]
@@ -59,6 +66,15 @@ pub(super) struct Handed {
 }
 
 impl Session {
+    fn new(attempt: u64, node: HostId, stage: Stage) -> Self {
+        Self { attempt, node, stage, throttled: VecDeque::new() }
+    }
+
+    /// When it wants to be woken.
+    pub(super) fn next_wake(&self) -> Option<Instant> {
+        self.throttled.front().map(|(at, _)| *at)
+    }
+
     /// Of one that fetches files: up to where they reach.
     pub(super) fn committed(&self) -> Option<SeqNo> {
         match &self.stage {
@@ -88,7 +104,11 @@ impl Shard {
         }
         match self.open_store().operations_from(next) {
             Some(_) => self.feed_operations(step, (node, copy), attempt, next),
-            None => self.offer_files(step, (node, copy), attempt),
+            None => {
+                // What is damaged is sent to nobody: this copy fails instead.
+                self.open_store().engine.check_durable()?;
+                self.offer_files(step, (node, copy), attempt);
+            }
         }
         Ok(())
     }
@@ -116,12 +136,13 @@ impl Shard {
         if !tracks_late {
             primary.group.track(copy, node, Some(SeqNo(next.0 - 1)));
         }
+        self.lease_from(step, node, next);
         let operations = self.open_store().operations_from(next).unwrap_or_default();
         let requests = self.send_batches(step, (node, copy), &operations, |_| Purpose::Recovery { attempt });
         let last = requests.last().copied().unwrap_or_default();
         if let Phase::Primary(primary) = &mut self.phase {
             let stage = if tracks_late { Stage::Snapshot { last } } else { Stage::Operations { last } };
-            primary.sessions.insert(copy, Session { attempt, node, stage });
+            primary.sessions.insert(copy, Session::new(attempt, node, stage));
         }
     }
 
@@ -146,11 +167,12 @@ impl Shard {
         let deadline = step.request_deadline();
         let store = self.open_store();
         let (files, committed) = (store.engine.snapshot(), store.durable());
-        let lengths = files.iter().map(|(file, bytes)| (file.clone(), bytes.len() as u64)).collect();
+        let announced = files.iter().map(|(file, bytes)| CommitFile::of(file, bytes)).collect();
         let Phase::Primary(primary) = &mut self.phase else { return };
         primary.group.untrack(copy, deadline);
-        primary.sessions.insert(copy, Session { attempt, node, stage: Stage::Files { committed, files } });
-        step.send(node, self.message(copy, Body::Files { attempt, files: lengths }));
+        primary.sessions.insert(copy, Session::new(attempt, node, Stage::Files { committed, files }));
+        self.lease_from(step, node, committed.next());
+        step.send(node, self.message(copy, Body::Files { attempt, files: announced }));
     }
 
     /// A target asks for the next piece of a file.
@@ -168,12 +190,42 @@ impl Shard {
             }
             _ => None,
         };
-        let body = match bytes {
-            Some(bytes) => Body::Chunk { attempt, file, offset, bytes },
-            None => Body::Later { attempt },
+        let Some(bytes) = bytes else {
+            step.send(node, self.message(copy, Body::Later { attempt }));
+            return Ok(());
         };
-        step.send(node, self.message(copy, body));
+        let at = self.throttle(step, bytes.len());
+        let message = self.message(copy, Body::Chunk { attempt, file, offset, bytes });
+        if at <= step.now() {
+            step.send(node, message);
+        } else if let Phase::Primary(primary) = &mut self.phase
+            && let Some(session) = primary.sessions.get_mut(&copy)
+        {
+            session.throttled.push_back((at, message));
+        }
         Ok(())
+    }
+
+    // `indices.recovery.max_bytes_per_sec` of this node, whatever the number of its recoveries.
+    fn throttle(&self, step: &mut Step<'_, '_>, bytes: usize) -> Instant {
+        let (now, rate) = (step.now(), step.pace(&self.id).recovery_rate);
+        let at = step.desk.recovery_free_at.max(now);
+        if rate > 0 {
+            let nanos = u128::from(bytes as u64) * 1_000_000_000 / u128::from(rate);
+            step.desk.recovery_free_at = at + Duration::from_nanos(nanos as u64);
+        }
+        at
+    }
+
+    /// Sends the pieces of files whose time has come.
+    pub(super) fn send_throttled(&mut self, step: &mut Step<'_, '_>) {
+        let now = step.now();
+        let Phase::Primary(primary) = &mut self.phase else { return };
+        for session in primary.sessions.values_mut() {
+            while let Some((_, message)) = session.throttled.pop_front_if(|(at, _)| *at <= now) {
+                step.send(session.node, message);
+            }
+        }
     }
 
     /// A copy has answered: a recovery may be at its end.
@@ -213,7 +265,8 @@ impl Shard {
         if !primary.group.is_drained() || primary.is_resyncing() {
             return;
         }
-        let context = primary.group.context(self.allocation, target);
+        let leases = self.store.as_ref().map_or_else(Leases::default, |store| store.leases.clone());
+        let context = primary.group.context(self.allocation, target, leases);
         let message = self.message(target, Body::HandOff { attempt, context: context.clone() });
         self.deactivate(step, "handed-off".into());
         step.send(node, message.clone());

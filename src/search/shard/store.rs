@@ -24,6 +24,7 @@ use crate::{
     name::{AllocationId, SeqNo, ShardId, Term},
     search::{
         engine::{Engine, Failure},
+        leases::Leases,
         operation::{Action, Operation},
         shard::{
             checkpoint::LocalCheckpoint,
@@ -32,9 +33,6 @@ use crate::{
         translog::{Record, Translog, frame, unframe},
     },
 };
-
-/// So many of the latest operations are kept at hand for recoveries, also when they are in a commit.
-const HISTORY_MIN: i64 = 2_000;
 
 /// What became of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,10 +46,11 @@ pub enum Taken {
 }
 
 /// What the `state` file of a copy says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct StateFile {
     folder: u32,
     primary_term: Term,
+    leases: Leases,
 }
 
 /// What a copy holds.
@@ -75,6 +74,11 @@ pub struct Store {
     global_checkpoint: SeqNo,
     max_seq_no: SeqNo,
     uncommitted: u32,
+    uncommitted_bytes: u64,
+    /// Every operation up to here is durable here, as far as is known.
+    persisted: SeqNo,
+    /// Which operations are kept for whom.
+    pub leases: Leases,
     journal: Vec<DiskOp>,
 }
 
@@ -101,7 +105,7 @@ impl Store {
     pub fn open(shard: &ShardId, allocation: AllocationId, disk: &Files) -> Result<Option<Self>, Failure> {
         let name = state_file(shard, allocation);
         let Some(bytes) = disk.get(name.as_str()) else { return Ok(None) };
-        let (StateFile { folder, primary_term }, _) =
+        let (StateFile { folder, primary_term, leases }, _) =
             unframe(bytes, 0).ok_or_else(|| Failure(format!("{name} is damaged")))?;
         let prefix = folder_prefix(shard, allocation, folder);
         let engine = Engine::open(&format!("{prefix}index/"), allocation, disk)?;
@@ -115,10 +119,23 @@ impl Store {
         store.uncommitted = store.history.len() as u32;
         store.max_seq_no = store.history.keys().next_back().copied().unwrap_or(floor);
         (store.primary_term, store.former_term) = (primary_term, primary_term);
+        store.leases = leases;
         store.replay();
         store.confirm_all();
         store.drop_strangers(disk, &prefix);
         Ok(Some(store))
+    }
+
+    /// The file that keeps a store from being opened because it is not what was written, if there is one.
+    pub fn damaged_file(shard: &ShardId, allocation: AllocationId, disk: &Files) -> Option<String> {
+        let name = state_file(shard, allocation);
+        let Some((StateFile { folder, .. }, _)) = unframe(disk.get(name.as_str())?, 0) else {
+            return Some(name);
+        };
+        let prefix = folder_prefix(shard, allocation, folder);
+        let translog = Translog::open(&format!("{prefix}translog."), disk).err();
+        let translog = translog.map(|damage| damage.file.to_string());
+        translog.or_else(|| Engine::damaged_file(&format!("{prefix}index/"), disk))
     }
 
     /// A store of files that the primary has committed, in a folder of its own beside the one in use. What
@@ -142,6 +159,7 @@ impl Store {
         }
         let mut installed = Self::over(&self.shard, self.allocation, folder, engine, translog);
         (installed.primary_term, installed.former_term) = (self.primary_term, self.former_term);
+        installed.leases = self.leases.clone();
         installed.max_seq_no = history.keys().next_back().copied().unwrap_or(committed);
         installed.uncommitted = history.len() as u32;
         installed.history = history;
@@ -173,6 +191,9 @@ impl Store {
             global_checkpoint: floor,
             max_seq_no: floor,
             uncommitted: 0,
+            uncommitted_bytes: 0,
+            persisted: floor,
+            leases: Leases::default(),
             journal: Vec::new(),
         }
     }
@@ -213,8 +234,8 @@ impl Store {
 
     /// Says on disk that this copy exists and where; to be synced before anything is promised.
     pub fn write_state(&mut self) {
-        let Self { folder, primary_term, .. } = *self;
-        let bytes = frame(&StateFile { folder, primary_term }).into();
+        let (folder, primary_term, leases) = (self.folder, self.primary_term, self.leases.clone());
+        let bytes = frame(&StateFile { folder, primary_term, leases }).into();
         self.journal.push(DiskOp::Replace { file: self.state_file(), bytes });
     }
 
@@ -265,7 +286,7 @@ impl Store {
         }
         let record =
             Record::Operation { operation: operation.clone(), global_checkpoint: self.global_checkpoint };
-        self.translog.append(&record);
+        self.uncommitted_bytes += self.translog.append(&record);
         self.history.insert(seq_no, operation.clone());
         self.max_seq_no = self.max_seq_no.max(seq_no);
         self.uncommitted += 1;
@@ -367,6 +388,21 @@ impl Store {
         self.uncommitted
     }
 
+    /// Bytes in the translog since the last commit was prepared.
+    pub fn uncommitted_bytes(&self) -> u64 {
+        self.uncommitted_bytes
+    }
+
+    /// Every operation up to here is durable here: what a copy tells its primary when it does not sync each.
+    pub fn persisted_checkpoint(&self) -> SeqNo {
+        self.persisted.min(self.confirmed.get())
+    }
+
+    /// A sync has ended that began when the local checkpoint was here.
+    pub fn persisted(&mut self, up_to: SeqNo) {
+        self.persisted = self.persisted.max(up_to);
+    }
+
     /// Takes the state as of now for a commit, unless a number is missing or in doubt.
     ///
     /// # Errors
@@ -375,7 +411,7 @@ impl Store {
     pub fn prepare_commit(&mut self) -> Result<(), Failure> {
         if self.local_checkpoint() == self.max_seq_no {
             self.engine.prepare_commit(self.max_seq_no)?;
-            self.uncommitted = 0;
+            (self.uncommitted, self.uncommitted_bytes) = (0, 0);
         }
         Ok(())
     }
@@ -392,11 +428,11 @@ impl Store {
         self.translog.drop_older();
     }
 
-    /// Forgets operations that nobody needs: those in the durable commit, at or below `needed_above`, and
-    /// not among the latest.
+    /// Forgets operations that nobody needs: those in the durable commit, at or below `needed_above`, and that
+    /// no retention lease keeps (`SoftDeletesPolicy`).
     pub fn prune_history(&mut self, needed_above: SeqNo) {
-        let latest = SeqNo(self.max_seq_no.0 - HISTORY_MIN);
-        let floor = self.durable().min(needed_above).min(latest).max(self.floor);
+        let leased = self.leases.retained_from().map_or(needed_above, |kept| SeqNo(kept.0 - 1));
+        let floor = self.durable().min(needed_above).min(leased).max(self.floor);
         self.history = self.history.split_off(&floor.next());
         self.floor = floor;
     }

@@ -7,7 +7,7 @@ use crate::{
     name::{HostId, SeqNo, Term},
     search::{
         engine::Failure,
-        recovery::{Download, Progress, RETRY_DELAY, Target},
+        recovery::{CommitFile, Download, Progress, Target},
         shards::{Awaited, Body, Operations, PrimaryContext, Purpose, Step},
     },
 };
@@ -59,7 +59,8 @@ impl Shard {
 
     /// The primary cannot be asked now, or does not have this copy in its state yet.
     pub(super) fn recovery_put_off(&mut self, step: &mut Step<'_, '_>, attempt: u64) -> Result<(), Failure> {
-        let until = step.after(RETRY_DELAY);
+        let delay = step.pace(&self.id).retry_state;
+        let until = step.after(delay);
         if let Some(target) = self.target_of(attempt) {
             target.back_off(until);
         }
@@ -67,13 +68,16 @@ impl Shard {
     }
 
     pub(super) fn source_lost(&mut self, step: &mut Step<'_, '_>, node: HostId) {
-        let until = step.after(RETRY_DELAY);
+        let pace = step.pace(&self.id);
         let Phase::Recovering(target) = &mut self.phase else { return };
         let asked = target.source.is_some_and(|(source, _)| source == node);
         let waiting =
             matches!(target.progress, Progress::Asked | Progress::Fetching(_) | Progress::Following);
         if asked && waiting {
-            target.back_off(until);
+            // A recovery that had begun begins anew; one that could not begin waits for the network.
+            let begun = !matches!(target.progress, Progress::Asked);
+            let delay = if begun { pace.retry_state } else { pace.retry_network };
+            target.back_off(step.after(delay));
         }
     }
 
@@ -96,8 +100,8 @@ impl Shard {
         }
     }
 
-    /// Operations have been taken; they may be part of this recovery.
-    pub(super) fn recovery_progressed(&mut self, step: &mut Step<'_, '_>, operations: &Operations) {
+    /// Operations are about to be taken; they may be part of this recovery.
+    pub(super) fn recovery_goes_on(&mut self, step: &mut Step<'_, '_>, operations: &Operations) {
         let Purpose::Recovery { attempt } = operations.purpose else { return };
         let deadline = step.request_deadline();
         let Some(target) = self.target_of(attempt) else { return };
@@ -113,31 +117,39 @@ impl Shard {
         step: &mut Step<'_, '_>,
         term: Term,
         attempt: u64,
-        files: Vec<(String, u64)>,
+        files: Vec<CommitFile>,
     ) -> Result<(), Failure> {
         if term != self.term || self.target_of(attempt).is_none() {
             return Ok(());
         }
         self.announce(step, "files");
+        let held = self.open_store().engine.snapshot();
         if let Some(target) = self.target_of(attempt) {
-            target.progress = Progress::Fetching(Download::new(files));
+            target.progress = Progress::Fetching(Download::new(files, &held));
         }
         self.fetch(step, attempt)
     }
 
     fn fetch(&mut self, step: &mut Step<'_, '_>, attempt: u64) -> Result<(), Failure> {
-        let deadline = step.request_deadline();
+        let pace = step.pace(&self.id);
+        let at_a_time = pace.chunks_on_the_way;
+        let deadline = step.request_deadline() + pace.recovery_pause();
         let Some(target) = self.target_of(attempt) else { return Ok(()) };
         let (Progress::Fetching(download), Some((node, source))) = (&mut target.progress, target.source)
         else {
             return Ok(());
         };
-        let (pieces, files) = (download.next_pieces(), download.finish());
+        let (pieces, files) = (download.next_pieces(at_a_time), download.finish());
+        let damaged = files.as_ref().is_some_and(|files| !download.is_sound(files));
         target.acts_at = Some(deadline);
         for (file, offset) in pieces {
             step.send(node, self.message(source, Body::Fetch { attempt, file, offset }));
         }
-        files.map_or(Ok(()), |files| self.install(step, &files))
+        match files {
+            Some(_) if damaged => self.recovery_put_off(step, attempt),
+            Some(files) => self.install(step, &files),
+            None => Ok(()),
+        }
     }
 
     /// A piece of a file.

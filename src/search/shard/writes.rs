@@ -57,7 +57,7 @@ impl Shard {
                     return;
                 }
                 primary.queue.push_back(queued);
-                self.work_off_queue(step)
+                self.work_off_queue(step).map(|()| self.complete_writes(step))
             }
             _ => {
                 queued.refuse(step);

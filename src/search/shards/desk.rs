@@ -9,6 +9,7 @@ use crate::{
     name::{AllocationId, HostId, IndexName, SeqNo, ShardId},
     search::{
         settings::{Settings, SettingsDocument},
+        shard::pace::Pace,
         shards::{ShardMessage, ShardNews, ShardsConfig, tuning::Tuning},
         state::{ClusterState, ShardTable},
         transport::Ctx,
@@ -21,6 +22,11 @@ use crate::{
 pub enum Awaited {
     /// The copy's `state` file and what it was opened with.
     Opened,
+    /// Operations in the translog of an index with `async` durability.
+    InBackground {
+        /// The local checkpoint when the sync began.
+        up_to: SeqNo,
+    },
     /// The `state` file, which says that the copy is going to be the primary.
     Marked,
     /// Operations in the translog.
@@ -62,6 +68,9 @@ pub struct Desk {
     pub settings: Arc<SettingsDocument>,
     /// What happened, for the node's other parts.
     pub news: Vec<ShardNews>,
+    /// When this node may send the next piece of a file in a recovery.
+    pub recovery_free_at: Instant,
+    paces: BTreeMap<IndexName, Pace>,
     /// What the settings of indices amount to, as far as anyone has asked.
     pub tuned: BTreeMap<IndexName, Tuning>,
     tickets: BTreeMap<u64, Ticket>,
@@ -80,8 +89,24 @@ impl Desk {
     /// A fresh one.
     pub fn new(config: ShardsConfig) -> Self {
         let (state, settings) = (Arc::default(), Arc::default());
-        let (tuned, tickets) = (BTreeMap::new(), BTreeMap::new());
-        Self { config, state, settings, news: Vec::new(), tuned, tickets, next_number: 1 }
+        Self {
+            config,
+            state,
+            settings,
+            news: Vec::new(),
+            recovery_free_at: Instant(0),
+            tuned: BTreeMap::new(),
+            paces: BTreeMap::new(),
+            tickets: BTreeMap::new(),
+            next_number: 1,
+        }
+    }
+
+    /// Newer settings hold.
+    pub fn apply_settings(&mut self, settings: Arc<SettingsDocument>) {
+        self.settings = settings;
+        self.tuned.clear();
+        self.paces.clear();
     }
 
     /// A number that no request, attempt, life or token of this node has had since it started.
@@ -126,6 +151,16 @@ impl Step<'_, '_> {
     /// The settings of a shard's index, as this node has applied them.
     pub fn settings(&self, shard: &ShardId) -> &Settings {
         self.desk.settings.of_index(&shard.index)
+    }
+
+    /// What the settings say to the copies of a shard.
+    pub fn pace(&mut self, shard: &ShardId) -> Pace {
+        if let Some(pace) = self.desk.paces.get(&shard.index) {
+            return *pace;
+        }
+        let pace = Pace::of(&self.desk.settings, self.settings(shard));
+        self.desk.paces.insert(shard.index.clone(), pace);
+        pace
     }
 
     /// What the settings of an index amount to.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     event::Word,
     name::{AllocationId, SeqNo, ShardId, Term},
-    search::operation::Operation,
+    search::{leases::Leases, operation::Operation, recovery::CommitFile},
 };
 
 /// What one copy of a shard says to another.
@@ -35,6 +35,13 @@ pub enum Body {
         /// Every operation up to here is here, durable.
         local_checkpoint: SeqNo,
     },
+    /// Copy to primary: what was taken without a sync is durable now.
+    Persisted {
+        /// Every operation up to here is here, durable.
+        local_checkpoint: SeqNo,
+    },
+    /// Primary to copy: which operations to keep for whom. Nobody waits for it.
+    RetentionLeases(Box<Leases>),
     /// Copy to primary: the term of the envelope is newer than yours.
     Refused {
         /// Which request.
@@ -59,12 +66,12 @@ pub enum Body {
         /// Which attempt.
         attempt: u64,
     },
-    /// Primary to target: operations would not do; these files, with their lengths in bytes, make up a commit.
+    /// Primary to target: operations would not do; these files make up a commit.
     Files {
         /// Which attempt.
         attempt: u64,
-        /// Names and lengths.
-        files: Vec<(String, u64)>,
+        /// The files.
+        files: Vec<CommitFile>,
     },
     /// Target to primary: the next piece of a file.
     Fetch {
@@ -143,6 +150,8 @@ pub struct PrimaryContext {
     pub global_checkpoint: SeqNo,
     /// The local checkpoints of the in-sync copies.
     pub in_sync: BTreeMap<AllocationId, SeqNo>,
+    /// The retention leases.
+    pub leases: Leases,
 }
 
 impl ShardMessage {
@@ -166,6 +175,8 @@ impl ShardMessage {
                 Purpose::Recovery { .. } => "recovery-operations",
             },
             Body::Taken { .. } => "operations-taken",
+            Body::Persisted { .. } => "operations-persisted",
+            Body::RetentionLeases(_) => "retention-leases",
             Body::Refused { .. } => "operations-refused",
             Body::Absent { .. } => "copy-absent",
             Body::GlobalCheckpoint(_) => "global-checkpoint",

@@ -2,6 +2,7 @@
 
 mod crash;
 mod disk;
+mod durability;
 mod failover;
 mod fuzz;
 mod gets;

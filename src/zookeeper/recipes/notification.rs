@@ -30,12 +30,26 @@
 
 mod publisher;
 mod subscription;
+mod trimmer;
 
 pub use self::{
     publisher::{Published, Publisher},
     subscription::{Delivery, Notice, Subscription},
+    trimmer::Trimmer,
 };
-use crate::zookeeper::wire::Data;
+use crate::zookeeper::wire::{CreateMode, Data, Op};
+
+/// The operation that publishes one notice on a topic: for whoever writes more than notices, and wants a notice
+/// to take effect with the rest of a multi or not at all. `number` is the publisher's own, never used twice.
+pub fn publish(topic: &str, publisher: &str, number: u64, data: Data) -> Op {
+    let path = format!("{topic}/{}", Name::prefix(publisher, number));
+    Op::create(path, data, CreateMode::PersistentSequential)
+}
+
+/// The position of the notice at this path, as the answer to [`publish`] tells it.
+pub fn position(path: &str) -> Option<i64> {
+    Name::parse(path.rsplit('/').next()?).map(|name| name.position)
+}
 
 /// What a notice's name says.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -23,7 +23,7 @@ fn connection_lost_at_any_frame_is_made_up_for() {
         bench.run(seconds(6));
         assert_green(&mut bench, &ALL);
         assert_forward(&bench);
-        assert_eq!(bench.core(B).answers(), [(1, Ok(ApiAnswer::Acknowledged))], "frame {frame}");
+        assert_eq!(bench.core(B).answers(), [(1, DONE)], "frame {frame}");
         assert_eq!(bench.fake.children(ELECTION).len(), 3, "frame {frame}");
         assert_eq!(bench.fake.children(discovery::NODES).len(), 3, "frame {frame}");
         if bench.frames < frame {

@@ -1,6 +1,7 @@
 //! Tests of the control part — decides how three nodes without data hang together around a fake ensemble.
 //! It never looks at shards beyond where they are.
 
+mod administration;
 mod fence;
 mod loss;
 mod membership;
@@ -12,7 +13,7 @@ use super::*;
 use crate::{
     core::{Core, Effect, Input, Now, Output, Port},
     event::{CopyState, EventKind},
-    name::Epoch,
+    name::{Epoch, IndexUuid},
     scenario::plan::SearchConfig,
     search::{
         soundness::assert_sound,
@@ -34,7 +35,10 @@ struct Node {
     accepted: BTreeMap<ConnId, HostId>,
     /// Whether copies start by themselves.
     eager: bool,
-    wishes: Vec<(u64, &'static str)>,
+    /// Whether it tells what it has applied.
+    tells: bool,
+    wishes: Vec<(u64, AdminTask)>,
+    inquiries: Vec<(u64, AdminCall)>,
     news: Vec<ControlNews>,
 }
 
@@ -67,7 +71,9 @@ fn node(me: HostId, defects: &[Defect]) -> Node {
         dialed: BTreeMap::new(),
         accepted: BTreeMap::new(),
         eager: true,
+        tells: true,
         wishes: Vec::new(),
+        inquiries: Vec::new(),
         news: Vec::new(),
     }
 }
@@ -97,8 +103,13 @@ impl Node {
             }
             _ => {}
         }
-        for (token, index) in std::mem::take(&mut self.wishes) {
-            self.control.create_index(ctx, token, index.into(), 2, 1);
+        for (token, call) in std::mem::take(&mut self.inquiries) {
+            self.control.administer(ctx, token, call);
+        }
+        for (token, task) in std::mem::take(&mut self.wishes) {
+            let (timeout, master_timeout) = (seconds(3), seconds(5));
+            let what = Wanted::Change { task, timeout };
+            self.control.administer(ctx, token, AdminCall { what, master_timeout });
         }
     }
 
@@ -113,7 +124,7 @@ impl Node {
         }
     }
 
-    fn answers(&self) -> Vec<(u64, Result<ApiAnswer, String>)> {
+    fn answers(&self) -> Vec<(u64, Result<Granted, String>)> {
         let answers = self.news.iter().filter_map(|news| match news {
             ControlNews::Answer { token, result } => {
                 Some((*token, result.clone().map_err(|error| error.kind.into_owned())))
@@ -137,6 +148,13 @@ impl Core for Node {
             let local = ctx.links.take_local();
             if news.is_empty() && local.is_empty() {
                 break;
+            }
+            for news in &news {
+                if let ControlNews::State(state) = news
+                    && self.tells
+                {
+                    self.control.state_applied(&mut ctx, state);
+                }
             }
             self.news.extend(news);
             self.recover(&mut ctx);
@@ -203,8 +221,17 @@ fn green(defects: &[Defect]) -> Bench<Node> {
     bench
 }
 
+const DONE: Result<Granted, String> = Ok(Granted::Change { acknowledged: true });
+
+/// An index of 2 shards with 1 replica.
 fn wish(bench: &mut Bench<Node>, host: HostId, token: u64, index: &'static str) {
-    bench.core(host).wishes.push((token, index));
+    let settings = [("number_of_shards".to_owned(), "2".to_owned())].into();
+    let uuid = IndexUuid(u64::from(host.number) << 32 | token);
+    ask(bench, host, token, AdminTask::CreateIndex { index: index.into(), uuid, settings });
+}
+
+fn ask(bench: &mut Bench<Node>, host: HostId, token: u64, task: AdminTask) {
+    bench.core(host).wishes.push((token, task));
     bench.step(host, Input::Wake);
 }
 

@@ -7,14 +7,16 @@ use super::*;
 use crate::{
     core::{CloseReason, Effect, Now, Output},
     event::CopyState::{Initializing, Started},
-    name::{IndexName, SeqNo, Term},
+    name::{SeqNo, Term},
     search::{
+        administration::AdminTask,
         api::{
             ApiAnswer, ApiCall, ApiError, CreateIndexRequest, DeleteRequest, GetAnswer, GetRequest,
-            WriteResult,
+            WriteResult, admin::IndexCreated,
         },
         coordination::Served,
         fixture::{copy, state, table},
+        petitions::Wanted,
         shards::{ShardRefusal, Written},
         state::{ClusterState, ShardTable},
         transport::Links,
@@ -255,21 +257,27 @@ fn copy_on_this_node_is_asked_without_a_connection() {
 }
 
 #[test]
-fn index_is_made_by_the_control_part() {
+fn index_is_made_by_the_controller() {
     let mut bench = Bench::new(Vec::new());
-    let index: IndexName = "books".into();
-    bench.request(ApiCall::CreateIndex(CreateIndexRequest { index: index.clone(), shards: 2, replicas: 1 }));
-    let creates = bench.coordinator.take_creates();
-    assert_eq!(creates[0].1, CreateCall { index, shards: 2, replicas: 1 });
-    bench.act(|it, ctx, _| it.created(ctx, creates[0].0, Ok(ApiAnswer::Acknowledged)));
-    assert_eq!(bench.reply(), Ok(ApiAnswer::Acknowledged));
+    bench.request(ApiCall::CreateIndex(CreateIndexRequest::new("books", 2, 1)));
+    let petitions = bench.coordinator.take_petitions();
+    let Wanted::Change { task: AdminTask::CreateIndex { index, settings, .. }, .. } = &petitions[0].1.what
+    else {
+        panic!("{petitions:?}")
+    };
+    assert_eq!((index, settings.len()), (&"books".into(), 2));
+    let token = petitions[0].0;
+    bench.act(|it, ctx, view| it.granted(ctx, view, token, Ok(Granted::Change { acknowledged: true })));
+    let (acknowledged, shards_acknowledged, index) = (true, true, "books".into());
+    let created = IndexCreated { acknowledged, shards_acknowledged, index };
+    assert_eq!(bench.reply(), Ok(ApiAnswer::IndexCreated(created)));
     assert!(bench.idle());
 }
 
 #[test]
 fn index_that_is_not_made_in_time_is_unclear() {
     let mut bench = Bench::new(Vec::new());
-    bench.request(ApiCall::CreateIndex(CreateIndexRequest { index: "books".into(), shards: 2, replicas: 1 }));
-    bench.wake_at(8);
+    bench.request(ApiCall::CreateIndex(CreateIndexRequest::new("books", 2, 1)));
+    bench.wake_at(90);
     assert_eq!(bench.error(), ("process_cluster_event_timeout_exception".to_owned(), false));
 }

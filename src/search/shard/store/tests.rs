@@ -1,6 +1,7 @@
 //! Tests of the store.
 
 use super::*;
+use crate::name::HostId;
 
 fn shard() -> ShardId {
     ShardId { index: "i".into(), number: 0 }
@@ -99,14 +100,18 @@ fn files_of_the_primary_do_not_displace_what_is_above_them() {
 }
 
 #[test]
-fn history_keeps_the_latest_and_what_is_needed() {
-    let mut store = committed(filled(0..HISTORY_MIN + 10));
+fn history_keeps_what_leases_and_recoveries_need() {
+    let mut store = committed(filled(0..20));
     store.prune_history(SeqNo(3));
     assert!(store.operations_from(SeqNo(3)).is_none());
     assert!(store.operations_from(SeqNo(4)).is_some(), "above number 3 it is needed");
+    store.leases.put(HostId::search(2), SeqNo(10), 0);
     store.prune_history(SeqNo(i64::MAX));
-    assert!(store.operations_from(SeqNo(10)).is_some(), "among the latest");
     assert!(store.operations_from(SeqNo(9)).is_none());
+    assert!(store.operations_from(SeqNo(10)).is_some(), "a lease keeps it");
+    store.leases.drop_node(HostId::search(2));
+    store.prune_history(SeqNo(i64::MAX));
+    assert!(store.operations_from(SeqNo(19)).is_none(), "all of it is in the commit");
 }
 
 #[test]

@@ -30,6 +30,8 @@ struct Fuzz {
     down: Vec<HostId>,
     started: Vec<(HostId, AllocationId, Term)>,
     relocations: bool,
+    /// Nothing is lost with a process, but with a machine.
+    is_async: bool,
     copies: usize,
 }
 
@@ -43,6 +45,8 @@ impl Fuzz {
         cluster.disks_are_quick = false;
         cluster.controller_acts = false;
         let relocations = dice.draw().is_multiple_of(2);
+        let durability = ["request", "request", "async"][(dice.draw() % 3) as usize];
+        cluster.set_index("index.translog.durability", durability);
         let state = Arc::new(cluster.state.clone());
         Self {
             cluster,
@@ -54,6 +58,7 @@ impl Fuzz {
             down: Vec::new(),
             started: Vec::new(),
             relocations,
+            is_async: durability == "async",
             copies: copies.max(2),
         }
     }
@@ -382,6 +387,7 @@ impl Fuzz {
         }
         let nth = self.roll(self.down.len() as u64) as usize;
         let loss = [Loss::All, Loss::Nothing, Loss::Torn][self.roll(3) as usize];
+        let loss = if self.is_async { Loss::Nothing } else { loss };
         // The new session is only granted once the old one is known to be over.
         if self.unnoticed.contains(&self.down[nth]) {
             self.control();

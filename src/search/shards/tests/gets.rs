@@ -45,7 +45,7 @@ fn write_that_is_not_on_every_copy_is_shown_only_by_any() {
         assert_eq!(dirty, None, "{policy:?}");
         cluster.heal();
         cluster.break_connection(A, B);
-        cluster.run();
+        cluster.pass(Duration::from_millis(100));
         assert_eq!(told(&mut cluster, token), text("dirty"), "{policy:?}");
     }
 }
@@ -144,7 +144,7 @@ fn get_shows_only_what_the_new_primary_has_resent() {
     assert_eq!(told(&mut cluster, token), None, "the resync is under way");
     cluster.heal();
     cluster.break_connection(B, C);
-    cluster.run();
+    cluster.pass(Duration::from_millis(100));
     assert_eq!(told(&mut cluster, token), text("on the next primary only"));
     let resynced = |event: &EventKind| matches!(event, EventKind::ResyncCompleted { .. });
     assert!(cluster.events.iter().any(|(host, event)| *host == B && resynced(event)));

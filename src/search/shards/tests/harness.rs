@@ -1,6 +1,7 @@
 //! Harness — decides how the nodes of a test are wired: queues for links, two images for a disk, a controller
 //! that does as it is told. It never checks anything.
 
+mod knobs;
 mod look;
 
 use std::{
@@ -20,7 +21,7 @@ use crate::{
     search::{
         api::{GotDoc, Query},
         control::ShardReport,
-        settings::{Settings, SettingsDocument},
+        settings::SettingsDocument,
         shards::{
             Copies, ReadCall, ShardHits, ShardMessage, ShardNews, ShardRefusal, Shards, ShardsConfig,
             WriteCall, Written,
@@ -63,6 +64,7 @@ pub(super) struct Cluster {
     pub(super) got: BTreeMap<u64, Result<Option<GotDoc>, ShardRefusal>>,
     pub(super) reports: Vec<ShardReport>,
     config: ShardsConfig,
+    settings: Arc<SettingsDocument>,
     next_token: u64,
     story: Vec<(usize, String)>,
     /// Whether syncs end at once.
@@ -113,6 +115,7 @@ impl Cluster {
         let nodes = [A, B, C].map(|host| (host, Node::boot(&config, Disk::default())));
         let entry = NodeEntry::new(SessionId(1), "a");
         let metadata = IndexMetadata {
+            uuid: Default::default(),
             replicas: 1,
             read_only_allow_delete: false,
             routing_shards: 1,
@@ -136,6 +139,7 @@ impl Cluster {
             got: BTreeMap::new(),
             reports: Vec::new(),
             config,
+            settings: Arc::default(),
             next_token: 1,
             story: Vec::new(),
             disks_are_quick: true,
@@ -469,13 +473,6 @@ impl Cluster {
         got.unwrap().map(|doc| doc.source.to_string())
     }
 
-    /// Sets the index's settings, on every node at once.
-    pub(super) fn set(&mut self, settings: BTreeMap<String, String>) {
-        let indices = [(shard().index, Settings(settings))].into();
-        let document = Arc::new(SettingsDocument { indices, ..SettingsDocument::default() });
-        self.nodes.values_mut().for_each(|node| node.shards.apply_settings(&document));
-    }
-
     /// Begins a get; what it comes to is in `got`.
     pub(super) fn ask(&mut self, host: HostId, id: &str, policy: ReadPolicy) -> u64 {
         let call = ReadCall { id: id.to_owned(), realtime: true, refresh: false, policy };
@@ -565,7 +562,9 @@ impl Cluster {
         self.tell(format!("{host} starts after losing {loss:?}"));
         let mut disk = self.dead.remove(&host).unwrap();
         disk.crash(loss);
-        self.nodes.insert(host, Node::boot(&self.config, disk));
+        let mut node = Node::boot(&self.config, disk);
+        node.shards.apply_settings(&self.settings);
+        self.nodes.insert(host, node);
     }
 
     /// Damages every durable file whose name ends so.

@@ -74,9 +74,12 @@ fn recovered_copy_reports_again_when_its_node_has_a_new_session() {
 #[test]
 fn files_are_sent_when_the_history_is_too_short() {
     let mut cluster = Cluster::with_copies(1, flushing(500));
-    fill(&mut cluster, 0, 3_200);
+    fill(&mut cluster, 0, 1_600);
+    cluster.pass(Duration::from_secs(31));
+    fill(&mut cluster, 1_600, 3_200);
     assert!(cluster.happened(A, "CopyFlushed"));
     join(&mut cluster);
+    cluster.pass(Duration::from_secs(1));
     assert!(recovered_from(&cluster, "files"), "the first operations are not at hand any more");
     assert!(is_started(&cluster));
     cluster.assert_copies_equal(&[A, B]);
@@ -260,6 +263,7 @@ fn in_sync_copy_whose_data_is_gone_or_rotten_fails() {
         cluster.restart(A, Loss::All);
         cluster.events.clear();
         cluster.publish();
+        assert!(cluster.happened(A, "CorruptionFound"), "{damage}");
         assert!(cluster.happened(A, "CopyFailed"), "{damage}");
         assert_eq!(cluster.reports.len(), 1);
         assert!(!cluster.happened(A, "PrimaryActivated"), "{damage}");

@@ -1,20 +1,16 @@
-//! Publisher — decides when a notice is published, and which old ones are trimmed. It never publishes the next
-//! one before it knows of the last.
+//! Publisher — decides when a notice is published. It never publishes the next one before it knows of the last.
 
 use std::collections::VecDeque;
 
-use super::{Name, floor, sorted};
+use super::{Name, Trimmer, publish};
 use crate::{
     name::Zxid,
     zookeeper::{
         client::{Client, ClientNews},
         recipes::{Meaning, Turn},
-        wire::{CreateMode, Data, Op, Reply, ZkError},
+        wire::{Data, Op, Reply, ZkError},
     },
 };
-
-/// The most notices that are trimmed at a time.
-const TRIM_MAX: usize = 256;
 
 /// A notice has its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,21 +23,17 @@ pub struct Published {
     pub zxid: Option<Zxid>,
 }
 
-/// Publishes notices on a topic, one after another, and trims old ones.
+/// Publishes notices on a topic, one after another, and has old ones trimmed.
 #[derive(Debug)]
 pub struct Publisher {
     topic: String,
     name: String,
-    retained: usize,
+    trimmer: Trimmer,
     next_number: u64,
     /// Notices that are not known to be published, by number.
     queue: VecDeque<(u64, Data)>,
     turn: Turn,
     step: Step,
-    /// Published since the last trim.
-    untrimmed: usize,
-    /// The floor, and the version of the topic's data that says so.
-    floor: (i64, i32),
 }
 
 /// What the request under way is for.
@@ -49,9 +41,6 @@ pub struct Publisher {
 enum Step {
     Publish,
     Look,
-    Floor,
-    List,
-    Trim,
 }
 
 impl Publisher {
@@ -62,19 +51,16 @@ impl Publisher {
     ///
     /// If nothing is retained, or the name has a `/`.
     pub fn new(topic: impl Into<String>, name: impl Into<String>, retained: usize) -> Self {
-        let name = name.into();
-        assert!(retained > 0, "a topic keeps its last notice at least");
+        let (topic, name) = (topic.into(), name.into());
         assert!(!name.contains('/'), "a publisher's name is part of a znode's");
         Self {
-            topic: topic.into(),
+            trimmer: Trimmer::new(topic.clone(), retained),
+            topic,
             name,
-            retained,
             next_number: 0,
             queue: VecDeque::new(),
             turn: Turn::Off,
             step: Step::Look,
-            untrimmed: 0,
-            floor: (0, 0),
         }
     }
 
@@ -102,6 +88,7 @@ impl Publisher {
 
     /// Takes a piece of news; returns which notice is published by it.
     pub fn news(&mut self, client: &mut Client, news: &ClientNews) -> Option<Published> {
+        self.trimmer.news(client, news);
         match self.turn.take(news) {
             Meaning::Back => self.look(client),
             Meaning::Answer(result) => return self.answered(client, result),
@@ -115,26 +102,16 @@ impl Publisher {
         self.turn.ask(client, op);
     }
 
-    fn children(&self) -> Op {
-        Op::GetChildren { path: self.topic.clone(), watch: false }
-    }
-
     /// Whether the notice under way is there; behind a sync, so that it is not published twice.
     fn look(&mut self, client: &mut Client) {
         client.ask(Op::Sync { path: self.topic.clone() });
-        self.ask(client, Step::Look, self.children());
+        self.ask(client, Step::Look, Op::GetChildren { path: self.topic.clone(), watch: false });
     }
 
-    /// Publishes the next one, trims, or rests.
+    /// Publishes the next one, or rests.
     fn go_on(&mut self, client: &mut Client) {
-        if self.untrimmed > self.retained / 2 {
-            self.untrimmed = 0;
-            let floor = Op::GetData { path: self.topic.clone(), watch: false };
-            return self.ask(client, Step::Floor, floor);
-        }
         if let Some((number, data)) = self.queue.front() {
-            let path = format!("{}/{}", self.topic, Name::prefix(&self.name, *number));
-            let op = Op::create(path, data.clone(), CreateMode::PersistentSequential);
+            let op = publish(&self.topic, &self.name, *number, data.clone());
             self.ask(client, Step::Publish, op);
         }
     }
@@ -146,13 +123,6 @@ impl Publisher {
                 return self.published(client, name, Some(stat.czxid));
             }
             (Step::Look, Ok(Reply::Children { names, .. })) => return self.looked(client, &names),
-            (Step::Floor, Ok(Reply::Data { data, stat })) => {
-                self.floor = (floor(&data), stat.version);
-                self.ask(client, Step::List, self.children());
-            }
-            (Step::List, Ok(Reply::Children { names, .. })) => self.trim(client, &names),
-            // Somebody else may have trimmed first.
-            (Step::Trim, _) => self.go_on(client),
             _ => self.turn = Turn::Interrupted,
         }
         None
@@ -173,22 +143,8 @@ impl Publisher {
     fn published(&mut self, client: &mut Client, name: &str, zxid: Option<Zxid>) -> Option<Published> {
         let Name { number, position, .. } = Name::parse(name)?;
         self.queue.pop_front();
-        self.untrimmed += 1;
+        self.trimmer.published(client);
         self.go_on(client);
         Some(Published { number, position, zxid })
-    }
-
-    /// Takes the oldest away and raises the floor, all or nothing, unless somebody else has raised it.
-    fn trim(&mut self, client: &mut Client, names: &[String]) {
-        let notices = sorted(names);
-        let surplus = notices.len().saturating_sub(self.retained).min(TRIM_MAX);
-        let Some((last, _)) = notices[..surplus].last() else { return self.go_on(client) };
-        let (floor, version) = (self.floor.0.max(last + 1), self.floor.1);
-        let data: Data = Some(floor.to_string().into_bytes().into());
-        let raise = Op::SetData { path: self.topic.clone(), data, version };
-        let path = |name: &String| format!("{}/{name}", self.topic);
-        let deletes = notices[..surplus].iter().map(|(_, name)| Op::Delete { path: path(name), version: -1 });
-        let op = Op::Multi(std::iter::once(raise).chain(deletes).collect());
-        self.ask(client, Step::Trim, op);
     }
 }
