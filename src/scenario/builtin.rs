@@ -58,6 +58,8 @@ builtin![
     "recipe-configuration",
     "recipe-notification",
     "discovery-fast-restart",
+    "settings-under-partition",
+    "notices-through-failover",
     "replication-promotion",
     "replication-isolated-primary",
     "replication-recovery",

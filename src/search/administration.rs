@@ -135,6 +135,8 @@ impl ClusterState {
         if let Some(metadata) = self.indices.get_mut(index) {
             metadata.uuid = uuid;
             metadata.routing_shards = routing.unwrap_or(metadata.routing_shards);
+            let begins = self.graveyard.remove(index).unwrap_or_default();
+            metadata.shards.iter_mut().for_each(|table| table.term = begins);
         }
         chosen.0.retain(|name, _| !name.starts_with("index.number_of_"));
         if !chosen.0.is_empty() {
@@ -241,7 +243,10 @@ fn refused(status: u16, kind: &'static str, reason: String) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::search::fixture::{copy, state, table};
+    use crate::{
+        name::Term,
+        search::fixture::{copy, state, table},
+    };
 
     fn create(index: &str, uuid: u64, settings: &[(&str, &str)]) -> AdminTask {
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -296,9 +301,15 @@ mod tests {
         state.carry_out(&create("books", 7, &[])).unwrap();
         assert_eq!(state, made);
         assert_eq!(refusal(&mut state, &create("books", 8, &[])).1, "resource_already_exists_exception");
+        state.indices.get_mut(&"books".into()).unwrap().shards[0].term = Term(3);
         state.carry_out(&AdminTask::DeleteIndex { index: "books".into() }).unwrap();
         state.carry_out(&create("books", 8, &[])).unwrap();
-        assert_eq!(state.indices[&"books".into()].uuid, IndexUuid(8));
+        let again = &state.indices[&"books".into()];
+        assert_eq!(
+            (again.uuid, again.shards[0].term),
+            (IndexUuid(8), Term(3)),
+            "its first primary has term 4"
+        );
     }
 
     #[test]

@@ -44,6 +44,10 @@ pub struct ClusterState {
     /// Shards for which a reroute command was carried out with this state.
     #[serde(default)]
     pub commanded: BTreeSet<ShardId>,
+    /// The highest primary term of each index that was deleted (Elasticsearch's index graveyard keeps their names):
+    /// where the terms of the next index of that name begin, so that no term of a shard's name is ever used twice.
+    #[serde(default)]
+    pub graveyard: BTreeMap<IndexName, Term>,
     /// The settings by which the controller decided; their znode may be newer.
     #[serde(default)]
     pub settings: Arc<SettingsDocument>,

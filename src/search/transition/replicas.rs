@@ -3,6 +3,9 @@
 
 use super::*;
 
+/// Names of deleted indices that are kept (`cluster.indices.tombstones.size`).
+const GRAVES_MAX: usize = 500;
+
 impl ClusterState {
     /// Gives every shard of an index so many replicas. New ones are unassigned; of those there are, copies without
     /// a node go first, then copies that are being built, then copies that serve. The primary's place stays.
@@ -21,7 +24,14 @@ impl ClusterState {
     /// Removes an index, with its settings from the document. Its copies are closed and removed by the nodes that
     /// have them, since no state knows their identities any more.
     pub fn delete_index(&mut self, index: &IndexName) {
-        self.indices.remove(index);
+        if let Some(term) =
+            self.indices.remove(index).and_then(|gone| gone.shards.iter().map(|table| table.term).max())
+        {
+            self.graveyard.insert(index.clone(), term);
+        }
+        while self.graveyard.len() > GRAVES_MAX {
+            self.graveyard.pop_first();
+        }
         self.forget_homes();
     }
 }
