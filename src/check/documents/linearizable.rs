@@ -152,8 +152,9 @@ impl Monitor for Linearizable {
 #[cfg(test)]
 mod tests {
     use crate::{
-        check::record::Record,
+        check::record::{Record, client},
         event::{EventKind as E, Outcome},
+        name::{SeqNo, Term},
     };
 
     const LAW: &str = "documents.linearizable";
@@ -200,6 +201,28 @@ mod tests {
         record.write(1, "a", Some(1)).complete(1, Outcome::Unknown, None);
         record.get(2, "a").got(2, None).write(3, "a", Some(3)).acknowledge(3, 0, 1);
         record.get(4, "a").got(4, Some((1, 1, 1))).get(5, "a").got(5, Some((1, 1, 1)));
+        record.assert_passes(LAW);
+    }
+
+    /// Writes and deletes get lost for as long as a shard has no primary.
+    #[test]
+    fn many_lost_writes_between_answers_do_not_spend_the_budget() {
+        let mut record = run("lease");
+        for nth in 0..60 {
+            let request = 10 * nth + 1;
+            record.write(request, "a", Some(request)).complete(request, Outcome::Unknown, None);
+            record.write(request + 1, "a", None).complete(request + 1, Outcome::Unknown, None);
+            for (request, seq_no, result) in
+                [(request + 2, 2 * nth, "created"), (request + 3, 2 * nth + 1, "updated")]
+            {
+                record.write(request, "a", Some(request));
+                let (outcome, seq_no, term) = (Outcome::Ok, Some(SeqNo(seq_no as i64)), Some(Term(1)));
+                let (version, result, source, error) = (Some(nth + 7), Some(result.into()), None, None);
+                let completed =
+                    E::DocCompleted { request, outcome, seq_no, term, version, result, source, error };
+                record.on(client(), completed);
+            }
+        }
         record.assert_passes(LAW);
     }
 

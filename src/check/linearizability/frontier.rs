@@ -29,6 +29,8 @@ pub(super) struct Frontier<'a, M: Model> {
     budget: Budget,
     steps: u64,
     open: Vec<usize>,
+    /// Of a call that never returns: the one before it that does the same, and never returns either.
+    twins: BTreeMap<usize, usize>,
     reached: Reached<M::State>,
 }
 
@@ -78,7 +80,7 @@ impl<'a, M: Model> Frontier<'a, M> {
     pub(super) fn new(model: &'a M, calls: &'a [Call<M::Op>], budget: Budget) -> Self {
         let mut reached = Reached::new();
         reached.add(&Configuration { state: model.initial(), ahead: Vec::new(), lost: Vec::new() });
-        Self { model, calls, budget, steps: 0, open: Vec::new(), reached }
+        Self { model, calls, budget, steps: 0, open: Vec::new(), twins: BTreeMap::new(), reached }
     }
 
     /// Whether no order is left.
@@ -88,6 +90,12 @@ impl<'a, M: Model> Frontier<'a, M> {
 
     /// A call begins: it may take effect from now on.
     pub(super) fn invoke(&mut self, call: usize) {
+        let calls = self.calls;
+        if calls[call].returned.is_none() {
+            let is_alike =
+                |other: &&usize| calls[**other].returned.is_none() && calls[**other].op == calls[call].op;
+            self.twins.extend(self.open.iter().rfind(is_alike).map(|twin| (call, *twin)));
+        }
         self.open.push(call);
     }
 
@@ -135,6 +143,10 @@ impl<'a, M: Model> Frontier<'a, M> {
         ending: usize,
     ) -> Result<Option<Configuration<M::State>>, &'static str> {
         if from.ahead.binary_search(&next).is_ok() || from.lost.binary_search(&next).is_ok() {
+            return Ok(None);
+        }
+        // Of calls that do the same and never return, any one will do for any other: the first goes first.
+        if self.twins.get(&next).is_some_and(|twin| from.lost.binary_search(twin).is_err()) {
             return Ok(None);
         }
         self.steps += 1;

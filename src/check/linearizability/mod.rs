@@ -20,7 +20,7 @@ use self::frontier::Frontier;
 /// What calls do, one after the other.
 pub(super) trait Model {
     /// A call and its answer.
-    type Op;
+    type Op: PartialEq;
     /// What the calls so far have led to.
     type State: Clone + Ord;
 
@@ -187,6 +187,19 @@ mod tests {
         });
         let calls: Vec<_> = lost.chain(reads).collect();
         assert_eq!(check(&model, &calls, Budget { steps: 400_000, configurations: 500 }), Found::Order);
+    }
+
+    /// Thirty lost writes of one value, of which ten took effect at some time: which ones, does not matter.
+    #[test]
+    fn lost_calls_that_are_alike_count_as_one() {
+        let model = Register { initial: Some(0) };
+        let lost = (0..30).map(|at| call(Op::Write(Some(0)), at, None));
+        let others = (0..10_u64).flat_map(|nth| {
+            let at = 100 + 100 * nth;
+            [call(Op::Write(Some(1)), at, at + 10), call(Op::Cas(Some(0), Some(2)), at + 20, at + 30)]
+        });
+        let calls: Vec<_> = lost.chain(others).collect();
+        assert_eq!(check(&model, &calls, Budget { steps: 20_000, configurations: 100 }), Found::Order);
     }
 
     #[test]
