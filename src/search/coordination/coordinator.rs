@@ -210,7 +210,7 @@ impl Coordinator {
         let moves = flow.begin(view.state.expect("a request begins only once a state is known"));
         let (number, began) = (self.draw(), ctx.now.mono);
         let patience = flow.patience().unwrap_or(self.timeout);
-        let (deadline, limit, asks) = (began + patience, flow.time_limit(), BTreeSet::new());
+        let (deadline, limit, asks) = (began + patience, flow.time_limit(patience), BTreeSet::new());
         self.requests.insert(number, Pending { conn, id, began, deadline, patience, flow, asks });
         self.alarms.set(deadline, Alarm::GiveUp(number));
         if let Some(limit) = limit {
@@ -306,7 +306,7 @@ impl Coordinator {
         let Some(pending) = self.requests.remove(&request) else { return };
         self.alarms.cancel(pending.deadline, Alarm::GiveUp(request));
         self.alarms.cancel(retry_at(&pending), Alarm::Retry(request));
-        if let Some(limit) = pending.flow.time_limit() {
+        if let Some(limit) = pending.flow.time_limit(pending.patience) {
             self.alarms.cancel(pending.began + limit, Alarm::Hurry(request));
         }
         for number in &pending.asks {

@@ -60,8 +60,8 @@ pub(super) trait Flow: Debug {
         None
     }
 
-    /// After how long it is to hurry; none: never.
-    fn time_limit(&self) -> Option<Duration> {
+    /// After how long it is to hurry, if it has `patience` in all; none: never.
+    fn time_limit(&self, _patience: Duration) -> Option<Duration> {
         None
     }
 

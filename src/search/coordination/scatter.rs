@@ -235,10 +235,14 @@ impl SearchFlow {
         }
     }
 
-    fn fetch(&mut self) -> Vec<Move> {
+    fn begin_fetch(&mut self) {
         self.phase = Phase::Fetch;
         let winners = self.gathered.winners();
         self.winners = winners.into_iter().filter(|winner| !self.gathered.has(winner)).collect();
+    }
+
+    fn fetch(&mut self) -> Vec<Move> {
+        self.begin_fetch();
         let numbers: Vec<u32> =
             self.parts.keys().copied().filter(|it| self.winners_of(*it).next().is_some()).collect();
         self.open = numbers.len() as u32;
@@ -327,13 +331,20 @@ impl Flow for SearchFlow {
         moves
     }
 
+    // Whoever has answered but was not fetched from shows nothing: that shard has failed too.
     fn timed_out(&mut self) -> Ending {
         self.give_up_open();
+        if self.phase != Phase::Fetch {
+            self.begin_fetch();
+            self.give_up_open();
+        }
         self.ending()
     }
 
-    fn time_limit(&self) -> Option<Duration> {
-        self.plan.timeout
+    // Also a search without a limit of its own leaves time to fetch what was found.
+    fn time_limit(&self, patience: Duration) -> Option<Duration> {
+        let most = patience * 3 / 4;
+        Some(self.plan.timeout.map_or(most, |timeout| timeout.min(most)))
     }
 
     fn hurry(&mut self) -> Vec<Move> {

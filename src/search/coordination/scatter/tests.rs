@@ -202,6 +202,23 @@ fn own_time_limit_gives_what_has_come_so_far() {
 }
 
 #[test]
+fn found_and_not_fetched_in_time_is_a_failed_shard() {
+    let mut flow = flow(&[&[1], &[2], &[3]]);
+    begin(&mut flow);
+    heard(&mut flow, 1, hits(1, 1, &[1.0]));
+    heard(&mut flow, 2, hits(2, 0, &[]));
+    let end = [Move::End(flow.timed_out())];
+    assert_eq!(found(&end), (3, 1, 1, String::new()));
+    assert!(answer(&end).timed_out);
+    assert_eq!(flow_limit(Some(Duration::from_secs(9))), Duration::from_secs(6), "time is left to fetch");
+    assert_eq!(flow_limit(Some(Duration::from_secs(2))), Duration::from_secs(2));
+}
+
+fn flow_limit(timeout: Option<Duration>) -> Duration {
+    flow_of("", &[&[1]], |plan| plan.timeout = timeout).time_limit(Duration::from_secs(8)).unwrap()
+}
+
+#[test]
 fn few_shards_of_a_node_are_asked_at_once() {
     let mut flow = flow_of("", &[&[1], &[1], &[1], &[2]], |plan| plan.concurrent = 2);
     assert_eq!(begin(&mut flow), ["query 0 of 1", "query 1 of 1", "query 3 of 2"]);
