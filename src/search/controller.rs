@@ -88,6 +88,7 @@ pub struct Controller {
     forced: bool,
     deadlines: Deadlines,
     decided_at: Instant,
+    looked_at: Instant,
     allocator: Box<dyn Allocator>,
     /// The version of the settings, and the nodes, that were noted last.
     noted: Option<(u64, BTreeMap<HostId, NodeEntry>)>,
@@ -136,6 +137,7 @@ impl Controller {
             forced: false,
             deadlines: Deadlines::new(),
             decided_at: Instant(0),
+            looked_at: Instant(0),
             allocator: config.allocator.make(),
             settings: Settings::default(),
             noted: None,
@@ -263,7 +265,9 @@ impl Controller {
         if !self.is_on() {
             return None;
         }
-        self.next_deadline().into_iter().chain(self.acks.next_wake()).min()
+        // What was due when it last looked, and could not act, waits for contact.
+        let due = self.next_deadline().into_iter().chain(self.acks.next_wake());
+        due.filter(|at| *at > self.looked_at).min()
     }
 
     fn next_deadline(&self) -> Option<Instant> {
@@ -293,6 +297,7 @@ impl Controller {
     /// to live: a controller without contact for 2/3 of its timeout is silent until it hears again.
     pub fn act(&mut self, ctx: &mut Ctx<'_>, client: &mut Client) {
         let now = ctx.now.mono;
+        self.looked_at = now;
         let certain = client.is_certainly_alive(now) || self.config.fence == Fence::None;
         if !certain || client.state() != ClientState::Connected {
             return;
