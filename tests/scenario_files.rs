@@ -52,7 +52,7 @@ fn wrong_key_names_the_nearest() {
         "[cluster]\nzookeper = 3\n",
         "4:1 there is no key `zookeper` here | did you mean `zookeeper`? valid: zookeeper, tick, init_limit, \
          sync_limit, snap_count, search, zones, attributes, session_timeout, refresh_interval, delayed_allocation, \
-         request_timeout, flush_operations, read_policy, allocator, settings",
+         request_timeout, flush_operations, read_policy, write_threads, allocator, settings",
     );
 }
 
@@ -209,7 +209,9 @@ fn builtin_scenarios_are_sound() {
     for builtin in builtin::ALL {
         let scenario = builtin.scenario();
         assert!(!scenario.description.is_empty(), "{}", builtin.name);
-        assert!(settle_bound(&scenario.plan(1)) < Duration::from_secs(180), "{}", builtin.name);
+        // Two thousand copies take their time, even with as many recoveries at once as its nodes allow.
+        let most = Duration::from_secs(if builtin.name == "large" { 600 } else { 180 });
+        assert!(settle_bound(&scenario.plan(1)) < most, "{}", builtin.name);
     }
 }
 
