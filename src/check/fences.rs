@@ -46,8 +46,11 @@ struct AcknowledgeFenced {
     known: BTreeMap<AllocationId, Vec<(Term, Point)>>,
     hosts: BTreeMap<AllocationId, HostId>,
     /// Operations that are not acknowledged yet: by whom and when they were numbered.
-    numbered: BTreeMap<ShardId, BTreeMap<(Term, SeqNo), (AllocationId, Point)>>,
+    numbered: BTreeMap<ShardId, Numbered>,
 }
+
+/// Who numbered an operation, and when.
+type Numbered = BTreeMap<(Term, SeqNo), (AllocationId, Point)>;
 
 /// What the newest noted state says of a shard.
 #[derive(Default)]

@@ -339,7 +339,7 @@ impl Controller {
         if next.settings.version != self.settings.version {
             self.settings = Settings::of(&next.settings);
         }
-        let delay = |index: &_| self.settings.index(index).delayed_timeout;
+        let delay = |index: &_| self.settings.of_index(index).delayed_timeout;
         let deadline = |index: &_| now + delay(index).unwrap_or(self.config.delayed_allocation);
         note_deadlines(&mut self.deadlines, &next, deadline);
         let (settings, info, deadlines) = (&self.settings, &self.info, &self.deadlines);

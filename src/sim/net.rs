@@ -29,6 +29,7 @@ use crate::{
 };
 
 /// What a task that owns a host gets to see.
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are data: a box for each would cost more")]
 #[derive(Debug)]
 pub enum Arrival {
     /// A dial succeeded.
@@ -78,6 +79,7 @@ enum Item {
     Local(Arrival),
 }
 
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are data: a box for each would cost more")]
 #[derive(Debug)]
 enum Packet {
     Syn {

@@ -131,7 +131,7 @@ impl<'a> RoutingAllocation<'a> {
     }
 
     pub(super) fn rules(&self, shard: &ShardId) -> &'a IndexRules {
-        self.inputs.settings.index(&shard.index)
+        self.inputs.settings.of_index(&shard.index)
     }
 
     pub(super) fn say(&self, text: impl FnOnce() -> String) -> Cow<'static, str> {

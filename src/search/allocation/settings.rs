@@ -179,7 +179,7 @@ impl Settings {
     }
 
     /// What holds for this index.
-    pub fn index(&self, index: &IndexName) -> &IndexRules {
+    pub fn of_index(&self, index: &IndexName) -> &IndexRules {
         if self.indices.is_empty() {
             &self.any_index
         } else {
@@ -315,9 +315,9 @@ mod tests {
         assert_eq!(settings.awareness, ["rack", "zone"]);
         assert_eq!(settings.forced["rack"].len(), 2);
         assert_eq!(settings.disk.low, Watermark::Free(10 << 30));
-        let rules = settings.index(&"a".into());
+        let rules = settings.of_index(&"a".into());
         assert_eq!(rules.delayed_timeout, Some(Duration::ZERO));
         assert_eq!(rules.allocation, Some(EnableAllocation::None));
-        assert_eq!(settings.index(&"b".into()), &settings.any_index);
+        assert_eq!(settings.of_index(&"b".into()), &settings.any_index);
     }
 }

@@ -584,7 +584,7 @@ proptest! {
         let state = cluster.state.clone();
         cluster.moves.clear();
         cluster.reroute();
-        let moves = std::mem::replace(&mut cluster.moves, Vec::new());
+        let moves = std::mem::take(&mut cluster.moves);
         cluster.state = state;
         cluster.allocator = AllocatorFactory::default().make();
         cluster.reroute();

@@ -157,12 +157,9 @@ mod tests {
         let (vectors, mut collector) = (vectors(), ResponseCollector::default());
         let nodes: VecDeque<HostId> = (1..=3).map(HostId::search).collect();
         let mut turned = nodes.clone();
-        for turn in 0..3 {
-            assert_eq!(
-                collector.order(turned.clone(), &mut Outstanding::new())[0],
-                nodes[turn],
-                "nothing known yet"
-            );
+        for node in &nodes {
+            let first = collector.order(turned.clone(), &mut Outstanding::new())[0];
+            assert_eq!(first, *node, "nothing known yet");
             turned.rotate_left(1);
         }
         // The picks follow from the figures alone: what a pick does to the others' figures is left out.

@@ -64,7 +64,7 @@ impl Shard {
             return;
         }
         primary.lease_sync_at = None;
-        let copies: Vec<_> = primary.group.tracked().map(|(copy, node)| (copy, node)).collect();
+        let copies: Vec<_> = primary.group.tracked().collect();
         let safe = |copy: &AllocationId| primary.group.channel(*copy).map(|channel| channel.safe.next());
         let needs: Vec<_> = copies.iter().filter_map(|(copy, node)| Some((*node, safe(copy)?))).collect();
         let store = self.open_store();

@@ -47,8 +47,11 @@ pub(super) struct Primary {
     checkpoint_sync_at: Option<Instant>,
     pub(super) lease_sync_at: Option<Instant>,
     /// Operations that have not been sent to the group that was sampled for them.
-    pub(super) unsent: Vec<(Vec<(AllocationId, HostId)>, Arc<Operation>)>,
+    pub(super) unsent: Vec<(Sampled, Arc<Operation>)>,
 }
+
+/// Copies of a group as it was sampled, and where they are.
+pub(super) type Sampled = Vec<(AllocationId, HostId)>;
 
 impl Primary {
     pub(super) fn next_wake(&self) -> Option<Instant> {
