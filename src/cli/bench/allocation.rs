@@ -6,10 +6,11 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{Line, peak_memory, reset_peak};
 use crate::{
     core::Instant,
-    event::CopyState,
     name::{Epoch, HostId, SessionId},
     search::{
-        allocation::{Balanced, ClusterInfo, Deadlines, Inputs, Lineage, Settings, allocate},
+        allocation::{
+            Balanced, ClusterInfo, Deadlines, Inputs, Lineage, Settings, allocate, desired::start_all,
+        },
         state::{ClusterState, NodeEntry},
     },
 };
@@ -76,20 +77,4 @@ fn plan_once(state: &mut ClusterState, settings: &Settings) -> usize {
     let rerouted = allocate(&mut Balanced::default(), std::mem::take(state), inputs);
     *state = rerouted.state;
     rerouted.moves.len()
-}
-
-/// Every recovery ends; returns how many there were.
-fn start_all(state: &mut ClusterState) -> usize {
-    let mut due = Vec::new();
-    for (shard, table) in state.shards() {
-        for copy in table.copies.iter().filter(|copy| copy.state == CopyState::Initializing) {
-            if let (Some(id), Some(node)) = (copy.allocation, copy.node) {
-                due.push((shard.clone(), id, table.term, node));
-            }
-        }
-    }
-    for (shard, id, term, node) in &due {
-        state.copy_started(shard, *id, *term, *node);
-    }
-    due.len()
 }

@@ -181,8 +181,8 @@ fn place_anywhere(round: &mut RoutingAllocation<'_>, copy: &Unassigned) {
     }
 }
 
-/// Every recovery ends, in the simulation; returns how many there were.
-fn start_all(state: &mut ClusterState) -> usize {
+/// Every recovery ends at once, as a plan assumes; returns how many there were.
+pub fn start_all(state: &mut ClusterState) -> usize {
     let mut due = Vec::new();
     for (shard, table) in state.shards() {
         for copy in table.copies.iter().filter(|copy| copy.state == CopyState::Initializing) {
