@@ -147,7 +147,8 @@ pub(super) struct CheckArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct SweepArgs {
-    /// Scenario files or names of built-in scenarios. Default: the three standard ones.
+    /// Scenario files or names of built-in scenarios; `FOLDER/` stands for all of a folder. Default: the three
+    /// standard ones.
     pub(super) scenarios: Vec<String>,
     /// Every seed from A to below B, for each scenario.
     #[arg(long, value_name = "A..B", required_unless_present = "runs", conflicts_with = "runs")]
