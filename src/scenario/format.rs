@@ -15,8 +15,10 @@ use crate::{
         duration,
         ensemble::{ZooKeeperClients, ZooKeeperSettings},
         load::WriteMix,
+        operations::Operation,
         plan::{AllocatorKind, CutMode, Delay, Direction, ReadPolicy, Reconfiguration, Selector},
         recipes::RecipeClients,
+        seed,
         steps::Step,
         values::Values,
     },
@@ -34,6 +36,9 @@ pub struct Scenario {
     /// How long the workload runs. Required.
     #[serde(with = "duration")]
     pub duration: Duration,
+    /// The seed to run it with, unless another is asked for. Default 1.
+    #[serde(with = "seed", skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// Historic bugs to switch on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub defects: Vec<Defect>,
@@ -57,6 +62,9 @@ pub struct Scenario {
     /// Simulated clients.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub workloads: Vec<Workload>,
+    /// Single requests of the clients of workloads, beside those that come of their rates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub operations: Vec<Operation>,
     /// Simulated clients of ZooKeeper alone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub zookeeper_clients: Vec<ZooKeeperClients>,
