@@ -13,7 +13,7 @@ use std::{
 use madsim::{runtime::Handle, task::NodeId, time::TimeHandle};
 
 use crate::{
-    core::{Deferred, DiskOp, Entropy, FileName, Files},
+    core::{ConnId, Deferred, DiskOp, Entropy, FileName, Files},
     event::{EventKind, Outcome},
     name::{HostId, HostKind, SimTime},
     scenario::{
@@ -284,6 +284,17 @@ impl World {
                 Due::Step(step) => self.take_step(step, host),
             }
         }
+    }
+
+    /// Sends a message, with a mark of how far the record had come: what causes what can be told by it.
+    pub fn send(&self, from: HostId, conn: ConnId, message: Wire) {
+        let sent = self.recorded();
+        self.net().send(from, conn, message, sent);
+    }
+
+    /// Events recorded so far.
+    pub(super) fn recorded(&self) -> u64 {
+        lock(&self.recorder).recorded()
     }
 
     fn carry_out(&self, chore: Chore) {
