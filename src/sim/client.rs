@@ -193,7 +193,7 @@ impl Client {
         let (sender, receiver) = oneshot::channel();
         state.waiting.insert(id, Waiting { conn, answer: sender });
         let request = Message::Request(ApiRequest { id, call });
-        self.world.net().send(self.host, conn, Wire::Search(request));
+        self.world.send(self.host, conn, Wire::Search(request));
         receiver
     }
 
@@ -230,8 +230,8 @@ impl Client {
     fn arrive(&self, arrival: Arrival) {
         match arrival {
             Arrival::Connected { conn } => self.state.borrow_mut().established(conn),
-            Arrival::Message { from, message, .. } => {
-                self.record(EventKind::Delivered { from, message: message.label() });
+            Arrival::Message { from, message, sent, .. } => {
+                self.record(EventKind::Delivered { from, message: message.label(), sent });
                 match message {
                     Wire::Search(Message::Reply(reply)) => self.state.borrow_mut().answer(reply),
                     Wire::Task(task) => self.state.borrow_mut().take(task),
