@@ -6,6 +6,7 @@ pub mod check;
 pub mod duration;
 pub mod ensemble;
 pub mod format;
+pub mod generate;
 pub mod load;
 pub mod make_plan;
 pub mod nearest;
