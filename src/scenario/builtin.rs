@@ -75,6 +75,10 @@ builtin![
     "allocation-drain",
     "allocation-awareness",
     "documents-versions",
+    "documents-bulk-and-drawn-ids",
+    "documents-async-durability",
+    "search-aggregations",
+    "search-queries",
 ];
 
 /// The scenario to run when none is named.

@@ -117,6 +117,13 @@ impl Client {
         self.state.borrow().next_request
     }
 
+    /// Takes the next number for a request that is a part of a call.
+    pub fn take_request(&self) -> u64 {
+        let mut state = self.state.borrow_mut();
+        state.next_request += 1;
+        state.next_request - 1
+    }
+
     /// Records an event on this client's host.
     pub fn record(&self, event: EventKind) {
         self.world.record(Some(self.host), event);
