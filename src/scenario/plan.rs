@@ -13,6 +13,7 @@ use crate::{
     scenario::{
         ensemble::ZooKeeperClients,
         load::{Options, SearchMix, WriteMix},
+        operations::Operation,
         recipes::RecipeClients,
         steps::StepPlan,
         values::Values,
@@ -52,6 +53,9 @@ pub struct Plan {
     pub indices: Vec<IndexPlan>,
     /// Simulated clients.
     pub workloads: Vec<WorkloadPlan>,
+    /// Single requests of the clients of workloads, beside those that come of their rates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operations: Vec<Operation>,
     /// Simulated clients of ZooKeeper alone.
     #[serde(default)]
     pub zookeeper_clients: Vec<ZooKeeperClients>,

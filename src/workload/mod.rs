@@ -2,9 +2,14 @@
 //! inside a server.
 
 pub mod administrator;
+pub mod arrivals;
+mod bulk;
 pub mod documents;
+pub mod history;
 pub mod operator;
+mod queries;
 pub mod recipes;
+mod sources;
 pub mod zookeeper;
 
 use std::sync::Arc;

@@ -3,11 +3,13 @@
 use serde_json::{Value, json};
 
 use super::{
-    WORDS,
-    searches::SIZE,
+    arrivals::WORDS,
     sources::{KEYWORDS, NUMBERS},
 };
 use crate::{scenario::load::SearchKind, sim::dice::Die};
+
+/// Hits that a search asks for.
+pub(super) const SIZE: u32 = 10;
 
 /// The body of a search of this kind.
 pub(super) fn body(kind: SearchKind, die: &mut Die) -> Value {
@@ -25,7 +27,8 @@ pub(super) fn body(kind: SearchKind, die: &mut Die) -> Value {
     }
 }
 
-fn hits(query: &Value) -> Value {
+/// The first hits of a query.
+pub(super) fn hits(query: &Value) -> Value {
     json!({ "query": query, "size": SIZE })
 }
 
