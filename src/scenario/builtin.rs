@@ -74,6 +74,7 @@ builtin![
     "intersecting-partitions",
     "allocation-drain",
     "allocation-awareness",
+    "allocation-reroute-commands",
     "documents-versions",
 ];
 

@@ -13,6 +13,7 @@ pub mod plan;
 pub mod problem;
 pub mod read;
 pub mod recipes;
+pub mod reroute;
 pub mod select;
 pub mod settle;
 pub mod steps;

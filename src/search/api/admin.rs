@@ -2,6 +2,7 @@
 //! shapes. It never decides an answer.
 
 mod health;
+mod reroute;
 mod state;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -11,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 pub use self::{
     health::{ClusterHealth, Health, HealthRequest, IndexCounts},
+    reroute::{AllocationExplainRequest, RerouteRequest, Rerouted},
     state::{ClusterStateView, StateRequest},
 };
 use crate::{
