@@ -80,7 +80,7 @@ fn heading(topic: Topic) -> &'static str {
 
 fn section(topic: Topic) -> String {
     match topic {
-        Topic::Scenarios => rows(builtin::ALL.iter().map(|one| (one.name, summary(one)))),
+        Topic::Scenarios => scenarios(),
         Topic::Laws => {
             rows(trial::laws().iter().map(|law| (law.name, format!("{} ({})", law.sentence, law.source))))
         }
@@ -94,6 +94,16 @@ fn section(topic: Topic) -> String {
         Topic::Events => EventKind::NAMES.iter().map(|name| format!("  {name}\n")).collect(),
         Topic::Defects => rows(Defect::ALL.iter().map(|defect| (defect.name(), defect.story().to_owned()))),
     }
+}
+
+/// Folder by folder; one line a scenario.
+fn scenarios() -> String {
+    let mut text = String::new();
+    for folder in builtin::ALL.chunk_by(|one, other| one.folder == other.folder) {
+        let _ = writeln!(text, "{}/", Painted(Tone::Heading, folder[0].folder));
+        text += &rows(folder.iter().map(|one| (one.name, summary(one))));
+    }
+    text
 }
 
 fn summary(builtin: &Builtin) -> String {

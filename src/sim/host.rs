@@ -76,8 +76,8 @@ where
         let input = match arrival {
             Arrival::Connected { conn } => Input::Connected { conn },
             Arrival::Accepted { conn, from, port } => Input::Accepted { conn, from, port },
-            Arrival::Message { conn, from, message } => {
-                self.note(EventKind::Delivered { from, message: message.label() });
+            Arrival::Message { conn, from, message, sent } => {
+                self.note(EventKind::Delivered { from, message: message.label(), sent });
                 let Some(message) = C::hear(message) else { return };
                 Input::Received { conn, message }
             }
@@ -119,7 +119,7 @@ where
         match effect {
             Effect::Note(event) => self.note(event),
             Effect::Dial { conn, to } => self.world.net().dial(self.host, conn, to),
-            Effect::Send { conn, message } => self.world.net().send(self.host, conn, C::say(message)),
+            Effect::Send { conn, message } => self.world.send(self.host, conn, C::say(message)),
             Effect::Close { conn } => self.world.net().close(self.host, conn),
             Effect::Disk(op) => self.world.change_disk(self.host, op),
             Effect::AfterSync { file, then } => {
@@ -134,7 +134,7 @@ where
 
     fn release(&mut self, deferred: Deferred<Wire>) {
         match deferred {
-            Deferred::Send { conn, message } => self.world.net().send(self.host, conn, message),
+            Deferred::Send { conn, message } => self.world.send(self.host, conn, message),
             Deferred::Tell { token } => self.inputs.push_back(Input::Synced { token }),
             Deferred::Note(event) => self.note(event),
         }

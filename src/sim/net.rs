@@ -54,6 +54,8 @@ pub enum Arrival {
         from: HostId,
         /// The message.
         message: Wire,
+        /// Events that had been recorded when it was sent.
+        sent: u64,
     },
     /// A connection ended, or a dial failed.
     Closed {
@@ -86,7 +88,10 @@ enum Packet {
         port: Port,
     },
     SynAck,
-    Data(Wire),
+    Data {
+        message: Wire,
+        sent: u64,
+    },
     Fin,
     Rst {
         reason: CloseReason,
@@ -238,9 +243,9 @@ impl Net {
         self.transmit(pair, 0, Packet::Syn { port: to.port });
     }
 
-    /// Sends on a connection; does nothing if it has ended.
-    pub fn send(&mut self, from: HostId, conn: ConnId, message: Wire) {
-        self.send_packet(from, conn, Packet::Data(message));
+    /// Sends on a connection, with the number of events recorded so far; does nothing if it has ended.
+    pub fn send(&mut self, from: HostId, conn: ConnId, message: Wire, sent: u64) {
+        self.send_packet(from, conn, Packet::Data { message, sent });
     }
 
     /// Closes this host's end, after what was sent.
@@ -281,7 +286,7 @@ impl Net {
     fn refuse(&mut self, id: u64, side: usize, packet: Packet) {
         let reason = match packet {
             Packet::Syn { .. } => CloseReason::Refused,
-            Packet::SynAck | Packet::Data(_) => CloseReason::Reset,
+            Packet::SynAck | Packet::Data { .. } => CloseReason::Reset,
             Packet::Fin | Packet::Rst { .. } | Packet::Broken { .. } => return,
         };
         let Some(pair) = self.pairs.get(&id) else { return };
@@ -325,8 +330,8 @@ impl Net {
             }
             Packet::Syn { port } => Some(self.accept(id, from, to, port)),
             Packet::SynAck => self.establish(id),
-            Packet::Data(message) => match pair.conns[1 - side] {
-                Some(conn) => Some(Arrival::Message { conn, from, message }),
+            Packet::Data { message, sent } => match pair.conns[1 - side] {
+                Some(conn) => Some(Arrival::Message { conn, from, message, sent }),
                 None => {
                     self.answer_with_reset(id, side);
                     None

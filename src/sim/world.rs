@@ -13,7 +13,7 @@ use std::{
 use madsim::{runtime::Handle, task::NodeId, time::TimeHandle};
 
 use crate::{
-    core::{Deferred, DiskOp, Entropy, FileName, Files},
+    core::{ConnId, Deferred, DiskOp, Entropy, FileName, Files},
     event::{EventKind, Outcome},
     name::{HostId, HostKind, SimTime},
     scenario::{
@@ -286,6 +286,17 @@ impl World {
         }
     }
 
+    /// Sends a message, with a mark of how far the record had come: what causes what can be told by it.
+    pub fn send(&self, from: HostId, conn: ConnId, message: Wire) {
+        let sent = self.recorded();
+        self.net().send(from, conn, message, sent);
+    }
+
+    /// Events recorded so far.
+    pub(super) fn recorded(&self) -> u64 {
+        lock(&self.recorder).recorded()
+    }
+
     fn carry_out(&self, chore: Chore) {
         match chore {
             Chore::Start(host) if self.faults().holds_down(host) => {}
@@ -307,6 +318,14 @@ impl World {
         let messages = recorder.messages();
         let (events, fingerprint) = recorder.finish();
         (events, fingerprint, messages)
+    }
+
+    /// Ends every process. A task that waits holds the world, and the world the waker that holds the task:
+    /// nothing of a run would ever be freed.
+    pub fn end(&self) {
+        for machine in self.machines.get().into_iter().flat_map(BTreeMap::values) {
+            Handle::current().kill(*machine);
+        }
     }
 
     /// What the caller brought into the run.
