@@ -19,7 +19,7 @@ pub struct Operation {
     /// Its number among the requests of that client: what else is left to chance hangs on it. Required.
     pub number: u32,
     /// When it is asked. Required.
-    #[serde(with = "duration")]
+    #[serde(with = "duration::Span")]
     pub at: Duration,
     /// The node that is asked. Required.
     pub node: HostId,
