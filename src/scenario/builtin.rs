@@ -39,60 +39,6 @@ impl Builtin {
     }
 }
 
-macro_rules! builtin {
-    ($($name:literal),* $(,)?) => {
-        /// Every built-in scenario; the first is the default, the first three are the standard ones.
-        pub const ALL: &[Builtin] = &[
-            $(Builtin { name: $name, text: include_str!(concat!("../../scenarios/", $name, ".toml")) },)*
-        ];
-    };
-}
-
-builtin![
-    "first-failover",
-    "discovery",
-    "balance",
-    "power-loss",
-    "deposed-primary",
-    "deposed-controller",
-    "rebuild",
-    "allocation-stale-copy",
-    "allocation-nodes-come-and-go",
-    "zk-leader-crash-phases",
-    "zk-quorum-loss",
-    "zk-follower-lag",
-    "zk-disk-loss",
-    "zk-uncommitted-tail",
-    "zk-torn-logs",
-    "zk-session-storm",
-    "zk-watch-storm",
-    "zk-reconfig-partition",
-    "zk-observers",
-    "zk-read-only",
-    "recipe-election",
-    "recipe-membership",
-    "recipe-configuration",
-    "recipe-notification",
-    "discovery-fast-restart",
-    "settings-under-partition",
-    "notices-through-failover",
-    "replication-promotion",
-    "replication-isolated-primary",
-    "replication-recovery",
-    "replication-flaky-links",
-    "search-partial-results",
-    "documents-primary",
-    "documents-lease",
-    "documents-delete-and-reorder",
-    "standard",
-    "large",
-    "rolling-restart",
-    "intersecting-partitions",
-    "allocation-drain",
-    "allocation-awareness",
-    "allocation-reroute-commands",
-    "documents-versions",
-];
 /// Every built-in scenario, folder by folder.
 pub const ALL: &[Builtin] = include!(concat!(env!("OUT_DIR"), "/scenarios.rs"));
 

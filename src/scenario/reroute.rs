@@ -5,11 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    name::{HostId, IndexName, ShardId},
-    scenario::plan::Selector,
-    search::allocation::reroute::Command as Order,
-};
+use crate::{name::ShardId, scenario::plan::Selector};
 
 /// What is ordered at once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,60 +115,12 @@ impl Command {
         | Self::AllocateEmptyPrimary { index, shard, .. }) = self;
         ShardId { index: index.as_str().into(), number: *shard }
     }
-
-    /// The order, with the nodes that its selectors mean, in the order of [`selectors`](Self::selectors).
-    ///
-    /// # Errors
-    ///
-    /// If a node is missing.
-    pub fn order(&self, nodes: &[HostId]) -> Result<Order, String> {
-        let (key, selectors) = self.selectors();
-        let missing = || format!("{key}: not one node each is meant by its selectors");
-        if nodes.len() != selectors.len() {
-            return Err(missing());
-        }
-        let (node, last) = (nodes[0], nodes[nodes.len() - 1]);
-        let ShardId { index, number: shard } = self.shard();
-        Ok(match self {
-            Self::Move { .. } => Order::Move { index, shard, from_node: node, to_node: last },
-            Self::Cancel { allow_primary, .. } => {
-                Order::Cancel { index, shard, node, allow_primary: *allow_primary }
-            }
-            Self::AllocateReplica { .. } => Order::AllocateReplica { index, shard, node },
-            Self::AllocateStalePrimary { accept_data_loss, .. } => {
-                Order::AllocateStalePrimary { index, shard, node, accept_data_loss: *accept_data_loss }
-            }
-            Self::AllocateEmptyPrimary { accept_data_loss, .. } => {
-                Order::AllocateEmptyPrimary { index, shard, node, accept_data_loss: *accept_data_loss }
-            }
-        })
-    }
 }
 
 impl Reroute {
     /// Every selector of every command, in order.
     pub fn selectors(&self) -> impl Iterator<Item = &Selector> {
         self.commands.iter().flat_map(|command| command.selectors().1).map(|(_, selector)| selector)
-    }
-
-    /// The commands, with the nodes that all their selectors mean, in order.
-    ///
-    /// # Errors
-    ///
-    /// If a node is missing.
-    pub fn orders(&self, mut nodes: &[HostId]) -> Result<Vec<Order>, String> {
-        let order = |command: &Command| {
-            let count = command.selectors().1.len().min(nodes.len());
-            let (own, rest) = nodes.split_at(count);
-            nodes = rest;
-            command.order(own)
-        };
-        self.commands.iter().map(order).collect()
-    }
-
-    /// The indices that it names.
-    pub fn indices(&self) -> impl Iterator<Item = IndexName> {
-        self.commands.iter().map(|command| command.shard().index)
     }
 }
 
@@ -192,24 +140,14 @@ impl fmt::Display for Reroute {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn moving() -> Reroute {
-        let (from_node, to_node) = (Selector::Controller, Selector::Host(HostId::search(2)));
-        let command = Command::Move { index: "a".into(), shard: 1, from_node, to_node };
-        Reroute { commands: vec![command], retry_failed: true, ..Reroute::default() }
-    }
-
-    #[test]
-    fn selectors_become_nodes_in_order() {
-        let [a, b] = [HostId::search(1), HostId::search(2)];
-        let order = Order::Move { index: "a".into(), shard: 1, from_node: a, to_node: b };
-        assert_eq!(moving().orders(&[a, b]), Ok(vec![order]));
-        assert!(moving().orders(&[a]).is_err(), "its selector means nobody now");
-    }
+    use crate::name::HostId;
 
     #[test]
     fn orders_are_told_in_a_line() {
+        let (from_node, to_node) = (Selector::Controller, Selector::Host(HostId::search(2)));
+        let command = Command::Move { index: "a".into(), shard: 1, from_node, to_node };
+        let orders = Reroute { commands: vec![command], retry_failed: true, ..Reroute::default() };
         let told = "reroute: move a/1 controller to search-2, failed copies again";
-        assert_eq!(moving().to_string(), told);
+        assert_eq!(orders.to_string(), told);
     }
 }

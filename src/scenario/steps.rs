@@ -7,13 +7,13 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::scenario::reroute::{Command, Reroute};
 use crate::{
     name::IndexName,
     scenario::{
         duration,
         format::{Index, When},
         plan::{IndexPlan, Selector, Trigger},
-        reroute::Reroute,
         values::Values,
     },
 };

@@ -8,21 +8,18 @@ use crate::{
     name::{HostId, IndexName},
     scenario::{
         plan::{IndexPlan, Plan},
-        reroute::Reroute,
-        steps::StepAction,
+        steps::{Reroute, StepAction},
         values::Values,
     },
-    search::{
-        allocation::reroute::Orders,
-        api::{
-            ApiCall, ApiError,
-            admin::{
-                CreateIndexRequest, DeleteIndexRequest, RerouteRequest, UpdateClusterSettingsRequest,
-                UpdateIndexSettingsRequest,
-            },
+    search::api::{
+        ApiCall, ApiError,
+        admin::{
+            CreateIndexRequest, DeleteIndexRequest, Orders, RerouteRequest, UpdateClusterSettingsRequest,
+            UpdateIndexSettingsRequest,
         },
     },
     sim::client::{CallError, Client},
+    workload::orders::orders,
 };
 
 /// How long it waits before it asks the next node.
@@ -123,10 +120,10 @@ impl Operator<'_> {
                 let names: Vec<_> = hosts.iter().map(ToString::to_string).collect();
                 Some(self.cluster_settings(&Values([(EXCLUDED.to_owned(), names.join(","))].into())))
             }
-            StepAction::Reroute { orders } => {
-                let Reroute { dry_run, explain, retry_failed, .. } = *orders;
+            StepAction::Reroute { orders: reroute } => {
+                let Reroute { dry_run, explain, retry_failed, .. } = *reroute;
                 Some(ApiCall::Reroute(RerouteRequest {
-                    orders: Orders { commands: orders.orders(hosts)?, explain, retry_failed },
+                    orders: Orders { commands: orders(reroute, hosts)?, explain, retry_failed },
                     dry_run,
                     timeout: self.patience(),
                     master_timeout: self.patience(),

@@ -15,6 +15,7 @@ pub use self::{
     reroute::{AllocationExplainRequest, RerouteRequest, Rerouted},
     state::{ClusterStateView, StateRequest},
 };
+pub use crate::search::allocation::reroute::{Command, Orders};
 use crate::{
     name::{Epoch, HostId, IndexName},
     search::settings::{CLUSTER, Changes, INDEX, Settings},
