@@ -7,6 +7,7 @@ mod bulk;
 pub mod documents;
 pub mod history;
 pub mod operator;
+mod orders;
 mod queries;
 pub mod recipes;
 mod sources;
