@@ -150,7 +150,7 @@ impl Client {
         let (sender, receiver) = oneshot::channel();
         state.waiting.insert(id, Waiting { conn, answer: sender });
         let request = Message::Request(ApiRequest { id, call });
-        self.world.net().send(self.host, conn, Wire::Search(request));
+        self.world.send(self.host, conn, Wire::Search(request));
         (id, receiver)
     }
 
@@ -199,7 +199,11 @@ impl Client {
                 self.record(EventKind::ConnectionEnded { peer, reason });
                 self.state.borrow_mut().closed(conn);
             }
-            Arrival::Accepted { .. } | Arrival::Synced { .. } | Arrival::Inspect => {}
+            Arrival::Accepted { .. }
+            | Arrival::Synced { .. }
+            | Arrival::Reread { .. }
+            | Arrival::ClockSet
+            | Arrival::Inspect => {}
         }
     }
 }

@@ -20,7 +20,7 @@ impl World {
             return self.step_ended(step, Outcome::Ok, None);
         }
         let hosts = match action {
-            StepAction::Drain { target } => self.meant(target, at),
+            StepAction::Drain { target } => self.meant_by_step(target, step, at),
             _ => Vec::new(),
         };
         let operator = HostId::client(1);
