@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The version of this vocabulary; stored traces carry it, and a trace of another version is refused.
-pub const EVENT_VERSION: u32 = 3;
+pub const EVENT_VERSION: u32 = 4;
 
 /// A 64-bit hash of some content (a transaction, a document source), enough to tell two apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -456,6 +456,9 @@ event_kinds! {
         from: HostId,
         /// Its kind.
         message: Word,
+        /// Events of the run that had been recorded when it was sent: those of its sender among them can have
+        /// caused it.
+        sent: u64,
     },
     /// A connection of this host ended or could not be made.
     ConnectionEnded {

@@ -127,5 +127,8 @@ fn lists_name_what_there_is() {
         assert!(out.contains(part), "{part}\n{out}");
     }
     let (_, out, _) = shardarium(&["list", "scenarios"]);
-    assert_eq!(out.lines().count(), shardarium::scenario::builtin::ALL.len(), "{out}");
+    let all = shardarium::scenario::builtin::ALL;
+    let folders = all.chunk_by(|one, other| one.folder == other.folder).count();
+    assert_eq!(out.lines().count(), all.len() + folders, "{out}");
+    assert!(out.contains("failover/\n") && out.contains("  deposed-primary "), "{out}");
 }

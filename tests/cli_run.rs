@@ -56,6 +56,18 @@ fn stored_run_is_judged_the_same() {
 }
 
 #[test]
+fn saved_run_is_a_scenario_file_that_runs_to_the_same_fingerprint() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = ["one.toml", "two.toml"].map(|name| dir.path().join(name));
+    let [first, second] = paths.each_ref().map(|path| path.to_str().unwrap());
+    let (_, run) = shardarium(&["run", "balance", "--seed", "12", "--save", first]);
+    let (code, again) = shardarium(&["run", first, "--save", second]);
+    assert_eq!((code, fingerprint(&again)), (0, fingerprint(&run)));
+    assert!(again.contains("seed 12") && again.contains("listed operations"), "{again}");
+    assert_eq!(fs::read_to_string(first).unwrap(), fs::read_to_string(second).unwrap());
+}
+
+#[test]
 fn sweep_is_the_same_on_one_thread_and_on_many() {
     let dir = tempfile::tempdir().unwrap();
     let records = |name: &str, jobs: &str| {

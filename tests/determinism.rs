@@ -3,8 +3,9 @@
 use std::{process::Command, thread};
 
 use shardarium::{
-    scenario::{builtin, plan::Plan},
+    scenario::{builtin, check::Vocabulary, format::Scenario, plan::Plan, read::read},
     sim::{Run, run},
+    workload::arrivals::expand,
 };
 
 fn plan(name: &str, seed: u64) -> Plan {
@@ -37,6 +38,20 @@ fn same_seed_beside_others_in_parallel_same_fingerprint() {
     let company: Vec<_> = [4, 5, 6, 5].map(|seed| thread::spawn(move || run_of("discovery", seed))).into();
     let company: Vec<_> = company.into_iter().map(|run| run.join().unwrap().fingerprint).collect();
     assert_eq!((company[1], company[3]), (alone, alone));
+}
+
+#[test]
+fn listed_operations_and_their_file_give_the_fingerprint_of_the_rates() {
+    for (name, seed) in [("first-failover", 4), ("documents-versions", 5), ("power-loss", 6)] {
+        let drawn = plan(name, seed);
+        let listed = expand(&drawn);
+        assert!(listed.operations.len() > 100, "{name}");
+        let text = toml::to_string(&Scenario::from(&listed)).unwrap();
+        let read = read(name, &text, &Vocabulary::current()).unwrap();
+        let [drawn, listed] = [drawn, read.plan(seed)].map(|plan| run(&plan).expect("the run ends"));
+        assert_eq!(first_difference(&drawn, &listed), None, "{name}");
+        assert_eq!(drawn.fingerprint, listed.fingerprint, "{name}");
+    }
 }
 
 #[test]

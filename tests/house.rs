@@ -264,6 +264,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
             "scenario::cast",
             "scenario::ensemble",
             "scenario::load",
+            "scenario::operations",
             "scenario::plan",
             "scenario::recipes",
             "scenario::steps",

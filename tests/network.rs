@@ -69,7 +69,7 @@ impl Pair {
 
     fn say(&self, from: HostId, conn: ConnId, word: u64) {
         let request = ApiRequest { id: word, call: ApiCall::Health(Default::default()) };
-        self.net().send(from, conn, Wire::Search(Message::Request(request)));
+        assert_eq!(self.net().send(from, conn, Wire::Search(Message::Request(request)), 0), None);
     }
 
     async fn hear(&self, host: HostId) -> u64 {

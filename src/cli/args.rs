@@ -97,12 +97,15 @@ impl FromStr for Setting {
 pub(super) struct RunArgs {
     /// A scenario file, or the name of a built-in scenario.
     pub(super) scenario: Option<String>,
-    /// The seed of the dice.
-    #[arg(long, default_value_t = RunArgs::SEED)]
-    pub(super) seed: u64,
+    /// The seed of the dice. Default: the scenario's own, else 1.
+    #[arg(long)]
+    pub(super) seed: Option<u64>,
     /// Store everything that happens, as NDJSON.
     #[arg(long, value_name = "FILE")]
     pub(super) trace: Option<PathBuf>,
+    /// Write the run as a scenario file with every operation in it, which runs to the same fingerprint.
+    #[arg(long, value_name = "FILE")]
+    pub(super) save: Option<PathBuf>,
     /// Change a setting: `defect=NAME` switches a historic bug on.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) set: Vec<Setting>,
@@ -112,12 +115,13 @@ pub(super) struct RunArgs {
 }
 
 impl RunArgs {
-    const SEED: u64 = 1;
+    /// The seed where nobody says one.
+    pub(super) const SEED: u64 = 1;
 }
 
 impl Default for RunArgs {
     fn default() -> Self {
-        Self { scenario: None, seed: Self::SEED, trace: None, set: Vec::new(), format: Format::Text }
+        Self { scenario: None, seed: None, trace: None, save: None, set: Vec::new(), format: Format::Text }
     }
 }
 
@@ -128,6 +132,9 @@ pub(super) struct ReplayArgs {
     /// Store everything that happens, as NDJSON.
     #[arg(long, value_name = "FILE")]
     pub(super) trace: Option<PathBuf>,
+    /// Write the plan as a scenario file with every operation in it, which runs to the same fingerprint.
+    #[arg(long, value_name = "FILE")]
+    pub(super) save: Option<PathBuf>,
     /// For whom the report is.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
@@ -147,7 +154,8 @@ pub(super) struct CheckArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct SweepArgs {
-    /// Scenario files or names of built-in scenarios. Default: the three standard ones.
+    /// Scenario files or names of built-in scenarios; `FOLDER/` stands for all of a folder. Default: the three
+    /// standard ones.
     pub(super) scenarios: Vec<String>,
     /// Every seed from A to below B, for each scenario.
     #[arg(long, value_name = "A..B", required_unless_present = "runs", conflicts_with = "runs")]

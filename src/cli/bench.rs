@@ -63,9 +63,8 @@ struct Line {
 }
 
 pub(super) fn bench(args: &BenchArgs, machine: Machine) -> Result<Exit, Failure> {
-    let standard = builtin::ALL.iter().take(builtin::STANDARD).map(|one| one.name);
     let mut lines = Vec::new();
-    for name in standard.chain(builtin::MEASURED) {
+    for name in builtin::MEASURED {
         lines.push(measure(name, &subject(Some(name), &[])?.plan, args.runs.get(), machine)?);
     }
     for (name, text) in [("zk-write", WRITE), ("zk-idle", IDLE)] {

@@ -11,40 +11,59 @@ use super::{
 };
 use crate::{
     event::Event,
-    report::{json, text, trace_file, words::quoted},
+    report::{json, scenario_file, text, trace_file, words::quoted},
     scenario::{check::Vocabulary, plan::Plan},
     sim::RunError,
     sweep::store,
     trial::{Machine, Trial},
+    workload::arrivals::expand,
 };
 
 pub(super) fn run(args: &RunArgs, machine: Machine) -> Result<Exit, Failure> {
     let subject = subject(args.scenario.as_deref(), &args.set)?;
-    let plan = Plan { seed: args.seed, ..subject.plan };
+    let seed = args.seed.or(subject.seed).unwrap_or(RunArgs::SEED);
+    let plan = Plan { seed, ..subject.plan };
     let again = command(&subject.name, &plan, &args.set);
-    once(&plan, args.trace.as_deref(), args.format, &again, machine)
+    let outputs = Outputs::open(args.trace.as_deref(), args.save.as_deref())?;
+    once(&plan, outputs, args.format, &again, machine)
 }
 
 pub(super) fn replay(args: &ReplayArgs, machine: Machine) -> Result<Exit, Failure> {
     let plan = stored_plan(&args.file)?;
     let again = format!("shardarium replay {}", quoted(&args.file.to_string_lossy()));
-    once(&plan, args.trace.as_deref(), args.format, &again, machine)
+    let outputs = Outputs::open(args.trace.as_deref(), args.save.as_deref())?;
+    once(&plan, outputs, args.format, &again, machine)
+}
+
+/// What a run leaves behind beside its report.
+struct Outputs {
+    trace: Option<Outlet>,
+    save: Option<Outlet>,
+}
+
+impl Outputs {
+    /// Makes sure of each before the work.
+    fn open(trace: Option<&Path>, save: Option<&Path>) -> Result<Self, Failure> {
+        Ok(Self { trace: trace.map(Outlet::open).transpose()?, save: save.map(Outlet::open).transpose()? })
+    }
 }
 
 fn once(
     plan: &Plan,
-    trace: Option<&Path>,
+    outputs: Outputs,
     format: Format,
     again: &str,
     machine: Machine,
 ) -> Result<Exit, Failure> {
-    let outlet = trace.map(Outlet::open).transpose()?;
     let trial = match machine.trial(plan) {
         Ok(trial) => trial,
-        Err(error) => return Err(panicked(plan, outlet, &error, again)),
+        Err(error) => return Err(panicked(plan, outputs, &error, again)),
     };
-    if let Some(outlet) = outlet {
+    if let Some(outlet) = outputs.trace {
         keep(outlet, plan, &trial.run.events, trial.run.fingerprint)?;
+    }
+    if let Some(outlet) = outputs.save {
+        save(outlet, plan, &scenario_file::comment(&trial))?;
     }
     say(&report(&trial, format, again))?;
     Ok(trial.standing().into())
@@ -61,10 +80,19 @@ fn keep(outlet: Outlet, plan: &Plan, events: &[Event], fingerprint: u128) -> Res
     outlet.fill(|out| trace_file::write(out, plan, events, fingerprint))
 }
 
-/// What happened until the panic is stored all the same.
-fn panicked(plan: &Plan, outlet: Option<Outlet>, error: &RunError, again: &str) -> Failure {
-    let kept = outlet.map(|outlet| keep(outlet, plan, &error.events, store::fingerprint(&error.events)));
-    let also = kept.and_then(Result::err).map_or(String::new(), |failure| format!("\n{}", failure.message()));
+fn save(outlet: Outlet, plan: &Plan, comment: &str) -> Result<(), Failure> {
+    let text = scenario_file::write(&expand(plan), comment)
+        .map_err(|why| Failure::usage(format!("error: the plan cannot be saved: {why}")))?;
+    outlet.fill(|out| out.write_all(text.as_bytes()))
+}
+
+/// What happened until the panic is stored all the same, and the plan that led to it.
+fn panicked(plan: &Plan, outputs: Outputs, error: &RunError, again: &str) -> Failure {
+    let fingerprint = store::fingerprint(&error.events);
+    let kept = outputs.trace.map(|outlet| keep(outlet, plan, &error.events, fingerprint));
+    let saved = outputs.save.map(|outlet| save(outlet, plan, &error.to_string()));
+    let failures = [kept, saved].into_iter().flatten().filter_map(Result::err);
+    let also: String = failures.map(|failure| format!("\n{}", failure.message())).collect();
     Failure::Internal(format!("internal error: {error}\n  again: {again}{also}"))
 }
 

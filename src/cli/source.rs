@@ -28,7 +28,49 @@ pub(super) fn subject(argument: Option<&str>, settings: &[Setting]) -> Result<Su
             Setting::Defect(defect) => drop(plan.defects.0.insert(*defect)),
         }
     }
-    Ok(Subject { name: name.to_owned(), text, plan })
+    Ok(Subject { name: name.to_owned(), text, seed: scenario.seed, plan })
+}
+
+/// The scenarios that arguments name. One that ends with `/`, or is a folder, stands for every scenario in it.
+pub(super) fn subjects(arguments: &[String], settings: &[Setting]) -> Result<Vec<Subject>, Failure> {
+    let names = match arguments {
+        [] => builtin::STANDARD.map(str::to_owned).to_vec(),
+        _ => arguments.iter().map(|name| expanded(name)).collect::<Result<Vec<_>, _>>()?.concat(),
+    };
+    names.iter().map(|name| subject(Some(name), settings)).collect()
+}
+
+/// The scenarios of a folder, on disk or built in; else the name itself.
+fn expanded(name: &str) -> Result<Vec<String>, Failure> {
+    let is_folder = Path::new(name).is_dir() && builtin::named(name).is_none();
+    if !is_folder && !name.ends_with('/') {
+        return Ok(vec![name.to_owned()]);
+    }
+    let found = match is_folder {
+        true => files(Path::new(name))
+            .map_err(|error| Failure::usage(format!("error: cannot read {name}: {error}")))?,
+        false => builtin::within(name.trim_end_matches('/')).map(|one| one.name.to_owned()).collect(),
+    };
+    if found.is_empty() {
+        return Err(Failure::usage(format!("error: there is no scenario in {name}")));
+    }
+    Ok(found)
+}
+
+/// The scenario files of a folder and of those below it, in order of their names.
+fn files(folder: &Path) -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    let entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
+    let mut paths: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
+    paths.sort();
+    for path in paths {
+        match path.extension() {
+            _ if path.is_dir() => found.extend(files(&path)?),
+            Some(ending) if ending == "toml" => found.push(path.to_string_lossy().into_owned()),
+            _ => {}
+        }
+    }
+    Ok(found)
 }
 
 /// A file of that name, else the built-in scenario.
@@ -49,10 +91,10 @@ fn not_text(name: &str, error: &std::string::FromUtf8Error) -> Failure {
 
 fn missing(name: &str, error: &io::Error) -> Failure {
     let names = builtin::ALL.iter().map(|builtin| builtin.name);
-    let is_path = Path::new(name).components().count() > 1 || name.ends_with(".toml");
-    let help = match is_path {
+    let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or(name);
+    let help = match name.ends_with(".toml") {
         true => String::new(),
-        false => format!("\n  it is no built-in scenario either: {}", suggestion(name, names)),
+        false => format!("\n  it is no built-in scenario either: {}", suggestion(stem, names)),
     };
     Failure::usage(format!("error: cannot read scenario {name}: {error}{help}"))
 }

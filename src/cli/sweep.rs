@@ -7,13 +7,12 @@ use super::{
     args::SweepArgs,
     exit::{Exit, Failure},
     output::say,
-    source::{command, subject},
+    source::{command, subjects},
     summary::Summary,
 };
 use crate::{
-    scenario::builtin,
     sweep::{
-        Subject, Sweep,
+        Sweep,
         seeds::{over_seeds, runs},
         store::{Manifest, Store},
         sweep as do_sweep,
@@ -48,10 +47,7 @@ fn unfinished(error: &io::Error) -> Failure {
 }
 
 fn planned(args: &SweepArgs) -> Result<Sweep, Failure> {
-    let standard = || builtin::ALL.iter().take(builtin::STANDARD).map(|one| one.name.to_owned()).collect();
-    let names: Vec<String> = if args.scenarios.is_empty() { standard() } else { args.scenarios.clone() };
-    let subjects: Vec<Subject> =
-        names.iter().map(|name| subject(Some(name), &args.set)).collect::<Result<_, _>>()?;
+    let subjects = subjects(&args.scenarios, &args.set)?;
     let all = match (&args.seeds, args.runs) {
         (Some(seeds), _) => over_seeds(subjects.len(), seeds),
         (None, count) => runs(subjects.len(), count.unwrap_or_default()),

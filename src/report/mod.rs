@@ -3,6 +3,7 @@
 pub mod failover;
 mod health;
 pub mod json;
+pub mod scenario_file;
 pub mod style;
 pub mod text;
 pub mod timeline;

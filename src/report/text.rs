@@ -85,8 +85,14 @@ fn built(plan: &Plan) -> String {
         let value = format!("{}: {shards} with {replicas} each", index.name);
         text += &line("index", &value);
     }
-    for workload in &plan.workloads {
+    let asks =
+        |one: &&WorkloadPlan| one.writes_per_second + one.reads_per_second + one.searches_per_second > 0.0;
+    for workload in plan.workloads.iter().filter(asks) {
         text += &line("load", &load(workload));
+    }
+    if !plan.operations.is_empty() {
+        text +=
+            &line("load", &counted(plan.operations.len() as u64, "listed operation", "listed operations"));
     }
     for defect in &plan.defects.0 {
         let value = format!("{}: {}", Painted(Tone::Bad, defect.name()), defect.story());

@@ -23,28 +23,28 @@ pub struct Fault {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Strikes at this time.
-    #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    #[serde(with = "duration::OptionalSpan", skip_serializing_if = "Option::is_none")]
     pub at: Option<Duration>,
     /// Strikes right after an event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub when: Option<When>,
     /// Strikes again and again, so far apart.
-    #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    #[serde(with = "duration::OptionalSpan", skip_serializing_if = "Option::is_none")]
     pub every: Option<Duration>,
     /// Strikes at random times, so often a second on average.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<f64>,
     /// Of what repeats: not before this time. Default: from the start.
-    #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    #[serde(with = "duration::OptionalSpan", skip_serializing_if = "Option::is_none")]
     pub from: Option<Duration>,
     /// Of what repeats: not from this time on. Default: to the end.
-    #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    #[serde(with = "duration::OptionalSpan", skip_serializing_if = "Option::is_none")]
     pub until: Option<Duration>,
     /// Of what repeats: at most so often.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
     /// Hits the hosts of its target one after the other, each so long after the one before has returned.
-    #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    #[serde(with = "duration::OptionalSpan", skip_serializing_if = "Option::is_none")]
     pub rolling: Option<Duration>,
     /// Whose process dies.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -158,7 +158,7 @@ pub struct Fault {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<InFlight>,
     /// After how long it is undone. Default: never.
-    #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    #[serde(with = "duration::OptionalSpan", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Duration>,
     /// Which of all possible ones it is, where it leaves a choice. Default: drawn by the seed.
     #[serde(skip_serializing_if = "Option::is_none")]

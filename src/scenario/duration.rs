@@ -2,7 +2,7 @@
 //! lasts.
 //!
 //! A number and a unit, or several: `"250ms"`, `"12s"`, `"1m 30s"`, `"50us"`. Use with
-//! `#[serde(with = "duration")]`, or `duration::optional` for a value that may be absent.
+//! `#[serde(with = "duration::Span")]`, or `duration::optional` for a value that may be absent.
 
 use std::{fmt, time::Duration};
 
@@ -55,37 +55,42 @@ impl de::Visitor<'_> for SpanVisitor {
     }
 }
 
-/// Reads a span from a string.
-///
-/// # Errors
-///
-/// If it is no string or no span.
-pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    deserializer.deserialize_str(SpanVisitor)
-}
+/// How serde and JSON Schema read and write a span: as a string.
+#[derive(Debug)]
+pub struct Span;
 
-/// Writes a span as a string.
-///
-/// # Errors
-///
-/// If the serializer refuses.
-pub fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&humantime::format_duration(*span))
+impl Span {
+    /// Reads a span from a string.
+    ///
+    /// # Errors
+    ///
+    /// If it is no string or no span.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        deserializer.deserialize_str(SpanVisitor)
+    }
+
+    /// Writes a span as a string.
+    ///
+    /// # Errors
+    ///
+    /// If the serializer refuses.
+    pub fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(*span))
+    }
 }
 
 /// The same for a span that may be absent.
-pub mod optional {
-    use std::time::Duration;
+#[derive(Debug)]
+pub struct OptionalSpan;
 
-    use serde::{Deserializer, Serializer};
-
+impl OptionalSpan {
     /// Reads a span that is there.
     ///
     /// # Errors
     ///
     /// If it is no string or no span.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-        super::deserialize(deserializer).map(Some)
+        Span::deserialize(deserializer).map(Some)
     }
 
     /// Writes a span, or nothing.
@@ -95,7 +100,7 @@ pub mod optional {
     /// If the serializer refuses.
     pub fn serialize<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
         match span {
-            Some(span) => super::serialize(span, serializer),
+            Some(span) => Span::serialize(span, serializer),
             None => serializer.serialize_none(),
         }
     }

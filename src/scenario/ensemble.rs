@@ -26,7 +26,7 @@ pub struct ZooKeeperSettings {
     pub extended_types: bool,
     /// znode.container.checkIntervalMs: how often empty containers and TTL nodes are looked for. Default 10 s,
     /// so that a run sees it; ZooKeeper's own is a minute.
-    #[serde(with = "duration")]
+    #[serde(with = "duration::Span")]
     pub container_interval: Duration,
     /// localSessionsEnabled: `off`, `on`, or `upgrading` at the first ephemeral node. Default `off`.
     pub local_sessions: LocalSessions,
@@ -81,14 +81,14 @@ pub struct ZooKeeperClients {
     /// What they ask.
     pub mix: Mix,
     /// The session timeout they ask for; granted within 2 to 20 ticks. Default 4 s.
-    #[serde(with = "duration")]
+    #[serde(with = "duration::Span")]
     pub session_timeout: Duration,
     /// When they begin. Default with the run.
-    #[serde(with = "duration")]
+    #[serde(with = "duration::Span")]
     pub starts_at: Duration,
     /// All of them leave their sessions and open new ones each time this span has passed: a session storm.
     /// Default: never.
-    #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    #[serde(with = "duration::OptionalSpan", skip_serializing_if = "Option::is_none")]
     pub reopens_every: Option<Duration>,
     /// Share of those that leave their session to its expiry instead of closing it, 0 to 1. Default 0.5.
     pub abandon_share: f64,

@@ -17,8 +17,10 @@ use crate::{
         ensemble::{ZooKeeperClients, ZooKeeperSettings},
         load::WriteMix,
         nemesis::Swarm,
+        operations::Operation,
         plan::{AllocatorKind, Budget, Delay, DelayShape, ReadPolicy, Selector},
         recipes::RecipeClients,
+        seed,
         steps::Step,
         values::Values,
     },
@@ -34,8 +36,11 @@ pub struct Scenario {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// How long the workload runs. Required.
-    #[serde(with = "duration")]
+    #[serde(with = "duration::Span")]
     pub duration: Duration,
+    /// The seed to run it with, unless another is asked for. Default 1.
+    #[serde(with = "seed", skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// Historic bugs to switch on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub defects: Vec<Defect>,
@@ -59,6 +64,9 @@ pub struct Scenario {
     /// Simulated clients.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub workloads: Vec<Workload>,
+    /// Single requests of the clients of workloads, beside those that come of their rates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub operations: Vec<Operation>,
     /// Simulated clients of ZooKeeper alone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub zookeeper_clients: Vec<ZooKeeperClients>,
@@ -92,7 +100,7 @@ pub struct Cluster {
     /// Voting ZooKeeper servers, 1 to 7. Default 3.
     pub zookeeper: u16,
     /// ZooKeeper's tickTime. Default 500 ms.
-    #[serde(with = "duration")]
+    #[serde(with = "duration::Span")]
     pub tick: Duration,
     /// ZooKeeper's initLimit, in ticks. Default 10.
     pub init_limit: u32,
@@ -110,16 +118,16 @@ pub struct Cluster {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, Vec<String>>,
     /// ZooKeeper session timeout that nodes ask for; granted within 2 to 20 ticks. Default 4 s.
-    #[serde(with = "duration")]
+    #[serde(with = "duration::Span")]
     pub session_timeout: Duration,
     /// `index.refresh_interval`. Default 1 s.
-    #[serde(with = "duration")]
+    #[serde(with = "duration::Span")]
     pub refresh_interval: Duration,
     /// `index.unassigned.node_left.delayed_timeout`. Default 10 s.
-    #[serde(with = "duration")]
+    #[serde(with = "duration::Span")]
     pub delayed_allocation: Duration,
     /// How long a coordinating node or a primary waits for another node. Default 5 s.
-    #[serde(with = "duration")]
+    #[serde(with = "duration::Span")]
     pub request_timeout: Duration,
     /// Operations in a translog that cause a flush. Default 200.
     pub flush_operations: u32,
@@ -170,7 +178,7 @@ pub struct Node {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
     /// When it first starts. Default: with the run.
-    #[serde(with = "duration")]
+    #[serde(with = "duration::Span")]
     pub joins_at: Duration,
 }
 
@@ -198,17 +206,17 @@ impl Default for Links {
 #[serde(deny_unknown_fields)]
 pub struct Spread {
     /// Never less.
-    #[serde(with = "duration")]
+    #[serde(with = "duration::Span")]
     pub min: Duration,
     /// On average.
-    #[serde(with = "duration")]
+    #[serde(with = "duration::Span")]
     pub mean: Duration,
     /// How what is above the least is distributed: `exponential`, `constant`, `uniform`, `log-normal`, or
     /// `slow-tail` (one in a hundred takes twenty times as long). Default `exponential`.
     #[serde(default, skip_serializing_if = "DelayShape::is_default")]
     pub shape: DelayShape,
     /// If given, the mean above the least rises to its double and falls to nothing once in this span.
-    #[serde(default, with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "duration::OptionalSpan", skip_serializing_if = "Option::is_none")]
     pub period: Option<Duration>,
 }
 
@@ -244,10 +252,10 @@ pub struct Pair {
     /// The receiver.
     pub to: HostId,
     /// Never less.
-    #[serde(with = "duration")]
+    #[serde(with = "duration::Span")]
     pub min: Duration,
     /// On average.
-    #[serde(with = "duration")]
+    #[serde(with = "duration::Span")]
     pub mean: Duration,
 }
 
@@ -256,7 +264,7 @@ pub struct Pair {
 #[serde(default, deny_unknown_fields)]
 pub struct Clocks {
     /// Wall clocks are off by at most this. Default 50 ms.
-    #[serde(with = "duration")]
+    #[serde(with = "duration::Span")]
     pub offset_max: Duration,
     /// Clocks run fast or slow by at most this many parts per million. Default 100.
     pub drift_max_ppm: u32,
@@ -325,10 +333,10 @@ pub struct Workload {
     /// The least length of a document, in bytes; it is filled up with words. Default 0.
     pub document_bytes: u32,
     /// When it begins. Default with the run.
-    #[serde(with = "duration")]
+    #[serde(with = "duration::Span")]
     pub starts_at: Duration,
     /// How long it waits for an answer. Default 10 s.
-    #[serde(with = "duration")]
+    #[serde(with = "duration::Span")]
     pub timeout: Duration,
 }
 
@@ -361,7 +369,7 @@ pub struct When {
     /// At its how-manieth occurrence, from 1. Default 1.
     pub nth: u32,
     /// Not before this time; earlier occurrences do not count. Default: from the start.
-    #[serde(with = "duration")]
+    #[serde(with = "duration::Span")]
     pub after: Duration,
 }
 

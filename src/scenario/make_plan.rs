@@ -44,6 +44,7 @@ impl Scenario {
             disks: DiskPlan { sync: self.disks.sync.into() },
             indices: self.indices.iter().map(index).collect(),
             workloads: self.workloads.iter().map(workload).collect(),
+            operations: self.operations.clone(),
             zookeeper_clients: self.zookeeper_clients.clone(),
             recipe_clients: self.recipe_clients.clone(),
             faults: nemesis::strikes(self, seed),

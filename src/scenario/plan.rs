@@ -15,7 +15,8 @@ use crate::{
     defect::Defects,
     name::{HostId, IndexName, ShardId},
     scenario::{
-        ensemble::ZooKeeperClients, load::WriteMix, recipes::RecipeClients, steps::StepPlan, values::Values,
+        ensemble::ZooKeeperClients, load::WriteMix, operations::Operation, recipes::RecipeClients,
+        steps::StepPlan, values::Values,
     },
     zookeeper::wire::EnsembleConfig,
 };
@@ -52,6 +53,9 @@ pub struct Plan {
     pub indices: Vec<IndexPlan>,
     /// Simulated clients.
     pub workloads: Vec<WorkloadPlan>,
+    /// Single requests of the clients of workloads, beside those that come of their rates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operations: Vec<Operation>,
     /// Simulated clients of ZooKeeper alone.
     #[serde(default)]
     pub zookeeper_clients: Vec<ZooKeeperClients>,

@@ -34,10 +34,10 @@ pub struct RecipeClients {
     /// Default 2.
     pub actions_per_second: f64,
     /// The session timeout they ask for; granted within 2 to 20 ticks. Default 4 s.
-    #[serde(with = "duration")]
+    #[serde(with = "duration::Span")]
     pub session_timeout: Duration,
     /// When they begin. Default with the run.
-    #[serde(with = "duration")]
+    #[serde(with = "duration::Span")]
     pub starts_at: Duration,
     /// Of notification: notices that are retained. Default 50.
     pub retained: u32,

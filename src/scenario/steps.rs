@@ -22,7 +22,7 @@ use crate::{
 #[serde(default, deny_unknown_fields)]
 pub struct Step {
     /// Is done at this time.
-    #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    #[serde(with = "duration::OptionalSpan", skip_serializing_if = "Option::is_none")]
     pub at: Option<Duration>,
     /// Is done right after an event.
     #[serde(skip_serializing_if = "Option::is_none")]

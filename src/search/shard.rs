@@ -266,13 +266,16 @@ impl Shard {
     /// The copy cannot go on.
     fn fail(&mut self, step: &mut Step<'_, '_>, why: &str) {
         self.deactivate(step, "failed".into());
+        let is_corrupt = self.mark_if_corrupt(step);
         let (shard, allocation) = (self.id.clone(), self.allocation);
         step.note(EventKind::CopyFailed { shard, allocation, why: why.to_owned() });
         self.report_failed(step, self.allocation, why);
         let failures = self.entry(step).map_or(0, |copy| copy.failures);
         self.life = step.desk.draw();
         self.phase = Phase::Failed { failures };
-        self.mark_if_corrupt(step);
+        if is_corrupt {
+            self.let_go_corrupt(step);
+        }
     }
 
     fn report_failed(&self, step: &mut Step<'_, '_>, allocation: AllocationId, why: &str) {

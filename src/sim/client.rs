@@ -14,13 +14,13 @@ use std::{
 use futures_channel::oneshot;
 use madsim::{
     task::spawn_local,
-    time::{sleep, timeout},
+    time::{TimeHandle, sleep, timeout},
 };
 
 use crate::{
     core::{Address, ConnId, Port},
     event::EventKind,
-    name::HostId,
+    name::{HostId, SimTime},
     search::{
         api::{ApiAnswer, ApiCall, ApiError, ApiReply, ApiRequest},
         wire::Message,
@@ -28,6 +28,9 @@ use crate::{
     sim::{dice::Dice, net::Arrival, wire::Wire, world::World},
     workload::operator::Task,
 };
+
+/// Set in the numbers of requests that no plan lists.
+const OWN_REQUESTS: u64 = 1 << 48;
 
 /// Why a call has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,7 +83,9 @@ impl Client {
     /// The client on this host; begins to listen. To be called on the host's own madsim node.
     pub fn start(world: Arc<World>, host: HostId) -> Self {
         let client = Self { world, host, state: Rc::default() };
-        client.state.borrow_mut().next_request = u64::from(host.number) << 32;
+        // Above the numbers of listed operations, and apart for each life of the host.
+        let life = u64::from(client.world.incarnation(host)) << 24;
+        client.state.borrow_mut().next_request = OWN_REQUESTS | u64::from(host.number) << 32 | life;
         spawn_local(client.clone().listen());
         client
     }
@@ -96,7 +101,22 @@ impl Client {
         call: ApiCall,
         patience: Duration,
     ) -> Result<ApiAnswer, CallError> {
-        let (id, answer) = self.send(node, call);
+        self.call_as(self.next_request(), node, call, patience).await
+    }
+
+    /// The same as the request of this number, which no other of the run may have.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call)'s.
+    pub async fn call_as(
+        &self,
+        id: u64,
+        node: HostId,
+        call: ApiCall,
+        patience: Duration,
+    ) -> Result<ApiAnswer, CallError> {
+        let answer = self.send(id, node, call);
         match timeout(patience, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_canceled)) => Err(CallError::Lost),
@@ -112,9 +132,11 @@ impl Client {
         poll_fn(|cx| self.state.borrow_mut().poll_task(cx)).await
     }
 
-    /// The number that the next call will have; unique in a run.
+    /// A number for a request that no other of the run has: those of workloads that list their operations are below.
     pub fn next_request(&self) -> u64 {
-        self.state.borrow().next_request
+        let mut state = self.state.borrow_mut();
+        state.next_request += 1;
+        state.next_request
     }
 
     /// Records an event on this client's host.
@@ -137,21 +159,42 @@ impl Client {
         self.world.workload_is_over()
     }
 
+    /// Simulated time.
+    pub fn now(&self) -> SimTime {
+        self.world.now()
+    }
+
+    /// Whether this host has started once only.
+    pub fn is_in_first_life(&self) -> bool {
+        self.world.incarnation(self.host) == 1
+    }
+
+    /// Sleeps until this time, to the nanosecond; not at all if it is over.
+    pub async fn sleep_until(&self, due: SimTime) {
+        let ahead = due.0.saturating_sub(self.now().0);
+        if ahead == 0 {
+            return;
+        }
+        let time = TimeHandle::current();
+        let deadline = time.now_instant() + Duration::from_nanos(ahead);
+        let mut sleep = std::pin::pin!(time.sleep(Duration::ZERO));
+        sleep.as_mut().reset(deadline);
+        sleep.await;
+    }
+
     /// Sleeps for this span of simulated time (at least a millisecond).
     pub async fn sleep(&self, span: Duration) {
         sleep(span).await;
     }
 
-    fn send(&self, node: HostId, call: ApiCall) -> (u64, oneshot::Receiver<Result<ApiAnswer, CallError>>) {
+    fn send(&self, id: u64, node: HostId, call: ApiCall) -> oneshot::Receiver<Result<ApiAnswer, CallError>> {
         let mut state = self.state.borrow_mut();
-        let id = state.next_request;
-        state.next_request += 1;
         let conn = self.connect(&mut state, node);
         let (sender, receiver) = oneshot::channel();
         state.waiting.insert(id, Waiting { conn, answer: sender });
         let request = Message::Request(ApiRequest { id, call });
         self.world.send(self.host, conn, Wire::Search(request));
-        (id, receiver)
+        receiver
     }
 
     fn connect(&self, state: &mut State, node: HostId) -> ConnId {
@@ -187,8 +230,8 @@ impl Client {
     fn arrive(&self, arrival: Arrival) {
         match arrival {
             Arrival::Connected { conn } => self.state.borrow_mut().established(conn),
-            Arrival::Message { from, message, .. } => {
-                self.record(EventKind::Delivered { from, message: message.label() });
+            Arrival::Message { from, message, sent, .. } => {
+                self.record(EventKind::Delivered { from, message: message.label(), sent });
                 match message {
                     Wire::Search(Message::Reply(reply)) => self.state.borrow_mut().answer(reply),
                     Wire::Task(task) => self.state.borrow_mut().take(task),

@@ -307,7 +307,7 @@ impl World {
 
     /// Somebody is told something by whoever plans the run.
     pub(super) fn tell(&self, host: HostId, message: Wire) {
-        let arrival = Arrival::Message { conn: ORDERS, from: host, message };
+        let arrival = Arrival::Message { conn: ORDERS, from: host, message, sent: self.recorded() };
         self.net().push_local(host, self.now(), arrival);
     }
 

@@ -78,8 +78,8 @@ where
         let input = match arrival {
             Arrival::Connected { conn } => Input::Connected { conn },
             Arrival::Accepted { conn, from, port } => Input::Accepted { conn, from, port },
-            Arrival::Message { conn, from, message } => {
-                self.note(EventKind::Delivered { from, message: message.label() });
+            Arrival::Message { conn, from, message, sent } => {
+                self.note(EventKind::Delivered { from, message: message.label(), sent });
                 let Some(message) = C::hear(message) else { return };
                 Input::Received { conn, message }
             }

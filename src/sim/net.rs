@@ -61,6 +61,8 @@ pub enum Arrival {
         from: HostId,
         /// The message.
         message: Wire,
+        /// Events that had been recorded when it was sent.
+        sent: u64,
     },
     /// A connection ended, or a dial failed.
     Closed {
@@ -106,7 +108,10 @@ enum Packet {
         port: Port,
     },
     SynAck,
-    Data(Wire),
+    Data {
+        message: Wire,
+        sent: u64,
+    },
     Fin,
     Rst {
         reason: CloseReason,
@@ -262,16 +267,17 @@ impl Net {
         self.transmit(pair, 0, Packet::Syn { port: to.port });
     }
 
-    /// Sends on a connection; does nothing if it has ended. Gives for whom a message was that a fault makes vanish.
+    /// Sends on a connection, with the number of events recorded so far; does nothing if it has ended. Gives for whom a
+    /// message was that a fault makes vanish.
     #[must_use]
-    pub fn send(&mut self, from: HostId, conn: ConnId, message: Wire) -> Option<HostId> {
+    pub fn send(&mut self, from: HostId, conn: ConnId, message: Wire, sent: u64) -> Option<HostId> {
         if !self.losing.is_empty()
             && let Some((pair, to)) = self.loses(from, conn, &message)
         {
             self.break_pair(pair);
             return Some(to);
         }
-        self.send_packet(from, conn, Packet::Data(message));
+        self.send_packet(from, conn, Packet::Data { message, sent });
         None
     }
 
@@ -318,7 +324,7 @@ impl Net {
             return Duration::ZERO;
         };
         let bytes = match packet {
-            Packet::Data(message) => message.bytes(),
+            Packet::Data { message, .. } => message.bytes(),
             _ => 0,
         };
         let takes = (bytes + PACKET_HEAD) as u128 * 1_000_000_000 / u128::from(bandwidth);
@@ -330,7 +336,7 @@ impl Net {
     fn refuse(&mut self, id: u64, side: usize, packet: Packet) {
         let reason = match packet {
             Packet::Syn { .. } => CloseReason::Refused,
-            Packet::SynAck | Packet::Data(_) => CloseReason::Reset,
+            Packet::SynAck | Packet::Data { .. } => CloseReason::Reset,
             Packet::Fin | Packet::Rst { .. } | Packet::Broken { .. } => return,
         };
         let Some(pair) = self.pairs.get(&id) else { return };
@@ -384,8 +390,8 @@ impl Net {
             }
             Packet::Syn { port } => Some(self.accept(id, from, to, port)),
             Packet::SynAck => self.establish(id),
-            Packet::Data(message) => match pair.conns[1 - side] {
-                Some(conn) => Some(Arrival::Message { conn, from, message }),
+            Packet::Data { message, sent } => match pair.conns[1 - side] {
+                Some(conn) => Some(Arrival::Message { conn, from, message, sent }),
                 None => {
                     self.answer_with_reset(id, side);
                     None

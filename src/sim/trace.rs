@@ -95,6 +95,11 @@ impl Recorder {
         &self.roles
     }
 
+    /// Events so far.
+    pub fn recorded(&self) -> u64 {
+        self.events.len() as u64
+    }
+
     /// Messages that arrived so far.
     pub fn messages(&self) -> u64 {
         self.messages

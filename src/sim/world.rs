@@ -321,6 +321,20 @@ impl World {
         }
     }
 
+    /// Sends a message, with a mark of how far the record had come: what causes what can be told by it.
+    pub fn send(&self, from: HostId, conn: ConnId, message: Wire) {
+        let sent = self.recorded();
+        let lost = self.net().send(from, conn, message, sent);
+        if let Some(to) = lost {
+            self.record(Some(from), EventKind::ReplyLost { to });
+        }
+    }
+
+    /// Events recorded so far.
+    pub(super) fn recorded(&self) -> u64 {
+        lock(&self.recorder).recorded()
+    }
+
     fn carry_out(&self, chore: Chore) {
         match chore {
             Chore::Start(host) if self.faults().holds_down(host) => {}
@@ -390,14 +404,6 @@ impl World {
         self.record(Some(host), EventKind::ClockSet { offset_ms, drift_ppm });
         if self.is_up(host) {
             self.net().push_local(host, now, Arrival::ClockSet);
-        }
-    }
-
-    /// Sends on a connection of a host.
-    pub fn send(&self, host: HostId, conn: ConnId, message: Wire) {
-        let lost = self.net().send(host, conn, message);
-        if let Some(to) = lost {
-            self.record(Some(host), EventKind::ReplyLost { to });
         }
     }
 

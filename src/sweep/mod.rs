@@ -27,6 +27,8 @@ pub struct Subject {
     pub name: String,
     /// The file's text: part of each run's key.
     pub text: String,
+    /// The seed that the scenario itself names.
+    pub seed: Option<u64>,
     /// Its plan for seed 0; other seeds change the seed alone.
     pub plan: Plan,
 }

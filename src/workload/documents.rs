@@ -1,149 +1,105 @@
-//! Documents — decides the stream of writes, gets and searches of one workload. It never retries: each
-//! request is asked once and its outcome recorded, so that the history says exactly what clients know.
+//! Documents — decides how the client of a workload asks its requests. It never retries: each is asked once and its
+//! outcome recorded, so that the history says exactly what clients know.
 
 use std::{sync::Arc, time::Duration};
 
 use madsim::task::spawn_local;
 
+use super::{
+    arrivals::{WORDS, operations},
+    history::{self, Source},
+};
 use crate::{
-    event::{Digest, DocOp, EventKind, Outcome},
-    name::{HostId, IndexName},
+    event::DocOp,
+    name::{IndexName, SimTime},
     scenario::{
-        load::WriteKind,
+        operations::{Ask, Operation},
         plan::{Plan, WorkloadPlan},
     },
     search::api::{
         ApiAnswer, ApiCall, DeleteRequest, GetAnswer, GetRequest, IndexRequest, OpType, SearchRequest,
         VersionType, WriteOptions,
     },
-    sim::{
-        client::{CallError, Client},
-        dice::Die,
-    },
+    sim::client::{CallError, Client},
 };
-
-/// Words that documents are made of and searches look for.
-const WORDS: [&str; 16] = [
-    "quorum", "leader", "replica", "shard", "primary", "epoch", "watch", "session", "segment", "term",
-    "merge", "commit", "ledger", "zone", "fence", "clock",
-];
 
 /// One workload under way. Cheap to clone.
 #[derive(Clone)]
 struct Stream {
     client: Client,
-    nodes: Arc<[HostId]>,
     plan: Arc<WorkloadPlan>,
 }
 
 /// Runs workload number `nth` of the plan until the world says that it is over.
+///
+/// A client that comes back after a crash does not ask what it would have asked while it was away.
 pub async fn run(client: &Client, plan: &Plan, nth: usize) {
-    let stream = Stream {
-        client: client.clone(),
-        nodes: plan.nodes.iter().map(|node| node.host).collect(),
-        plan: Arc::new(plan.workloads[nth].clone()),
-    };
-    client.sleep(stream.plan.starts_at).await;
-    let kinds = [
-        (Kind::Write, stream.plan.writes_per_second),
-        (Kind::Read, stream.plan.reads_per_second),
-        (Kind::Search, stream.plan.searches_per_second),
-    ];
-    for (kind, rate) in kinds {
-        if rate > 0.0 {
-            spawn_local(stream.clone().arrivals(kind, rate));
+    let stream = Stream { client: client.clone(), plan: Arc::new(plan.workloads[nth].clone()) };
+    let missed = if client.is_in_first_life() { Duration::ZERO } else { client.now().since_start() };
+    for operation in operations(plan, client.host(), nth).skip_while(|one| one.at < missed) {
+        client.sleep_until(SimTime::from(operation.at)).await;
+        if client.is_over() {
+            return;
         }
+        spawn_local(stream.clone().ask(operation));
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
-    Write,
-    Read,
-    Search,
 }
 
 impl Stream {
-    /// A Poisson process of requests; none waits for another.
-    async fn arrivals(self, kind: Kind, rate: f64) {
-        let mean = Duration::from_secs_f64(1.0 / rate);
-        for nth in 0_u64.. {
-            let mut die = self.client.dice().at("workload", (self.client.host(), kind, nth));
-            self.client.sleep(die.exponential(mean)).await;
-            if self.client.is_over() {
-                return;
+    async fn ask(self, operation: Operation) {
+        match operation.ask {
+            Ask::Index => self.index(&operation, DocOp::Index).await,
+            Ask::Create => self.index(&operation, DocOp::Create).await,
+            Ask::Cas => self.change(&operation).await,
+            Ask::External => self.index(&operation, DocOp::External { version: version(&operation) }).await,
+            Ask::ExternalGte => {
+                self.index(&operation, DocOp::ExternalGte { version: version(&operation) }).await;
             }
-            spawn_local(self.clone().ask(kind, die));
+            Ask::Delete => {
+                let call = ApiCall::Delete(DeleteRequest::new(self.index_name(), &*operation.document));
+                let _ = self.document(&operation, operation.request(), DocOp::Delete, None, call).await;
+            }
+            Ask::Get => drop(self.get(&operation).await),
+            Ask::Search => self.search(&operation).await,
         }
     }
 
-    async fn ask(self, kind: Kind, mut die: Die) {
-        let node = self.nodes[die.below(self.nodes.len() as u64) as usize];
-        let id = format!("doc-{}", die.below(u64::from(self.plan.documents)));
-        match kind {
-            Kind::Write if die.chance(self.plan.delete_ratio) => self.delete(node, id).await,
-            Kind::Write => self.write(node, id, die).await,
-            Kind::Read => self.get(node, id).await,
-            Kind::Search => self.search(node, die).await,
-        }
-    }
-
-    /// A write of the mix.
-    async fn write(self, node: HostId, id: String, mut die: Die) {
-        let kind = self.plan.write_mix.kind_at(die.unit());
-        let version = self.version(&mut die);
-        match kind {
-            WriteKind::Index => self.index(node, id, DocOp::Index, die).await,
-            WriteKind::Create => self.index(node, id, DocOp::Create, die).await,
-            WriteKind::Cas => self.change(node, id, die).await,
-            WriteKind::External => {
-                self.index(node, format!("ext-{id}"), DocOp::External { version }, die).await;
-            }
-            WriteKind::ExternalGte => {
-                self.index(node, format!("ext-{id}"), DocOp::ExternalGte { version }, die).await;
-            }
-        }
-    }
-
-    /// A version of the client's own: they grow from write to write, but for a few.
-    fn version(&self, die: &mut Die) -> u64 {
-        let next = (self.client.next_request() & u64::from(u32::MAX)) + 1;
-        next.saturating_sub(die.below(6).saturating_sub(3)).max(1)
+    async fn get(&self, operation: &Operation) -> Result<ApiAnswer, CallError> {
+        let call = ApiCall::Get(GetRequest::new(self.index_name(), &*operation.document));
+        self.document(operation, operation.request(), DocOp::Get, None, call).await
     }
 
     /// Get, change, and index unless somebody else was faster.
-    async fn change(self, node: HostId, id: String, die: Die) {
-        let call = ApiCall::Get(GetRequest::new(self.index_name(), &*id));
-        let result = self.document(node, id.clone(), DocOp::Get, None, call).await;
-        let Ok(ApiAnswer::Got(GetAnswer { doc, .. })) = result else { return };
+    async fn change(&self, operation: &Operation) {
+        let Ok(ApiAnswer::Got(GetAnswer { doc, .. })) = self.get(operation).await else { return };
         let op = doc.map_or(DocOp::Create, |doc| DocOp::Cas { seq_no: doc.seq_no, term: doc.term });
-        self.index(node, id, op, die).await;
+        self.index(operation, op).await;
     }
 
-    async fn index(self, node: HostId, id: String, op: DocOp, mut die: Die) {
-        let (source, words) = self.source(&id, &mut die);
-        let digest = Digest::of(source.as_bytes());
-        let mut request = IndexRequest::new(self.index_name(), &*id, source.into());
+    /// An operation that gets first has used its first request for that.
+    async fn index(&self, operation: &Operation, op: DocOp) {
+        let request = operation.request() + u64::from(operation.ask == Ask::Cas);
+        let source = self.source(operation);
+        let mut call = IndexRequest::new(self.index_name(), &*operation.document, source.text.clone().into());
         let version = |version| i64::try_from(version).ok();
         match op {
-            DocOp::Create => request.op_type = OpType::Create,
-            DocOp::Cas { seq_no, term } => request.options = WriteOptions::if_last_changed_by(seq_no, term),
+            DocOp::Create => call.op_type = OpType::Create,
+            DocOp::Cas { seq_no, term } => call.options = WriteOptions::if_last_changed_by(seq_no, term),
             DocOp::External { version: it } => {
-                (request.options.version, request.options.version_type) =
-                    (version(it), VersionType::External);
+                (call.options.version, call.options.version_type) = (version(it), VersionType::External);
             }
             DocOp::ExternalGte { version: it } => {
-                (request.options.version, request.options.version_type) =
-                    (version(it), VersionType::ExternalGte);
+                (call.options.version, call.options.version_type) = (version(it), VersionType::ExternalGte);
             }
             DocOp::Index | DocOp::Delete | DocOp::Get => {}
         }
-        let _ = self.document(node, id, op, Some((digest, words)), ApiCall::Index(request)).await;
+        let _ = self.document(operation, request, op, Some(source), ApiCall::Index(call)).await;
     }
 
-    /// A document of known words, unlike any other, and its words.
-    fn source(&self, id: &str, die: &mut Die) -> (String, String) {
-        let request = self.client.next_request();
+    /// A document of known words, unlike any other.
+    fn source(&self, operation: &Operation) -> Source {
+        let mut die = self.client.dice().at("document", (operation.client, operation.number));
+        let (id, request) = (&operation.document, operation.request());
         let frame = format!(r#"{{"id":"{id}","write":{request},"body":""}}"#).len();
         let mut words = String::new();
         for nth in 0.. {
@@ -153,50 +109,29 @@ impl Stream {
             words.push_str(if nth == 0 { "" } else { " " });
             words.push_str(WORDS[die.below(WORDS.len() as u64) as usize]);
         }
-        (format!(r#"{{"id":"{id}","write":{request},"body":"{words}"}}"#), words)
+        Source { text: format!(r#"{{"id":"{id}","write":{request},"body":"{words}"}}"#), words }
     }
 
-    async fn delete(self, node: HostId, id: String) {
-        let call = ApiCall::Delete(DeleteRequest::new(self.index_name(), &*id));
-        let _ = self.document(node, id, DocOp::Delete, None, call).await;
-    }
-
-    async fn get(self, node: HostId, id: String) {
-        let call = ApiCall::Get(GetRequest::new(self.index_name(), &*id));
-        let _ = self.document(node, id, DocOp::Get, None, call).await;
-    }
-
-    /// Asks, and records what was asked and what came of it.
     async fn document(
         &self,
-        node: HostId,
-        id: String,
+        operation: &Operation,
+        request: u64,
         op: DocOp,
-        source: Option<(Digest, String)>,
+        source: Option<Source>,
         call: ApiCall,
     ) -> Result<ApiAnswer, CallError> {
-        let (source, words) = source.map_or((None, String::new()), |(digest, words)| (Some(digest), words));
-        let request = self.client.next_request();
-        let index = self.plan.index.to_string();
-        self.client.record(EventKind::DocInvoked { request, index, id, op, source, words });
-        let result = self.client.call(node, call, self.plan.timeout).await;
-        self.client.record(doc_completed(request, &result));
-        result
+        let asked =
+            history::Asked { index: self.plan.index.clone(), id: operation.document.clone(), op, source };
+        history::document(&self.client, request, operation.node, asked, call, self.plan.timeout).await
     }
 
-    async fn search(self, node: HostId, mut die: Die) {
-        let word = WORDS[die.below(WORDS.len() as u64) as usize];
-        let call = if die.chance(0.1) {
-            SearchRequest::everything(self.index_name(), 10)
-        } else {
-            SearchRequest::words(self.index_name(), "body", word, 10)
+    async fn search(&self, operation: &Operation) {
+        let call = match operation.word.as_str() {
+            "" => SearchRequest::everything(self.index_name(), 10),
+            word => SearchRequest::words(self.index_name(), "body", word, 10),
         };
-        let request = self.client.next_request();
-        let (index, query) = (self.plan.index.to_string(), call.body.to_string());
-        self.client.record(EventKind::SearchInvoked { request, index, query });
-        let call = ApiCall::Search(call);
-        let result = self.client.call(node, call, self.plan.timeout).await;
-        self.client.record(search_completed(request, result));
+        let _ =
+            history::search(&self.client, operation.request(), operation.node, call, self.plan.timeout).await;
     }
 
     fn index_name(&self) -> IndexName {
@@ -204,66 +139,7 @@ impl Stream {
     }
 }
 
-/// What the client knows after a call that failed.
-fn outcome(error: &CallError) -> (Outcome, &'static str) {
-    match error {
-        CallError::Refused(error) if error.certain => (Outcome::Failed, ""),
-        CallError::Refused(_) => (Outcome::Unknown, ""),
-        CallError::NotSent => (Outcome::Failed, "connection_refused"),
-        CallError::Lost => (Outcome::Unknown, "connection_lost"),
-        CallError::TimedOut => (Outcome::Unknown, "timed_out"),
-    }
-}
-
-/// How a document request ended, as the client knows it.
-fn doc_completed(request: u64, result: &Result<ApiAnswer, CallError>) -> EventKind {
-    let (outcome, error) = match result {
-        Ok(_) => (Outcome::Ok, None),
-        Err(CallError::Refused(error)) => {
-            (outcome(&CallError::Refused(error.clone())).0, Some(error.kind.clone()))
-        }
-        Err(error) => {
-            let (outcome, kind) = outcome(error);
-            (outcome, Some(kind.into()))
-        }
-    };
-    let (seq_no, term, version, result, source) = match result {
-        Ok(ApiAnswer::Written(done)) => {
-            (Some(done.seq_no), Some(done.term), Some(done.version), Some(done.result.name().into()), None)
-        }
-        Ok(ApiAnswer::Got(GetAnswer { doc: Some(doc), .. })) => {
-            let source = Digest::of(doc.source.as_bytes());
-            (Some(doc.seq_no), Some(doc.term), Some(doc.version), None, Some(source))
-        }
-        _ => (None, None, None, None, None),
-    };
-    EventKind::DocCompleted { request, outcome, seq_no, term, version, result, source, error }
-}
-
-fn search_completed(request: u64, result: Result<ApiAnswer, CallError>) -> EventKind {
-    match result {
-        Ok(ApiAnswer::Found(answer)) => EventKind::SearchCompleted {
-            request,
-            outcome: Outcome::Ok,
-            shards_successful: answer.shards_successful,
-            shards_total: answer.shards_total,
-            total: answer.total.map_or(0, |total| total.value),
-            hits: answer.hits.into_iter().map(|hit| hit.id).collect(),
-            seen: answer.seen,
-        },
-        Ok(_) => search_failed(request, Outcome::Unknown),
-        Err(error) => search_failed(request, outcome(&error).0),
-    }
-}
-
-fn search_failed(request: u64, outcome: Outcome) -> EventKind {
-    EventKind::SearchCompleted {
-        request,
-        outcome,
-        shards_successful: 0,
-        shards_total: 0,
-        total: 0,
-        hits: Vec::new(),
-        seen: Vec::new(),
-    }
+/// The version that an operation brings.
+fn version(operation: &Operation) -> u64 {
+    operation.version.unwrap_or(1).into()
 }

@@ -2,7 +2,9 @@
 //! inside a server.
 
 pub mod administrator;
+pub mod arrivals;
 pub mod documents;
+pub mod history;
 pub mod operator;
 pub mod recipes;
 pub mod zookeeper;

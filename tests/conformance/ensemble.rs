@@ -203,7 +203,7 @@ impl Ensemble {
         loop {
             match end.codec.next_frame() {
                 Ok(Some(frame)) => {
-                    self.world.net().send(CLIENTS, conn, Wire::ZooKeeper(Message::ToServer(frame)));
+                    self.world.send(CLIENTS, conn, Wire::ZooKeeper(Message::ToServer(frame)));
                 }
                 Ok(None) => return,
                 Err(_violation) => return self.server_closes(conn),

@@ -6,6 +6,7 @@
 mod clients;
 mod cluster;
 mod faults;
+mod operations;
 mod place;
 mod recipes;
 mod settings;
@@ -62,6 +63,7 @@ pub fn check(scenario: &Scenario, vocabulary: &Vocabulary) -> Vec<Flaw> {
     run(scenario, &mut flaws);
     cluster::check(scenario, &mut flaws);
     work::check(scenario, &mut flaws);
+    operations::check(scenario, &mut flaws);
     clients::check(scenario, &mut flaws);
     recipes::check(scenario, &mut flaws);
     faults::check(scenario, &mut flaws);

@@ -42,14 +42,18 @@ impl Shard {
 
     /// A damaged file is reported before the copy fails for it, and the copy is not opened from it again (the marker
     /// file of Elasticsearch's `Store.markStoreCorrupted`).
-    pub(super) fn mark_if_corrupt(&mut self, step: &mut Step<'_, '_>) {
-        let Some(file) = self.store.as_ref().and_then(|store| store.engine.damaged_by_rereading()) else {
-            return;
-        };
-        let files = self.store.as_ref().map(Store::files).unwrap_or_default();
+    pub(super) fn mark_if_corrupt(&mut self, step: &mut Step<'_, '_>) -> bool {
+        let damaged = self.store.as_ref().and_then(|store| store.engine.damaged_by_rereading());
+        let Some(file) = damaged else { return false };
         let (shard, allocation) = (self.id.clone(), self.allocation);
         step.note(EventKind::CorruptionFound { shard, allocation, file: file.clone() });
         self.marker = Some(file);
+        true
+    }
+
+    /// Nothing of a corrupt copy is used any more; its files are still to be removed.
+    pub(super) fn let_go_corrupt(&mut self, step: &mut Step<'_, '_>) {
+        let files = self.store.as_ref().map(Store::files).unwrap_or_default();
         self.let_go(step);
         self.disk = files.into_iter().map(|file| (file, Arc::default())).collect();
     }

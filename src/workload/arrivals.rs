@@ -1,0 +1,223 @@
+//! Arrivals — decides which requests the client of a workload asks, and when: drawn from its rates, or as the plan
+//! lists them. It never asks one.
+
+use std::{iter::Peekable, sync::Arc, time::Duration};
+
+use crate::{
+    name::HostId,
+    scenario::{
+        cast::Part,
+        load::WriteKind,
+        operations::{Ask, Operation},
+        plan::{Plan, WorkloadPlan},
+    },
+    sim::dice::{Dice, Die},
+};
+
+/// Words that documents are made of and searches look for.
+pub(super) const WORDS: [&str; 16] = [
+    "quorum", "leader", "replica", "shard", "primary", "epoch", "watch", "session", "segment", "term",
+    "merge", "commit", "ledger", "zone", "fence", "clock",
+];
+
+/// A request less often than once in so long does not come in any run.
+const GAP_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The plan with every request of its workloads as an operation of its own; it runs to the same fingerprint.
+pub fn expand(plan: &Plan) -> Plan {
+    let mut expanded = plan.clone();
+    expanded.operations.clear();
+    for (host, part) in plan.clients() {
+        let Part::Documents { workload } = part else { continue };
+        expanded.operations.extend(operations(plan, host, workload));
+        let rates = &mut expanded.workloads[workload];
+        (rates.writes_per_second, rates.reads_per_second, rates.searches_per_second) = (0.0, 0.0, 0.0);
+    }
+    expanded
+}
+
+/// The requests of one client in order of time: those listed and those drawn.
+pub(super) fn operations(plan: &Plan, client: HostId, workload: usize) -> impl Iterator<Item = Operation> {
+    let workload = Arc::new(plan.workloads[workload].clone());
+    let nodes: Arc<[HostId]> = plan.nodes.iter().map(|node| node.host).collect();
+    let kinds = [
+        (Kind::Write, workload.writes_per_second),
+        (Kind::Read, workload.reads_per_second),
+        (Kind::Search, workload.searches_per_second),
+    ];
+    let drawn = kinds.into_iter().filter(|(_, rate)| *rate > 0.0).map(|(kind, rate)| Arrivals {
+        dice: Dice::new(plan.seed),
+        client,
+        kind,
+        mean: Duration::try_from_secs_f64(1.0 / rate).unwrap_or(GAP_MAX).min(GAP_MAX),
+        nodes: nodes.clone(),
+        at: workload.starts_at,
+        workload: workload.clone(),
+        nth: 0,
+    });
+    let end = plan.duration;
+    let until = move |operation: &Operation| operation.at < end;
+    let drawn = drawn.map(|arrivals| Box::new(arrivals.take_while(until)) as Source);
+    let mut listed: Vec<_> = plan.operations.iter().filter(|one| one.client == client).cloned().collect();
+    listed.sort_by_key(turn);
+    let sources = std::iter::once(Box::new(listed.into_iter()) as Source).chain(drawn);
+    Merge(sources.map(Iterator::peekable).collect())
+}
+
+type Source = Box<dyn Iterator<Item = Operation>>;
+
+/// What decides the order of requests of one client.
+fn turn(operation: &Operation) -> (Duration, u32) {
+    (operation.at, operation.number)
+}
+
+/// Several streams in order of time as one.
+struct Merge(Vec<Peekable<Source>>);
+
+impl Iterator for Merge {
+    type Item = Operation;
+
+    fn next(&mut self) -> Option<Operation> {
+        let heads = self.0.iter_mut().enumerate();
+        let turns = heads.filter_map(|(at, source)| source.peek().map(|next| (turn(next), at)));
+        let (_, first) = turns.min()?;
+        self.0[first].next()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Write,
+    Read,
+    Search,
+}
+
+impl Kind {
+    const COUNT: u32 = 3;
+}
+
+/// A Poisson process of requests of one kind; none waits for another.
+struct Arrivals {
+    dice: Dice,
+    client: HostId,
+    kind: Kind,
+    mean: Duration,
+    nodes: Arc<[HostId]>,
+    workload: Arc<WorkloadPlan>,
+    at: Duration,
+    nth: u32,
+}
+
+impl Iterator for Arrivals {
+    type Item = Operation;
+
+    fn next(&mut self) -> Option<Operation> {
+        let number = self.nth.checked_mul(Kind::COUNT)?.checked_add(self.kind as u32)?;
+        let number = Some(number).filter(|number| *number <= Operation::NUMBER_MAX)?;
+        let mut die = self.dice.at("workload", (self.client, self.kind, u64::from(self.nth)));
+        self.at += die.exponential(self.mean);
+        self.nth += 1;
+        Some(self.drawn(number, die))
+    }
+}
+
+impl Arrivals {
+    fn drawn(&self, number: u32, mut die: Die) -> Operation {
+        let node = self.nodes[die.below(self.nodes.len() as u64) as usize];
+        let document = format!("doc-{}", die.below(u64::from(self.workload.documents)));
+        let (client, at, word) = (self.client, self.at, String::new());
+        let base = Operation { client, number, at, node, ask: Ask::Get, document, word, version: None };
+        match self.kind {
+            Kind::Write if die.chance(self.workload.delete_ratio) => Operation { ask: Ask::Delete, ..base },
+            Kind::Write => self.write(base, die),
+            Kind::Read => base,
+            Kind::Search => search(base, die),
+        }
+    }
+
+    /// A write of the mix. Versions of the client's own grow from write to write, but for a few.
+    fn write(&self, base: Operation, mut die: Die) -> Operation {
+        let ask = match self.workload.write_mix.kind_at(die.unit()) {
+            WriteKind::Index => Ask::Index,
+            WriteKind::Create => Ask::Create,
+            WriteKind::Cas => Ask::Cas,
+            WriteKind::External => Ask::External,
+            WriteKind::ExternalGte => Ask::ExternalGte,
+        };
+        if !ask.is_versioned() {
+            return Operation { ask, ..base };
+        }
+        let back = die.below(6).saturating_sub(3) as u32;
+        let version = Some(self.nth.saturating_sub(back).max(1));
+        Operation { ask, document: format!("ext-{}", base.document), version, ..base }
+    }
+}
+
+fn search(base: Operation, mut die: Die) -> Operation {
+    let word = WORDS[die.below(WORDS.len() as u64) as usize];
+    let word = if die.chance(0.1) { String::new() } else { word.to_owned() };
+    Operation { ask: Ask::Search, document: String::new(), word, ..base }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{
+        builtin,
+        format::{Index, Scenario, Workload},
+    };
+
+    fn plan(rate: f64) -> Plan {
+        let index = Index { name: "a".into(), ..Index::default() };
+        let mix = crate::scenario::load::WriteMix { external: 1.0, cas: 1.0, ..Default::default() };
+        let workload = Workload {
+            index: "a".into(),
+            writes_per_second: rate,
+            reads_per_second: rate / 2.0,
+            searches_per_second: rate / 4.0,
+            write_mix: mix,
+            ..Workload::default()
+        };
+        let duration = Duration::from_secs(20);
+        let (indices, workloads) = (vec![index], vec![workload.clone(), workload]);
+        Scenario { title: "t".into(), duration, indices, workloads, ..Scenario::default() }.plan(7)
+    }
+
+    #[test]
+    fn drawn_requests_keep_their_rates_and_their_order() {
+        let expanded = expand(&plan(20.0));
+        let of = |client| expanded.operations.iter().filter(move |one| one.client == client);
+        for client in [HostId::client(2), HostId::client(3)] {
+            assert!((600..800).contains(&of(client).count()), "{}", of(client).count());
+            let times: Vec<_> = of(client).map(|one| one.at).collect();
+            assert!(times.is_sorted() && times.last().is_some_and(|at| *at < expanded.duration));
+        }
+    }
+
+    #[test]
+    fn expanding_twice_changes_nothing() {
+        let once = expand(&plan(5.0));
+        assert_eq!(expand(&once), once);
+    }
+
+    #[test]
+    fn request_numbers_are_unique() {
+        let mut requests: Vec<_> = expand(&plan(20.0)).operations.iter().map(Operation::request).collect();
+        let count = requests.len();
+        requests.sort_unstable();
+        requests.dedup();
+        assert_eq!(requests.len(), count);
+    }
+
+    #[test]
+    fn rate_of_once_in_an_age_draws_nothing() {
+        assert_eq!(expand(&plan(1e-300)).operations, []);
+    }
+
+    #[test]
+    fn operations_of_a_scenario_survive_its_file() {
+        let plan = expand(&builtin::named("documents-versions").unwrap().scenario().plan(3));
+        assert!(plan.operations.iter().any(|one| one.ask.is_versioned()));
+        assert_eq!(plan.unsound(&crate::scenario::check::Vocabulary::current()), None);
+    }
+}
