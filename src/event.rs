@@ -786,6 +786,21 @@ event_kinds! {
     RerouteCommanded {
         /// The shards they were about.
         shards: Vec<ShardId>,
+        /// Those of them that begin anew with less than was acknowledged, if need be.
+        #[serde(default)]
+        given_up: Vec<ShardId>,
+    },
+    /// A copy has failed so often in a row that it is left alone; comes before the state that shows it.
+    RetriesExhausted {
+        /// Of which shard.
+        shard: ShardId,
+        /// How often.
+        failures: u32,
+    },
+    /// An operator has copies tried again that have failed; comes before the state that shows it.
+    RetriesReset {
+        /// Their shards.
+        shards: Vec<ShardId>,
     },
     /// The controller's write of the cluster state succeeded.
     StatePublished {

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What a host is for; the first half of its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum HostKind {
     /// A ZooKeeper server: `zk-1`. The number is its server id (`myid`).
     ZooKeeper,
@@ -76,16 +76,25 @@ impl FromStr for HostId {
     }
 }
 
+/// Its name where people read; two numbers where they do not: a cluster state names hosts by the thousand.
 impl Serialize for HostId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            (self.kind, self.number).serialize(serializer)
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for HostId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        if deserializer.is_human_readable() {
+            let text = String::deserialize(deserializer)?;
+            return text.parse().map_err(serde::de::Error::custom);
+        }
+        let (kind, number) = Deserialize::deserialize(deserializer)?;
+        Ok(Self { kind, number })
     }
 }
 
@@ -280,6 +289,15 @@ mod tests {
         for text in ["zk-1", "search-12", "client-3"] {
             assert_eq!(text.parse::<HostId>().unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn host_name_is_a_word_to_people_and_two_numbers_to_the_rest() {
+        let host = HostId::search(300);
+        assert_eq!(serde_json::to_string(&host).unwrap(), r#""search-300""#);
+        let bytes = postcard::to_stdvec(&host).unwrap();
+        assert_eq!(bytes.len(), 3, "a kind, and a number of two bytes");
+        assert_eq!(postcard::from_bytes::<HostId>(&bytes).unwrap(), host);
     }
 
     #[test]

@@ -13,8 +13,8 @@ use crate::{
 
 /// Reroute commands that may accept the loss of data.
 ///
-/// Only a stale or an empty primary is one, and neither is allocated while a copy is active: so a shard that was
-/// commanded, and has no active copy in the state that shows it, begins anew with what it is given.
+/// Only a stale or an empty primary is one, and neither is allocated while a copy is active: so a shard of which data
+/// was given up, and that has no active copy in the state that shows it, begins anew with what it is given.
 #[derive(Debug, Default)]
 pub(super) struct Commands(BTreeSet<ShardId>);
 
@@ -22,8 +22,8 @@ impl Commands {
     /// Reads the next event. The shards that begin anew by it.
     pub(super) fn observe(&mut self, event: &Event) -> Vec<ShardId> {
         match &event.kind {
-            EventKind::RerouteCommanded { shards } => {
-                self.0.extend(shards.iter().cloned());
+            EventKind::RerouteCommanded { given_up, .. } => {
+                self.0.extend(given_up.iter().cloned());
                 Vec::new()
             }
             EventKind::StatePublished { routing, .. } if !self.0.is_empty() => {
@@ -155,14 +155,15 @@ mod tests {
 
     #[test]
     fn shard_that_begins_anew_by_command_is_forfeit() {
-        let commanded = |state| {
+        let commanded = |given_up, state| {
             let mut record = written(true);
-            record.on(search(3), E::RerouteCommanded { shards: vec![shard()] });
+            record.on(search(3), E::RerouteCommanded { shards: vec![shard()], given_up });
             record.publish(search(3), 2, &[(1, state)]);
             stands_by(&record)
         };
-        assert!(!commanded(Initializing));
-        assert!(commanded(Started), "a copy was active, so nothing was given up");
+        assert!(!commanded(vec![shard()], Initializing));
+        assert!(commanded(vec![shard()], Started), "a copy was active, so nothing was given up");
+        assert!(commanded(vec![], Initializing), "nobody accepted a loss");
     }
 
     #[test]

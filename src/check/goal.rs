@@ -105,6 +105,8 @@ goals! {
     SHARD_RED_HEALED "shard-red-healed" "A shard that had no primary gets one."
     REROUTE_COMMANDED "reroute-commanded" "An operator commands where copies go."
     DATA_GIVEN_UP "data-given-up" "An operator accepts the loss of data to get a primary."
+    RETRIES_EXHAUSTED "retries-exhausted" "A copy fails so often in a row that it is left alone."
+    RETRIES_RESET "retries-reset" "An operator has copies tried again that have failed."
     SETTINGS_CHANGED "allocation-settings-changed" "What the allocator goes by is changed while it runs."
     NODE_DRAINED "node-drained" "A copy leaves a node that is excluded."
     AWARENESS_HELD "awareness-held" "A copy stays unassigned under forced awareness."

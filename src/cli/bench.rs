@@ -141,8 +141,21 @@ fn shown(line: &Line) -> String {
 /// Linux forgets the highest memory use on request, so that each scenario gets its own; elsewhere the peak
 /// is that of the process so far.
 fn reset_peak() {
+    give_back();
     let _ = fs::write("/proc/self/clear_refs", "5");
 }
+
+/// Gives what the last scenario freed back to the system, lest it count for the next one: glibc keeps it.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "malloc_trim has no safe form")]
+fn give_back() {
+    // SAFETY: malloc_trim takes a number of bytes to keep and may be called at any time, by any thread.
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// Other allocators decide for themselves.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn give_back() {}
 
 #[cfg(test)]
 mod tests {

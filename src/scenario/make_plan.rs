@@ -196,7 +196,8 @@ fn deed(step: &Step) -> Option<StepAction> {
     };
     let drain = || step.drain.clone().map(|target| StepAction::Drain { target });
     let corrupt = || step.corrupt_state.filter(|corrupt| *corrupt).map(|_| StepAction::CorruptState);
-    create.or_else(delete).or_else(drain).or_else(corrupt)
+    let reroute = || step.reroute.clone().map(|orders| StepAction::Reroute { orders });
+    create.or_else(delete).or_else(drain).or_else(reroute).or_else(corrupt)
 }
 
 #[cfg(test)]

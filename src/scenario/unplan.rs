@@ -155,6 +155,7 @@ fn step(plan: &StepPlan) -> Step {
         StepAction::CreateIndex { index: new } => step.create_index = Some(index(new)),
         StepAction::DeleteIndex { index } => step.delete_index = Some(index.to_string()),
         StepAction::Drain { target } => step.drain = Some(target.clone()),
+        StepAction::Reroute { orders } => step.reroute = Some(orders.clone()),
         StepAction::CorruptState => step.corrupt_state = Some(true),
     }
     step

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use self::admin::{
-    Acknowledged, ClusterHealth, ClusterSettings, ClusterStateView, DeleteIndexRequest,
-    GetClusterSettingsRequest, GetIndexSettingsRequest, HealthRequest, IndexCreated, IndexSettings, NodeList,
-    NodesRequest, PendingTasks, PendingTasksRequest, StateRequest, UpdateClusterSettingsRequest,
-    UpdateIndexSettingsRequest,
+    Acknowledged, AllocationExplainRequest, ClusterHealth, ClusterSettings, ClusterStateView,
+    DeleteIndexRequest, GetClusterSettingsRequest, GetIndexSettingsRequest, HealthRequest, IndexCreated,
+    IndexSettings, NodeList, NodesRequest, PendingTasks, PendingTasksRequest, RerouteRequest, Rerouted,
+    StateRequest, UpdateClusterSettingsRequest, UpdateIndexSettingsRequest,
 };
 pub use self::{
     admin::{ActiveShards, CreateIndexRequest, Health},
@@ -26,7 +26,7 @@ pub use self::{
     search::{Hit, SearchAnswer, SearchRequest, SearchType, ShardFailure, Total},
     update::UpdateRequest,
 };
-use crate::event::Word;
+use crate::{event::Word, search::allocation::explain::AllocationExplanation};
 
 /// A request to the coordinating node, answered by one [`ApiReply`] of the same id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +60,10 @@ pub enum ApiCall {
     Nodes(NodesRequest),
     /// `GET /_cluster/pending_tasks`.
     PendingTasks(PendingTasksRequest),
+    /// `POST /_cluster/reroute`.
+    Reroute(RerouteRequest),
+    /// `POST /_cluster/allocation/explain`.
+    AllocationExplain(AllocationExplainRequest),
     /// `PUT /index/_doc/id`, `POST /index/_doc`.
     Index(IndexRequest),
     /// `DELETE /index/_doc/id`.
@@ -107,6 +111,8 @@ impl ApiReply {
             Ok(ApiAnswer::State(answer)) => answer.body(),
             Ok(ApiAnswer::Nodes(answer)) => answer.body(),
             Ok(ApiAnswer::PendingTasks(answer)) => answer.body(),
+            Ok(ApiAnswer::Rerouted(answer)) => answer.body(),
+            Ok(ApiAnswer::AllocationExplained(answer)) => answer.body(),
             Ok(ApiAnswer::Written(answer)) => answer.body(),
             Ok(ApiAnswer::Bulk(answer)) => answer.body(),
             Ok(ApiAnswer::Got(answer)) => answer.body(),
@@ -135,6 +141,10 @@ pub enum ApiAnswer {
     Nodes(NodeList),
     /// PendingTasks.
     PendingTasks(PendingTasks),
+    /// Reroute.
+    Rerouted(Rerouted),
+    /// AllocationExplain.
+    AllocationExplained(Box<AllocationExplanation>),
     /// Index, Delete: every in-sync copy has it, durable.
     Written(WriteAnswer),
     /// Bulk: each item by itself.

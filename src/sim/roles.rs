@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     event::{CopyState, Event, EventKind, Placement},
-    name::{Epoch, HostId, SessionId, ShardId},
+    name::{Epoch, HostId, HostKind, SessionId, ShardId},
     scenario::plan::{Plan, Selector},
 };
 
@@ -18,6 +18,9 @@ pub struct Roles {
     leader: Option<(Epoch, HostId)>,
     elected: Option<HostId>,
     sessions: BTreeMap<HostId, SessionId>,
+    /// Servers whose disk was damaged, and those of them that have another one by now.
+    damaged: BTreeSet<HostId>,
+    replaced: BTreeSet<HostId>,
     controller: Option<HostId>,
     routing: Vec<Placement>,
 }
@@ -50,6 +53,14 @@ impl Roles {
             }
             EventKind::ClientConnected { session, .. } => {
                 self.sessions.insert(host, *session);
+            }
+            EventKind::DiskRotted { .. } | EventKind::DiskWiped if host.kind == HostKind::ZooKeeper => {
+                let replaced = matches!(event.kind, EventKind::DiskWiped);
+                self.damaged.insert(host);
+                self.replaced.extend(replaced.then_some(host));
+            }
+            EventKind::FollowerSynced { .. } if self.replaced.remove(&host) => {
+                self.damaged.remove(&host);
             }
             EventKind::ControllerElected { .. } => self.controller = Some(host),
             EventKind::StatePublished { routing, .. } => {
@@ -113,6 +124,11 @@ impl Roles {
     /// A search node's zone.
     pub fn zone(&self, host: HostId) -> Option<&str> {
         self.zones.get(&host).map(String::as_str)
+    }
+
+    /// Servers whose disk lacks, or may lack, what was written to it.
+    pub fn damaged_servers(&self) -> &BTreeSet<HostId> {
+        &self.damaged
     }
 
     /// Where the copies are, as last published.

@@ -94,6 +94,7 @@ fn run_here(plan: &Plan, extensions: Extensions) -> Result<Run, RunError> {
     let (events, fingerprint, messages) = world.finish();
     match outcome {
         Ok(()) => {
+            runtime.block_on(async { world.end() });
             let figures = Figures { events: events.len() as u64, messages, simulated, wall: began.elapsed() };
             Ok(Run { events, fingerprint, figures })
         }
@@ -108,4 +109,23 @@ fn madsim_time(runtime: &Runtime) -> madsim::time::TimeHandle {
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{check::Vocabulary, read::read};
+
+    #[test]
+    fn ended_run_is_freed() {
+        let text = "title = \"x\"\nduration = \"5s\"\n[[indices]]\nname = \"articles\"\n";
+        let plan = read("x", text, &Vocabulary::current()).unwrap().plan(1);
+        let runtime = Runtime::with_seed_and_config(1, madsim::Config::default());
+        let world = World::new(&plan, Extensions::default(), madsim_time(&runtime));
+        runtime.block_on(Arc::clone(&world).live());
+        runtime.block_on(async { world.end() });
+        let rest = Arc::downgrade(&world);
+        drop((world, runtime));
+        assert!(rest.upgrade().is_none(), "somebody holds the world");
+    }
 }

@@ -21,6 +21,9 @@ impl World {
         }
         let hosts = match action {
             StepAction::Drain { target } => self.meant_by_step(target, step, at),
+            StepAction::Reroute { orders } => {
+                orders.selectors().flat_map(|selector| self.meant_by_step(selector, step, at)).collect()
+            }
             _ => Vec::new(),
         };
         let operator = HostId::client(1);

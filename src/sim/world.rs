@@ -358,6 +358,14 @@ impl World {
         (events, fingerprint, messages)
     }
 
+    /// Ends every process. A task that waits holds the world, and the world the waker that holds the task:
+    /// nothing of a run would ever be freed.
+    pub fn end(&self) {
+        for machine in self.machines.get().into_iter().flat_map(BTreeMap::values) {
+            Handle::current().kill(*machine);
+        }
+    }
+
     /// What the caller brought into the run.
     pub fn extensions(&self) -> &Extensions {
         &self.extensions

@@ -12,6 +12,7 @@ pub mod store;
 
 use std::{num::NonZeroUsize, time::Duration};
 
+pub(crate) use self::pool::Watch;
 pub use self::pool::sweep;
 use self::record::{Record, key};
 use crate::{

@@ -6,6 +6,7 @@ pub mod arrivals;
 pub mod documents;
 pub mod history;
 pub mod operator;
+mod orders;
 pub mod recipes;
 pub mod zookeeper;
 

@@ -1,6 +1,7 @@
 //! Budget — decides whether a fault would harm more than a run has promised to survive. It never strikes one.
 //!
-//! A host is harmed while a fault stops, pauses, cuts or ails it, or its clock is off: whoever cannot be counted on. A
+//! A host is harmed while a fault stops, pauses, cuts or ails it; a server whose disk was damaged until it has another
+//! one and follows again. Lateness, clocks and lost answers harm nobody. A
 //! copy is good as long as no damage was done to its node's disk since it was last published as started under its
 //! allocation: a copy that was built anew after the damage has another.
 
@@ -29,6 +30,7 @@ impl World {
         let hit = self.harmed_by(action, hosts, strike);
         let mut harmed = self.faults().harmed();
         harmed.extend(&hit);
+        harmed.extend(self.roles().damaged_servers());
         let quorum = budget.quorum.then(|| self.quorum_lost(&harmed)).flatten();
         let lost = quorum.or_else(|| budget.copies.then(|| self.copy_lost(action, &hit, &harmed)).flatten());
         if lost.is_none() && damages(action) {
