@@ -28,7 +28,7 @@ pub(super) fn subject(argument: Option<&str>, settings: &[Setting]) -> Result<Su
             Setting::Defect(defect) => drop(plan.defects.0.insert(*defect)),
         }
     }
-    Ok(Subject { name: name.to_owned(), text, seed: scenario.seed, plan })
+    Ok(Subject { name: name.to_owned(), text, seed: scenario.seed, scenario, plan })
 }
 
 /// The scenarios that arguments name. One that ends with `/`, or is a folder, stands for every scenario in it.

@@ -16,7 +16,7 @@ pub(crate) use self::pool::Watch;
 pub use self::pool::sweep;
 use self::record::{Record, key};
 use crate::{
-    scenario::plan::Plan,
+    scenario::{format::Scenario, plan::Plan},
     sim::RunError,
     trial::{Standing, Trial},
 };
@@ -30,8 +30,17 @@ pub struct Subject {
     pub text: String,
     /// The seed that the scenario itself names.
     pub seed: Option<u64>,
-    /// Its plan for seed 0; other seeds change the seed alone.
+    /// What it says.
+    pub scenario: Scenario,
+    /// Its plan for seed 0.
     pub plan: Plan,
+}
+
+impl Subject {
+    /// Its plan for a seed: what repeats at random strikes at other times.
+    pub fn plan(&self, seed: u64) -> Plan {
+        Plan { defects: self.plan.defects.clone(), ..self.scenario.plan(seed) }
+    }
 }
 
 /// One run to do.
@@ -63,7 +72,7 @@ pub struct Sweep {
 impl Sweep {
     /// The plan of a job.
     pub fn plan(&self, job: Job) -> Plan {
-        Plan { seed: job.seed, ..self.subjects[job.subject].plan.clone() }
+        self.subjects[job.subject].plan(job.seed)
     }
 
     /// The key of a job.

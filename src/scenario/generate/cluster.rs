@@ -9,7 +9,7 @@ use super::Profile;
 use crate::scenario::{
     ensemble::ZooKeeperSettings,
     format::{Clocks, Cluster, Disks, Links, Spread},
-    plan::{AllocatorKind, ReadPolicy},
+    plan::{AllocatorKind, DelayShape, ReadPolicy},
 };
 
 /// The ensemble and the search nodes.
@@ -64,9 +64,19 @@ fn spread(
     min: std::ops::RangeInclusive<u64>,
     rest: std::ops::RangeInclusive<u64>,
 ) -> impl Strategy<Value = Spread> {
-    (min, rest).prop_map(|(min, rest)| Spread {
+    let shapes = select(vec![
+        DelayShape::Exponential,
+        DelayShape::Exponential,
+        DelayShape::Constant,
+        DelayShape::Uniform,
+        DelayShape::LogNormal,
+        DelayShape::SlowTail,
+    ]);
+    (min, rest, shapes).prop_map(|(min, rest, shape)| Spread {
         min: Duration::from_micros(min * 10),
         mean: Duration::from_micros((min + rest) * 10),
+        shape,
+        period: None,
     })
 }
 

@@ -45,7 +45,9 @@ use proptest::{
 pub use self::profile::{Kind, PROFILES, Profile, named};
 use crate::scenario::{
     ensemble::{ZooKeeperClients, ZooKeeperSettings},
+    fault::Budget,
     format::{Clocks, Cluster, Disks, Fault, Index, Links, Scenario, Workload},
+    nemesis::Swarm,
     recipes::RecipeClients,
     steps::Step,
 };
@@ -71,6 +73,8 @@ struct Fixed {
     zookeeper_clients: Option<Vec<ZooKeeperClients>>,
     recipe_clients: Option<Vec<RecipeClients>>,
     faults: Option<Vec<Fault>>,
+    budget: Option<Budget>,
+    swarm: Option<Option<Swarm>>,
     steps: Option<Vec<Step>>,
 }
 
@@ -112,6 +116,10 @@ with! {
     with_recipe_clients recipe_clients Vec<RecipeClients>,
     /// Each goes through these faults.
     with_faults faults Vec<Fault>,
+    /// The faults of each keep to this budget.
+    with_budget budget Budget,
+    /// Each leaves kinds of faults out by this swarm, or none.
+    with_swarm swarm Option<Swarm>,
     /// Each goes through these administrative steps.
     with_steps steps Vec<Step>,
 }
@@ -199,8 +207,13 @@ impl Scenarios {
         let ground = Ground::of(&scenario);
         let faults = fixed_or(self.fixed.faults.clone(), faults::faults(self.profile, &ground));
         let steps = fixed_or(self.fixed.steps.clone(), steps::steps(self.profile, &ground));
-        (faults, steps)
-            .prop_map(move |(faults, steps)| Scenario { faults, steps, ..scenario.clone() })
+        let swarm = fixed_or(self.fixed.swarm.clone(), faults::swarm(self.profile));
+        let fixed = self.fixed.budget;
+        (faults, steps, swarm, faults::budget())
+            .prop_map(move |(faults, steps, swarm, budget)| {
+                let budget = fixed.unwrap_or_else(|| faults::within(budget, &faults));
+                Scenario { faults, steps, swarm, budget, ..scenario.clone() }
+            })
             .boxed()
     }
 }
@@ -265,7 +278,7 @@ mod tests {
     fn every_scenario_of_every_profile_makes_sense_and_survives_its_file() {
         let vocabulary = Vocabulary::current();
         for profile in PROFILES {
-            for seed in 0..150 {
+            for seed in 0..50 {
                 let scenario = Scenarios::of(profile).at(seed);
                 assert_eq!(check(&scenario, &vocabulary), [], "{} {seed}", profile.name);
                 let text = toml::to_string(&scenario).unwrap();

@@ -39,22 +39,53 @@ pub struct Profile {
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "faults are documented where scenario files are")]
 pub enum Kind {
-    /// A process dies.
     Crash,
-    /// A machine loses power.
     PowerLoss,
-    /// A process is not scheduled.
     Pause,
-    /// Messages do not get through.
     Cut,
-    /// Messages are late.
+    Partition,
     Slow,
-    /// An administrator ends sessions.
     Expire,
+    Wipe,
+    Rot,
+    Misdirect,
+    ReadError,
+    WriteError,
+    FsyncError,
+    Full,
+    SlowDisk,
+    LoseReply,
+    Disconnect,
+    Jump,
+    Drift,
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 19] = [
+        Self::Crash,
+        Self::PowerLoss,
+        Self::Pause,
+        Self::Cut,
+        Self::Partition,
+        Self::Slow,
+        Self::Expire,
+        Self::Wipe,
+        Self::Rot,
+        Self::Misdirect,
+        Self::ReadError,
+        Self::WriteError,
+        Self::FsyncError,
+        Self::Full,
+        Self::SlowDisk,
+        Self::LoseReply,
+        Self::Disconnect,
+        Self::Jump,
+        Self::Drift,
+    ];
+
     /// Whether a fault is of this kind.
     pub fn is(self, fault: &Fault) -> bool {
         match self {
@@ -62,19 +93,59 @@ impl Kind {
             Self::PowerLoss => fault.crash.is_some() && fault.power == Some(true),
             Self::Pause => fault.pause.is_some(),
             Self::Cut => fault.cut.is_some(),
+            Self::Partition => fault.partition.is_some(),
             Self::Slow => fault.slow.is_some(),
             Self::Expire => fault.expire.is_some(),
+            Self::Wipe => fault.wipe.is_some(),
+            Self::Rot => fault.rot.is_some(),
+            Self::Misdirect => fault.misdirect.is_some(),
+            Self::ReadError => fault.read_error.is_some(),
+            Self::WriteError => fault.write_error.is_some(),
+            Self::FsyncError => fault.fsync_error.is_some(),
+            Self::Full => fault.full.is_some(),
+            Self::SlowDisk => fault.slow_disk.is_some(),
+            Self::LoseReply => fault.lose_reply.is_some(),
+            Self::Disconnect => fault.disconnect.is_some(),
+            Self::Jump => fault.jump.is_some(),
+            Self::Drift => fault.drift.is_some(),
         }
+    }
+
+    /// Whether data can be gone for good: no more of such faults than the budget allows.
+    pub fn destroys(self) -> bool {
+        matches!(
+            self,
+            Self::Wipe
+                | Self::Rot
+                | Self::Misdirect
+                | Self::ReadError
+                | Self::WriteError
+                | Self::FsyncError
+                | Self::Full
+        )
     }
 }
 
 const ALL_KINDS: &[(u32, Kind)] = &[
-    (4, Kind::Crash),
-    (3, Kind::PowerLoss),
-    (3, Kind::Pause),
-    (4, Kind::Cut),
-    (2, Kind::Slow),
-    (1, Kind::Expire),
+    (8, Kind::Crash),
+    (6, Kind::PowerLoss),
+    (6, Kind::Pause),
+    (8, Kind::Cut),
+    (4, Kind::Partition),
+    (4, Kind::Slow),
+    (3, Kind::Expire),
+    (2, Kind::Wipe),
+    (3, Kind::Rot),
+    (2, Kind::Misdirect),
+    (2, Kind::ReadError),
+    (2, Kind::WriteError),
+    (2, Kind::FsyncError),
+    (2, Kind::Full),
+    (2, Kind::SlowDisk),
+    (3, Kind::LoseReply),
+    (3, Kind::Disconnect),
+    (2, Kind::Jump),
+    (2, Kind::Drift),
 ];
 
 impl Profile {

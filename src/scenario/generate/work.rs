@@ -8,7 +8,7 @@ use super::Profile;
 use crate::scenario::{
     ensemble::{Mix, ZooKeeperClients},
     format::{Index, Workload},
-    load::WriteMix,
+    load::{Options, SearchMix, WriteMix},
     recipes::{Recipe, RecipeClients},
     values::Values,
 };
@@ -53,56 +53,84 @@ pub(super) fn workloads(profile: &Profile, indices: &[Index], end: Duration) -> 
 fn workload(profile: &Profile, index: &str, end: Duration) -> impl Strategy<Value = Workload> + use<> {
     let index = index.to_owned();
     let shares = (1..=6_u32, 0..=4_u32, 0..=2_u32);
-    let documents = select(vec![3, 12, 50, 200]);
     let starts = 0..=(end.as_millis() as u64 / 400).min(30);
-    (
-        profile.requests.clone(),
-        shares,
-        documents,
-        0..=4_u32,
-        mix(),
-        starts,
-        2..=8_u64,
-        select(vec![0, 0, 500]),
-    )
-        .prop_map(
-            move |(
-                rate,
-                (writes, reads, searches),
+    let documents = (select(vec![3, 12, 50, 200]), select(vec![0, 0, 500]), any::<bool>());
+    let mixes = (0..=4_u32, write_mix(), search_mix(), options());
+    (profile.requests.clone(), shares, documents, mixes, starts, 2..=8_u64).prop_map(
+        move |(rate, (writes, reads, searches), documents, mixes, starts, timeout)| {
+            let all = f64::from(writes + reads + searches);
+            let share = |part: u32| (f64::from(rate.max(1) * part) / all * 10.0).ceil() / 10.0;
+            let (documents, document_bytes, fields) = documents;
+            let (deletes, write_mix, search_mix, options) = mixes;
+            Workload {
+                index: index.clone(),
+                writes_per_second: share(writes),
+                reads_per_second: share(reads),
+                searches_per_second: share(searches),
                 documents,
-                deletes,
+                delete_ratio: f64::from(deletes) / 10.0,
                 write_mix,
-                starts,
-                timeout,
-                bytes,
-            )| {
-                let all = f64::from(writes + reads + searches);
-                let share = |part: u32| (f64::from(rate.max(1) * part) / all * 10.0).ceil() / 10.0;
-                Workload {
-                    index: index.clone(),
-                    writes_per_second: share(writes),
-                    reads_per_second: share(reads),
-                    searches_per_second: share(searches),
-                    documents,
-                    delete_ratio: f64::from(deletes) / 10.0,
-                    write_mix,
-                    document_bytes: bytes,
-                    starts_at: super::tenth_seconds(starts),
-                    timeout: Duration::from_secs(timeout),
-                }
-            },
-        )
+                search_mix,
+                options,
+                fields,
+                document_bytes,
+                starts_at: super::tenth_seconds(starts),
+                timeout: Duration::from_secs(timeout),
+            }
+        },
+    )
 }
 
-fn mix() -> impl Strategy<Value = WriteMix> {
-    (0..=3_u32, 0..=2_u32, 0..=3_u32, 0..=2_u32, 0..=1_u32).prop_map(|(index, create, cas, external, gte)| {
-        let all_none = index + create + cas + external + gte == 0;
+fn write_mix() -> impl Strategy<Value = WriteMix> {
+    let weights = (0..=3_u32, 0..=2_u32, 0..=3_u32, 0..=2_u32, 0..=1_u32, 0..=1_u32, 0..=1_u32);
+    weights.prop_map(|(index, create, cas, external, gte, update, add)| {
+        let is_nothing = index + create + cas + external + gte + update + add == 0;
         WriteMix {
-            index: if all_none { 1.0 } else { index.into() },
+            index: if is_nothing { 1.0 } else { index.into() },
             create: create.into(),
             cas: cas.into(),
             external: external.into(),
             external_gte: gte.into(),
+            update: update.into(),
+            add: add.into(),
+        }
+    })
+}
+
+fn search_mix() -> impl Strategy<Value = SearchMix> {
+    let weights = (0..=2_u32, 0..=2_u32, 0..=1_u32, 0..=1_u32, 0..=1_u32, 0..=1_u32, 0..=1_u32);
+    weights.prop_map(|(term, range, bool, phrase, prefix, sort, aggregations)| SearchMix {
+        words: 1.0,
+        term: term.into(),
+        range: range.into(),
+        bool: bool.into(),
+        phrase: phrase.into(),
+        prefix: prefix.into(),
+        sort: sort.into(),
+        aggregations: aggregations.into(),
+    })
+}
+
+/// Mostly the plainest way, else a tenth or two of each other one.
+fn options() -> impl Strategy<Value = Options> {
+    let share = || prop_oneof![2 => Just(0.0), 1 => Just(0.1), 1 => Just(0.2)];
+    let writes = (share(), 1..=8_u32, share(), share(), share(), share());
+    let others = (share(), share(), share(), share(), share());
+    (writes, others).prop_map(|(writes, others)| {
+        let (bulk, bulk_size, refresh, wait_for, active_shards, retry) = writes;
+        let (mget, dfs, preference, strict, timeout) = others;
+        Options {
+            bulk,
+            bulk_size,
+            refresh,
+            wait_for,
+            active_shards,
+            retry,
+            mget,
+            dfs,
+            preference,
+            strict,
+            timeout,
         }
     })
 }
