@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The copy on `from` begins to move to `to`.
-fn relocate(cluster: &mut Cluster, from: HostId, to: HostId) -> AllocationId {
+pub(super) fn relocate(cluster: &mut Cluster, from: HostId, to: HostId) -> AllocationId {
     let source = cluster.copy_on(from);
     let target = cluster.add_copy(to, CopyState::Initializing);
     for copy in &mut cluster.table_mut().copies {
