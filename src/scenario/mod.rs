@@ -10,6 +10,7 @@ pub mod load;
 pub mod make_plan;
 pub mod nearest;
 pub mod operations;
+pub mod overlay;
 pub mod plan;
 pub mod problem;
 pub mod read;
