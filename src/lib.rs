@@ -22,6 +22,7 @@
 //! | [`workload`] | what simulated clients ask |
 //! | [`check`] | right or wrong: laws and goals, over events alone |
 //! | [`trial`], [`sweep`] | plan, run and verdict in one call; many of them side by side |
+//! | [`shrink`] | which smaller plan breaks the same law |
 //! | [`serve`] | the ensemble for real clients: the same cores on real sockets, clock and files |
 //! | [`report`], [`cli`] | showing |
 //!
@@ -59,6 +60,7 @@ pub mod report;
 pub mod scenario;
 pub mod search;
 pub mod serve;
+pub mod shrink;
 pub mod sim;
 pub mod sweep;
 pub mod trial;

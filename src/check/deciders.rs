@@ -326,7 +326,7 @@ impl Monitor for Hold {
                 self.indices.clone_from(indices);
                 self.attributes.clone_from(attributes);
             }
-            EventKind::RerouteCommanded { shards } => self.commanded.extend(shards.iter().cloned()),
+            EventKind::RerouteCommanded { shards, .. } => self.commanded.extend(shards.iter().cloned()),
             EventKind::StatePublished { version, nodes, routing, .. } => {
                 self.published(event, *version, nodes, routing)?;
                 let placed = routing.iter().filter(|copy| copy.node.is_some());

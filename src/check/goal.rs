@@ -4,11 +4,14 @@
 mod documents;
 mod ensemble;
 mod replication;
+mod requests;
 mod routing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use self::{documents::Documents, ensemble::Ensemble, replication::Replication, routing::Routing};
+use self::{
+    documents::Documents, ensemble::Ensemble, replication::Replication, requests::Requests, routing::Routing,
+};
 use crate::{
     event::{CopyState, DocOp, Event, EventKind, Outcome, Placement, SyncMode},
     name::{AllocationId, HostId, HostKind, SessionId, ShardId, Term},
@@ -75,6 +78,7 @@ goals! {
     HANDED_OFF_IN_WRITES "handed-off-in-writes" "A primary hands over, and its successor goes on numbering writes in its term."
     CHECKPOINT_SYNCED "checkpoint-synced" "A copy learns of the global checkpoint without an operation."
     ASYNC_ACKNOWLEDGED "async-acknowledged" "A write is acknowledged that not every copy has synced."
+    ACKNOWLEDGED_LOST "acknowledged-write-lost" "A write that was acknowledged unsynced is gone, and its number is given again."
     LONE_WRITE "lone-write" "A write is acknowledged that only the primary has."
     IN_SYNC_SHRUNK "in-sync-shrunk" "A copy is taken out of the in-sync set, and a write is acknowledged without it."
     COPY_FLUSHED "copy-flushed" "A copy makes its segments durable and cuts its translog."
@@ -93,6 +97,8 @@ goals! {
     SHARD_RED_HEALED "shard-red-healed" "A shard that had no primary gets one."
     REROUTE_COMMANDED "reroute-commanded" "An operator commands where copies go."
     DATA_GIVEN_UP "data-given-up" "An operator accepts the loss of data to get a primary."
+    RETRIES_EXHAUSTED "retries-exhausted" "A copy fails so often in a row that it is left alone."
+    RETRIES_RESET "retries-reset" "An operator has copies tried again that have failed."
     SETTINGS_CHANGED "allocation-settings-changed" "What the allocator goes by is changed while it runs."
     NODE_DRAINED "node-drained" "A copy leaves a node that is excluded."
     AWARENESS_HELD "awareness-held" "A copy stays unassigned under forced awareness."
@@ -108,6 +114,17 @@ goals! {
     STALE_READ "stale-read" "A get shows less than was acknowledged before it was sent."
     DIRTY_READ "dirty-read" "A get shows a write that nobody was told of yet."
     READ_BACKWARD "read-backward" "A get shows less than an earlier one did."
+    BULK_ITEM_FAILED "bulk-item-failed" "An item of a bulk request surely has no effect."
+    UPDATED "document-updated" "An update is merged into a document that is there."
+    DRAWN_RETRIED "drawn-id-retried" "A document whose id was drawn is numbered again, since its node had to try again."
+    ACTIVE_REFUSED "active-copies-refused" "A write that waits for active copies is refused for lack of them."
+    REFRESH_WAITED "refresh-waited-for" "A write is acknowledged once a refresh has made it searchable."
+    DFS_ROUND "dfs-round" "A search collects the figures of several shards before it scores."
+    AGGREGATION_MERGED "aggregation-merged" "An aggregation is made of what several shards computed."
+    PARTIAL_REFUSED "partial-search-refused" "A search that takes all or nothing is refused."
+    SEGMENTS_MERGED "segments-merged" "A copy makes one segment of several."
+    TOMBSTONE_PRUNED "tombstone-pruned" "A copy forgets a tombstone that nobody needs any more."
+    SEARCH_TIMED_OUT "search-timed-out" "A search gives what it has, since its time is up."
     LEADERSHIP_PASSED "leadership-passed" "A group that elects its leader gets another one."
     NOTICES_MISSED "notices-missed" "A subscriber is told that notices are gone which it has not received."
 }
@@ -132,6 +149,7 @@ struct Watch {
     replication: Replication,
     routing: Routing,
     documents: Documents,
+    requests: Requests,
     leader: bool,
     controller: Option<HostId>,
     servers: BTreeMap<SessionId, HostId>,
@@ -156,6 +174,7 @@ impl Watch {
             self.replication.observe(event),
             self.routing.observe(event),
             self.documents.observe(event),
+            self.requests.observe(event),
         ];
         self.met.extend(met.iter().flatten().map(|goal| goal.name));
         match &event.kind {
@@ -237,6 +256,8 @@ impl Watch {
                 let is_promotion = old.is_some_and(|(before, copy)| *term > before && copy != *allocation);
                 self.meet(PRIMARY_PROMOTED, is_promotion);
             }
+            EventKind::SegmentsMerged { .. } => self.meet(SEGMENTS_MERGED, true),
+            EventKind::TombstonesPruned { .. } => self.meet(TOMBSTONE_PRUNED, true),
             EventKind::PrimaryDeactivated { why, .. } => self.meet(PRIMARY_HANDED_OFF, why == "handed-off"),
             EventKind::ResyncCompleted { .. } => self.meet(RESYNC_RAN, true),
             EventKind::RecoveryStarted { allocation, from, .. } => {
@@ -362,6 +383,9 @@ mod tests {
             total,
             hits: vec![],
             seen: vec![],
+            timed_out: false,
+            aggregations: String::new(),
+            error: None,
         };
         assert_eq!(met_by(&[(client(), partial)]), ["partial-search"]);
     }

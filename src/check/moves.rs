@@ -42,7 +42,7 @@ struct Shard {
 #[derive(Default)]
 struct NoStalePrimary {
     shards: BTreeMap<ShardId, Shard>,
-    commanded: BTreeSet<ShardId>,
+    given_up: BTreeSet<ShardId>,
 }
 
 fn shards_of(routing: &[Placement], unlisted: &[CopyRef]) -> BTreeMap<ShardId, Shard> {
@@ -69,7 +69,7 @@ impl NoStalePrimary {
     ) -> Judged {
         for copy in routing.iter().filter(|copy| copy.primary && copy.node.is_some()) {
             let (Some(id), Some(shard)) = (copy.allocation, now.get(&copy.shard)) else { continue };
-            if self.commanded.contains(&copy.shard) {
+            if self.given_up.contains(&copy.shard) {
                 continue;
             }
             let name = &copy.shard;
@@ -97,12 +97,12 @@ impl NoStalePrimary {
 impl Monitor for NoStalePrimary {
     fn observe(&mut self, event: &Event) -> Judged {
         match &event.kind {
-            EventKind::RerouteCommanded { shards } => self.commanded.extend(shards.iter().cloned()),
+            EventKind::RerouteCommanded { given_up, .. } => self.given_up.extend(given_up.iter().cloned()),
             EventKind::StatePublished { version, routing, unlisted, .. } => {
                 let now = shards_of(routing, unlisted);
                 self.judge(event, *version, routing, &now)?;
                 self.shards = now;
-                self.commanded.clear();
+                self.given_up.clear();
             }
             _ => {}
         }
@@ -252,9 +252,15 @@ mod tests {
             "allocation.no-stale-primary",
             "makes copy 2 of articles/0 primary, which is not in sync; in sync: 1",
         );
-        ordered.on(search(1), EventKind::RerouteCommanded { shards: vec![shard()] });
+        let mut moved = ordered.clone();
+        let shards = vec![shard()];
+        ordered
+            .on(search(1), EventKind::RerouteCommanded { shards: shards.clone(), given_up: shards.clone() });
         publish(&mut ordered, 2, 2, &[(2, 2, Initializing, true, false)], &[1]);
         ordered.assert_passes("allocation.no-stale-primary");
+        moved.on(search(1), EventKind::RerouteCommanded { shards, given_up: vec![] });
+        publish(&mut moved, 2, 2, &[(2, 2, Initializing, true, false)], &[1]);
+        moved.assert_fails("allocation.no-stale-primary", "which is not in sync");
     }
 
     #[test]
@@ -308,7 +314,7 @@ mod tests {
             "allocation.moves-end",
             "moves a copy of articles/0 from search-2 back to search-1",
         );
-        changed.on(search(1), EventKind::RerouteCommanded { shards: vec![shard()] });
+        changed.on(search(1), EventKind::RerouteCommanded { shards: vec![shard()], given_up: vec![] });
         back(&mut changed);
         changed.assert_passes("allocation.moves-end");
     }

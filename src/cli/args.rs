@@ -34,6 +34,8 @@ pub(super) enum Command {
     Merge(MergeArgs),
     /// One stored plan again: `plan.json` of a failure, or the plan in a trace.
     Replay(ReplayArgs),
+    /// A smaller plan that breaks the same law, as a scenario file.
+    Shrink(ShrinkArgs),
     /// What there is to name in scenario files and arguments.
     List {
         /// Of which kind; all if none is given.
@@ -184,6 +186,33 @@ pub(super) struct ReplayArgs {
     /// For whom the report is.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShrinkArgs {
+    /// What fails: `plan.json` of a failure, a trace, a scenario file or the name of a built-in scenario.
+    pub(super) file: String,
+    /// The law that the smaller plan must break too. Default: the one that breaks first.
+    #[arg(long, value_name = "NAME")]
+    pub(super) law: Option<String>,
+    /// Of a scenario: the seed that fails. Default: the scenario's own, else 1.
+    #[arg(long)]
+    pub(super) seed: Option<u64>,
+    /// Of a scenario, change a setting: `defect=NAME` switches a historic bug on.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) set: Vec<Setting>,
+    /// Runs at most.
+    #[arg(long, value_name = "N", default_value = "600")]
+    pub(super) budget: NonZeroUsize,
+    /// Try nothing more after so much wall time, such as `5m`.
+    #[arg(long = "for", value_name = "SPAN", value_parser = crate::scenario::duration::parse)]
+    pub(super) wall: Option<Duration>,
+    /// Runs at a time. Default: one a core.
+    #[arg(long, short = 'j', value_name = "J")]
+    pub(super) jobs: Option<NonZeroUsize>,
+    /// The scenario file to write. Default: one named after law and seed, in scenarios/regress if that is there.
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

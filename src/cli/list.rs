@@ -41,7 +41,7 @@ const DEEDS: [(&str, &str); 7] = [
 ];
 
 /// What a step can do, as scenario files write it.
-const STEPS: [(&str, &str); 6] = [
+const STEPS: [(&str, &str); 7] = [
     (
         "update_cluster_settings = { … }",
         "`PUT /_cluster/settings`; the value `\"null\"` takes a setting back",
@@ -50,6 +50,10 @@ const STEPS: [(&str, &str); 6] = [
     ("create_index = { name = \"…\", … }", "`PUT /index`; keys as in `[[indices]]`"),
     ("delete_index = \"…\"", "`DELETE /index`"),
     ("drain = \"WHO\"", "every copy leaves these nodes: `cluster.routing.allocation.exclude._name`"),
+    (
+        "reroute = { commands = [{ move = { … } }], … }",
+        "`POST /_cluster/reroute`: Elasticsearch's commands with WHO for a node, `dry_run`, `explain`, `retry_failed`",
+    ),
     ("corrupt_state = true", "garbage is written over the cluster state in ZooKeeper"),
 ];
 

@@ -10,6 +10,7 @@ mod merge;
 mod output;
 mod run;
 mod serve;
+mod shrink;
 mod source;
 mod summary;
 mod sweep;
@@ -49,6 +50,7 @@ fn perform(command: Option<Command>, arguments: &[OsString], machine: Machine) -
     match command.unwrap_or(Command::Run(RunArgs::default())) {
         Command::Run(args) => run::run(&args, machine),
         Command::Replay(args) => run::replay(&args, machine),
+        Command::Shrink(args) => shrink::shrink(&args, machine),
         Command::Check(args) => check::check(&args),
         Command::Sweep(args) => sweep::sweep(&args, arguments, machine),
         Command::Merge(args) => merge::merge(&args),

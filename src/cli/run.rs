@@ -97,7 +97,7 @@ fn panicked(plan: &Plan, outputs: Outputs, error: &RunError, again: &str) -> Fai
 }
 
 /// The plan of a `plan.json`, or in the first line of a trace.
-fn stored_plan(path: &Path) -> Result<Plan, Failure> {
+pub(super) fn stored_plan(path: &Path) -> Result<Plan, Failure> {
     let name = path.display();
     let bytes =
         fs::read(path).map_err(|error| Failure::usage(format!("error: cannot read {name}: {error}")))?;

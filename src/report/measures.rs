@@ -159,19 +159,15 @@ mod tests {
         event(ms, EventKind::StatePublished { epoch, version, nodes, routing, unlisted, why })
     }
 
-    fn search(request: u64, from: u64, to: u64, outcome: Outcome) -> [Event; 2] {
-        let (index, query, hits, seen) = ("a".into(), "{}".into(), vec![], vec![]);
-        let (shards_successful, shards_total, total) = (0, 1, 0);
-        let kind = EventKind::SearchCompleted {
-            request,
-            outcome,
-            shards_successful,
-            shards_total,
-            total,
-            hits,
-            seen,
-        };
-        [event(from, EventKind::SearchInvoked { request, index, query }), event(to, kind)]
+    fn search(request: u64, from: u64, to: u64, outcome: &str) -> [Event; 2] {
+        let asked = serde_json::json!({
+            "event": "SearchInvoked", "request": request, "index": "a", "query": "{}",
+        });
+        let told = serde_json::json!({
+            "event": "SearchCompleted", "request": request, "outcome": outcome, "shards_successful": 0,
+            "shards_total": 1, "total": 0, "hits": [],
+        });
+        [(from, asked), (to, told)].map(|(ms, kind)| event(ms, serde_json::from_value(kind).unwrap()))
     }
 
     #[test]
@@ -191,10 +187,10 @@ mod tests {
     #[test]
     fn overlapping_failures_are_counted_once() {
         let mut events: Vec<Event> = [
-            search(1, 0, 1_000, Outcome::Failed),
-            search(2, 500, 2_000, Outcome::Unknown),
-            search(3, 3_000, 4_000, Outcome::Ok),
-            search(4, 5_000, 5_500, Outcome::Failed),
+            search(1, 0, 1_000, "failed"),
+            search(2, 500, 2_000, "unknown"),
+            search(3, 3_000, 4_000, "ok"),
+            search(4, 5_000, 5_500, "failed"),
         ]
         .concat();
         events.sort_by_key(|event| event.at);

@@ -158,6 +158,9 @@ fn workload(workload: &Workload) -> WorkloadPlan {
         documents: workload.documents,
         delete_ratio: workload.delete_ratio,
         write_mix: workload.write_mix.clone(),
+        search_mix: workload.search_mix.clone(),
+        options: workload.options.clone(),
+        fields: workload.fields,
         document_bytes: workload.document_bytes,
         starts_at: workload.starts_at,
         timeout: workload.timeout,
@@ -198,7 +201,8 @@ fn deed(step: &Step) -> Option<StepAction> {
     };
     let drain = || step.drain.clone().map(|target| StepAction::Drain { target });
     let corrupt = || step.corrupt_state.filter(|corrupt| *corrupt).map(|_| StepAction::CorruptState);
-    create.or_else(delete).or_else(drain).or_else(corrupt)
+    let reroute = || step.reroute.clone().map(|orders| StepAction::Reroute { orders });
+    create.or_else(delete).or_else(drain).or_else(reroute).or_else(corrupt)
 }
 
 fn action(fault: &Fault) -> Option<FaultAction> {

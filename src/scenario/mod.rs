@@ -15,6 +15,7 @@ pub mod plan;
 pub mod problem;
 pub mod read;
 pub mod recipes;
+pub mod reroute;
 pub mod seed;
 pub mod select;
 pub mod settle;

@@ -1,7 +1,7 @@
 //! Selector names — decides how the target of a fault is written. It never resolves one to hosts.
 
 use crate::{
-    name::{HostId, ShardId},
+    name::{HostId, HostKind, ShardId},
     scenario::{nearest::nearest, plan::Selector},
 };
 
@@ -45,6 +45,17 @@ impl TryFrom<String> for Selector {
             return with_argument(text, function, argument);
         }
         text.parse::<HostId>().map(Self::Host).map_err(|_| unknown(text))
+    }
+}
+
+impl Selector {
+    /// Whether it can mean one search node, and no more.
+    pub fn may_be_one_node(&self) -> bool {
+        match self {
+            Self::Host(host) => host.kind == HostKind::Search,
+            Self::Primary(_) | Self::Replica(_) | Self::Controller | Self::EventHost => true,
+            _ => false,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::scenario::reroute::{Command, Reroute};
 use crate::{
     name::IndexName,
     scenario::{
@@ -42,6 +43,9 @@ pub struct Step {
     /// Nodes that all copies are to leave (`cluster.routing.allocation.exclude._name`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drain: Option<Selector>,
+    /// Where copies are to go (`POST /_cluster/reroute`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reroute: Option<Reroute>,
     /// `true`: garbage is written over the cluster state in ZooKeeper, by somebody with a client of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub corrupt_state: Option<bool>,
@@ -96,6 +100,11 @@ pub enum StepAction {
         /// Which.
         target: Selector,
     },
+    /// `POST /_cluster/reroute`.
+    Reroute {
+        /// What is ordered.
+        orders: Reroute,
+    },
     /// Writes garbage over the cluster state in ZooKeeper.
     CorruptState,
 }
@@ -117,6 +126,7 @@ impl fmt::Display for StepAction {
             Self::CreateIndex { index } => write!(f, "creation of index {}", index.name),
             Self::DeleteIndex { index } => write!(f, "deletion of index {index}"),
             Self::Drain { target } => write!(f, "drain of {target}"),
+            Self::Reroute { orders } => write!(f, "{orders}"),
             Self::CorruptState => f.write_str("corruption of the cluster state"),
         }
     }

@@ -129,6 +129,9 @@ fn workload(workload: &WorkloadPlan) -> Workload {
         documents: workload.documents,
         delete_ratio: workload.delete_ratio,
         write_mix: workload.write_mix.clone(),
+        search_mix: workload.search_mix.clone(),
+        options: workload.options.clone(),
+        fields: workload.fields,
         document_bytes: workload.document_bytes,
         starts_at: workload.starts_at,
         timeout: workload.timeout,
@@ -159,6 +162,7 @@ fn step(plan: &StepPlan) -> Step {
         StepAction::CreateIndex { index: new } => step.create_index = Some(index(new)),
         StepAction::DeleteIndex { index } => step.delete_index = Some(index.to_string()),
         StepAction::Drain { target } => step.drain = Some(target.clone()),
+        StepAction::Reroute { orders } => step.reroute = Some(orders.clone()),
         StepAction::CorruptState => step.corrupt_state = Some(true),
     }
     step

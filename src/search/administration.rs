@@ -9,6 +9,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
+    allocation::reroute::Orders,
     api::ApiError,
     settings::{Changes, Scope, Settings, SettingsDocument},
     state::ClusterState,
@@ -53,6 +54,8 @@ pub enum AdminTask {
         /// What to set, or to take back.
         changes: Changes,
     },
+    /// Where copies go.
+    Reroute(Orders),
 }
 
 impl AdminTask {
@@ -63,6 +66,7 @@ impl AdminTask {
             Self::DeleteIndex { index } => format!("delete-index [{index}]"),
             Self::IndexSettings { index, .. } => format!("update-settings [{index}]"),
             Self::ClusterSettings { .. } => "cluster_update_settings".to_owned(),
+            Self::Reroute(_) => "cluster_reroute (api)".to_owned(),
         }
     }
 
@@ -77,7 +81,8 @@ impl AdminTask {
 }
 
 impl ClusterState {
-    /// Carries a task out, as a whole or not at all.
+    /// Carries a task out, as a whole or not at all; reroute commands take more than the state
+    /// (`allocation::reroute`), and are refused here.
     ///
     /// # Errors
     ///
@@ -91,6 +96,7 @@ impl ClusterState {
                 self.change_index(index, changes, *preserve_existing)
             }
             AdminTask::ClusterSettings { changes } => self.change_cluster(changes),
+            AdminTask::Reroute(_) => Err(ApiError::illegal("reroute commands go by what allocation goes by")),
         }
     }
 

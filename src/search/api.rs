@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod bulk;
 pub mod documents;
+pub mod multi_get;
 pub mod search;
 pub mod update;
 
@@ -11,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use self::admin::{
-    Acknowledged, ClusterHealth, ClusterSettings, ClusterStateView, DeleteIndexRequest,
-    GetClusterSettingsRequest, GetIndexSettingsRequest, HealthRequest, IndexCreated, IndexSettings, NodeList,
-    NodesRequest, PendingTasks, PendingTasksRequest, StateRequest, UpdateClusterSettingsRequest,
-    UpdateIndexSettingsRequest,
+    Acknowledged, AllocationExplainRequest, ClusterHealth, ClusterSettings, ClusterStateView,
+    DeleteIndexRequest, GetClusterSettingsRequest, GetIndexSettingsRequest, HealthRequest, IndexCreated,
+    IndexSettings, NodeList, NodesRequest, PendingTasks, PendingTasksRequest, RerouteRequest, Rerouted,
+    StateRequest, UpdateClusterSettingsRequest, UpdateIndexSettingsRequest,
 };
 pub use self::{
     admin::{ActiveShards, CreateIndexRequest, Health},
@@ -23,10 +24,11 @@ pub use self::{
         DeleteRequest, GetAnswer, GetRequest, GotDoc, IndexRequest, OpType, RefreshAnswer, RefreshPolicy,
         RefreshRequest, VersionType, WriteAnswer, WriteOptions, WriteResult,
     },
+    multi_get::{FailedGet, MultiGetAnswer, MultiGetRequest},
     search::{Hit, SearchAnswer, SearchRequest, SearchType, ShardFailure, Total},
     update::UpdateRequest,
 };
-use crate::event::Word;
+use crate::{event::Word, search::allocation::explain::AllocationExplanation};
 
 /// A request to the coordinating node, answered by one [`ApiReply`] of the same id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +62,10 @@ pub enum ApiCall {
     Nodes(NodesRequest),
     /// `GET /_cluster/pending_tasks`.
     PendingTasks(PendingTasksRequest),
+    /// `POST /_cluster/reroute`.
+    Reroute(RerouteRequest),
+    /// `POST /_cluster/allocation/explain`.
+    AllocationExplain(AllocationExplainRequest),
     /// `PUT /index/_doc/id`, `POST /index/_doc`.
     Index(IndexRequest),
     /// `DELETE /index/_doc/id`.
@@ -70,6 +76,8 @@ pub enum ApiCall {
     Bulk(BulkRequest),
     /// `GET /index/_doc/id`.
     Get(GetRequest),
+    /// `GET /_mget`.
+    MultiGet(MultiGetRequest),
     /// `POST /index/_refresh`.
     Refresh(RefreshRequest),
     /// `POST /index/_search`.
@@ -107,9 +115,12 @@ impl ApiReply {
             Ok(ApiAnswer::State(answer)) => answer.body(),
             Ok(ApiAnswer::Nodes(answer)) => answer.body(),
             Ok(ApiAnswer::PendingTasks(answer)) => answer.body(),
+            Ok(ApiAnswer::Rerouted(answer)) => answer.body(),
+            Ok(ApiAnswer::AllocationExplained(answer)) => answer.body(),
             Ok(ApiAnswer::Written(answer)) => answer.body(),
             Ok(ApiAnswer::Bulk(answer)) => answer.body(),
             Ok(ApiAnswer::Got(answer)) => answer.body(),
+            Ok(ApiAnswer::GotSeveral(answer)) => answer.body(),
             Ok(ApiAnswer::Refreshed(answer)) => answer.body(),
             Ok(ApiAnswer::Found(answer)) => answer.body(),
             Ok(ApiAnswer::Health(answer)) => answer.body(),
@@ -135,12 +146,18 @@ pub enum ApiAnswer {
     Nodes(NodeList),
     /// PendingTasks.
     PendingTasks(PendingTasks),
+    /// Reroute.
+    Rerouted(Rerouted),
+    /// AllocationExplain.
+    AllocationExplained(Box<AllocationExplanation>),
     /// Index, Delete: every in-sync copy has it, durable.
     Written(WriteAnswer),
     /// Bulk: each item by itself.
     Bulk(BulkAnswer),
     /// Get: the document, or none (404, found: false).
     Got(GetAnswer),
+    /// MultiGet: each get by itself.
+    GotSeveral(MultiGetAnswer),
     /// Refresh: shards that did it.
     Refreshed(RefreshAnswer),
     /// Search.

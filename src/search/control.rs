@@ -15,10 +15,14 @@ use crate::{
     search::{
         acknowledgements::Applied,
         administration::AdminTask,
-        allocation::{AllocatorFactory, Balanced, Lineage, Worth},
+        allocation::{
+            AllocatorFactory, Balanced, Lineage, Worth,
+            explain::{AllocationExplanation, Subject},
+            reroute::Orders,
+        },
         api::{
             ApiError,
-            admin::{NodeList, PendingTasks},
+            admin::{NodeList, PendingTasks, Rerouted},
         },
         controller::{Controller, ControllerConfig, Fence, LastGood},
         coordination::Position,
@@ -110,12 +114,16 @@ pub enum ControlMessage {
 }
 
 /// What only the controller knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Inquiry {
     /// How many tasks wait.
     PendingTasks,
     /// What each node has applied.
     Nodes,
+    /// Why a copy is where it is, or nowhere; none: some copy that is nowhere.
+    Explain(Option<Subject>),
+    /// What would become of reroute commands.
+    DryRun(Orders),
 }
 
 /// What the controller has done, or knows.
@@ -130,6 +138,10 @@ pub enum Granted {
     PendingTasks(PendingTasks),
     /// What each node has applied.
     Nodes(NodeList),
+    /// Where copies go now, or would go.
+    Rerouted(Rerouted),
+    /// Why a copy is where it is.
+    Explained(Box<AllocationExplanation>),
 }
 
 /// What a client of this node wants of the controller.
@@ -236,6 +248,7 @@ impl Control {
                 false => Lineage::InSync,
             },
             delayed_allocation: config.search.delayed_allocation,
+            read_policy: config.search.read_policy,
             fence: if unfenced { Fence::None } else { Fence::Epoch },
         };
         let content = NodeEntry::content(&config.zone, &config.attributes);
@@ -296,8 +309,8 @@ impl Control {
                 self.controller.administer(ctx, Task::Admin { from, request, task, timeout });
             }
             ControlMessage::Inquire { request, inquiry } => {
-                if let Some(granted) = self.controller.inquire(inquiry) {
-                    let answer = ControlMessage::Answer { request, result: Ok(granted) };
+                if let Some(result) = self.controller.inquire(ctx.now.mono, inquiry) {
+                    let answer = ControlMessage::Answer { request, result };
                     ctx.send(from, Transport::Control(answer));
                 }
             }

@@ -7,20 +7,28 @@
 //! changes are in the same multi. One write is under way at a time; whatever comes in meanwhile is folded into
 //! the next one. A write whose answer was lost is looked up, and sent again as it was, before anything else.
 
+mod decide;
 mod pages;
 mod write;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use self::{
+    decide::note_inputs,
     pages::{Both, Pages},
     write::{Outcome, Step, Versions, Write, document, outcome},
 };
 use super::{
     acknowledgements::{Acknowledgements, Applied},
     administration::STATE_BYTES_MAX,
-    allocation::{self, Allocator, AllocatorFactory, ClusterInfo, Deadlines, Inputs, Lineage, Settings},
-    api::admin::{NodeList, NodeStanding, PendingTasks},
+    allocation::{
+        Allocator, AllocatorFactory, ClusterInfo, Deadlines, Inputs, Lineage, Settings, allocate, explain,
+        reroute,
+    },
+    api::{
+        ApiError,
+        admin::{NodeList, NodeStanding, PendingTasks, Rerouted},
+    },
     control::{Granted, Inquiry, ShardReport},
     coordination::Position,
     discovery::{CLUSTER_NOTICES, CONTROLLER_EPOCH},
@@ -33,7 +41,8 @@ use super::{
 use crate::{
     core::Instant,
     event::{EventKind, Word},
-    name::{Epoch, HostId, IndexName, SessionId},
+    name::{Epoch, HostId, SessionId},
+    scenario::plan::ReadPolicy,
     zookeeper::{
         client::{Client, ClientNews, ClientState, RequestId},
         recipes::{Drawn, EpochCounter, notification::Trimmer},
@@ -64,6 +73,8 @@ pub struct ControllerConfig {
     pub lineage: Lineage,
     /// How long a replica waits for its node to return.
     pub delayed_allocation: Duration,
+    /// Which copies answer gets: under `lease`, a primary must know that it is to go before another one comes.
+    pub read_policy: ReadPolicy,
     /// Whether writes are fenced.
     pub fence: Fence,
 }
@@ -221,6 +232,7 @@ impl Controller {
     pub fn applied(&mut self, from: HostId, session: SessionId, applied: Applied) {
         if self.is_on() {
             self.acks.heard(from, session, applied);
+            self.stale |= self.tasks.await_nodes();
         }
     }
 
@@ -240,12 +252,35 @@ impl Controller {
     }
 
     /// A node wants to know something: answered at once by an acting controller, by no other.
-    pub fn inquire(&self, inquiry: Inquiry) -> Option<Granted> {
+    pub fn inquire(&self, now: Instant, inquiry: Inquiry) -> Option<Result<Granted, ApiError>> {
         let Phase::Acting(office) = &self.phase else { return None };
         Some(match inquiry {
-            Inquiry::PendingTasks => Granted::PendingTasks(PendingTasks { count: self.pending_tasks() }),
-            Inquiry::Nodes => Granted::Nodes(self.list_nodes(&office.state)),
+            Inquiry::PendingTasks => Ok(Granted::PendingTasks(PendingTasks { count: self.pending_tasks() })),
+            Inquiry::Nodes => Ok(Granted::Nodes(self.list_nodes(&office.state))),
+            Inquiry::Explain(subject) => {
+                let explanation = explain::explain(&office.state, subject.as_ref(), self.inputs(now));
+                explanation.map(|explanation| Granted::Explained(Box::new(explanation)))
+            }
+            Inquiry::DryRun(orders) => self.dry_run(&office.state, &orders, now).map(Granted::Rerouted),
         })
+    }
+
+    /// What would become of the state: the commands, and what the allocator would then do by itself.
+    fn dry_run(
+        &self,
+        state: &ClusterState,
+        orders: &reroute::Orders,
+        now: Instant,
+    ) -> Result<Rerouted, ApiError> {
+        let (state, explanations) = reroute::apply(state.clone(), orders, self.inputs(now))?;
+        let allocated = allocate(&mut *self.config.allocator.make(), state, self.inputs(now));
+        let state = Some(Arc::new(allocated.state));
+        Ok(Rerouted { acknowledged: true, explanations, explain: orders.explain, state })
+    }
+
+    fn inputs(&self, now: Instant) -> Inputs<'_> {
+        let Self { settings, info, deadlines, config, .. } = self;
+        Inputs { settings, info, deadlines, now, lineage: config.lineage }
     }
 
     fn list_nodes(&self, state: &ClusterState) -> NodeList {
@@ -266,7 +301,8 @@ impl Controller {
             return None;
         }
         // What was due when it last looked, and could not act, waits for contact.
-        let due = self.next_deadline().into_iter().chain(self.acks.next_wake());
+        let deadlines = [self.next_deadline(), self.acks.next_wake(), self.tasks.next_wake()];
+        let due = deadlines.into_iter().flatten();
         due.filter(|at| *at > self.looked_at).min()
     }
 
@@ -303,7 +339,8 @@ impl Controller {
             return;
         }
         self.answer_acknowledged(ctx);
-        self.stale |= self.next_deadline().is_some_and(|deadline| deadline <= now);
+        let due = self.next_deadline().into_iter().chain(self.tasks.next_wake()).min();
+        self.stale |= due.is_some_and(|due| due <= now);
         let Phase::Acting(office) = &self.phase else { return };
         if self.stale && office.write.is_none() && self.members.is_some() {
             self.stale = false;
@@ -321,48 +358,6 @@ impl Controller {
         let done = self.acks.take_done(now);
         self.tasks
             .answer(ctx, done.into_iter().map(|(answer, acknowledged)| answer.acknowledged(acknowledged)));
-    }
-
-    /// Folds everything that has come in into one next state.
-    fn decide(&mut self, ctx: &mut Ctx<'_>, client: &mut Client) {
-        let (Phase::Acting(office), Some(members)) = (&mut self.phase, &self.members) else { return };
-        let now = ctx.now.mono;
-        self.decided_at = now;
-        let mut next = office.state.clone();
-        next.enter_epoch(office.drawn.epoch, self.config.me);
-        next.commanded.clear();
-        let mut why = next.set_members(members);
-        if office.document.as_ref().is_some_and(|document| next.adopt(document)) {
-            why.push(format!("settings {} taken over", next.settings.version));
-        }
-        let done = self.tasks.apply(&mut next, &mut why, office.document.is_some());
-        if next.settings.version != self.settings.version {
-            self.settings = Settings::of(&next.settings);
-        }
-        let delay = |index: &_| self.settings.of_index(index).delayed_timeout;
-        let deadline = |index: &_| now + delay(index).unwrap_or(self.config.delayed_allocation);
-        note_deadlines(&mut self.deadlines, &next, deadline);
-        let (settings, info, deadlines) = (&self.settings, &self.info, &self.deadlines);
-        let inputs = Inputs { settings, info, deadlines, now, lineage: self.config.lineage };
-        let rerouted = allocation::allocate(&mut *self.allocator, next, inputs);
-        why.extend(rerouted.moves.iter().map(ToString::to_string));
-        why.extend(rerouted.refused.iter().map(|refused| format!("not done: {refused}")));
-        let forced = std::mem::take(&mut self.forced);
-        if is_same(&rerouted.state, &office.state) && !forced {
-            return self.settle_answers(ctx, done.answers);
-        }
-        let mut state = rerouted.state;
-        state.note_unassigned(ctx.now.wall_ms);
-        state.version += 1;
-        let silent = if forced { "written anew" } else { "took office" };
-        let why = if why.is_empty() { silent.to_owned() } else { why.join("; ") };
-        let announcement = Announcement::of(&office.state, &state);
-        let is_written = |document: &Arc<SettingsDocument>| document.version == state.settings.version;
-        let with_settings = !office.document.as_ref().is_none_or(is_written);
-        let (tasks, answers, step) = (done.tasks, done.answers, Step::Lost);
-        let write = Write { state, why, announcement, with_settings, tasks, answers, step };
-        self.stale |= done.is_cut_short;
-        self.send_new(ctx, client, write);
     }
 
     /// ZooKeeper hangs up on a request that is too long, so that it would be sent for ever.
@@ -494,11 +489,11 @@ impl Controller {
 
     fn published(&mut self, ctx: &mut Ctx<'_>, client: &mut Client, notice: Option<i64>) {
         let Phase::Acting(office) = &mut self.phase else { return };
-        let Some(Write { state, why, announcement, with_settings, answers, .. }) = office.write.take() else {
-            return;
-        };
+        let Some(write) = office.write.take() else { return };
+        let Write { state, why, announcement, with_settings, answers, notes, .. } = write;
         let (epoch, version) = (state.epoch, state.version);
         note_inputs(ctx, &mut self.noted, &state);
+        notes.into_iter().for_each(|note| ctx.out.note(note));
         ctx.out.note(EventKind::StatePublished {
             epoch,
             version,
@@ -545,55 +540,4 @@ impl Controller {
 fn rescued(last_good: &LastGood, version: i32) -> Option<ClusterState> {
     let (state, read_at) = last_good.as_ref()?;
     (*read_at + 1 == version).then(|| ClusterState::clone(state))
-}
-
-/// Notes what allocation went by, if anything is set and it has changed since; and what was ordered.
-fn note_inputs(
-    ctx: &mut Ctx<'_>,
-    noted: &mut Option<(u64, BTreeMap<HostId, NodeEntry>)>,
-    state: &ClusterState,
-) {
-    let is_plain = state.settings.version == 0 && state.nodes.values().all(|node| node.attributes.is_empty());
-    let is_noted = |noted: &(u64, BTreeMap<HostId, NodeEntry>)| {
-        noted.0 == state.settings.version && noted.1 == state.nodes
-    };
-    if !is_plain && !noted.as_ref().is_some_and(is_noted) {
-        *noted = Some((state.settings.version, state.nodes.clone()));
-        let all = |node: &NodeEntry| {
-            let zone = ("zone".to_owned(), node.zone.clone());
-            node.attributes.clone().into_iter().chain([zone]).collect()
-        };
-        let indices = state.settings.indices.iter();
-        ctx.out.note(EventKind::AllocationInputs {
-            cluster: state.settings.cluster.0.clone(),
-            indices: indices.map(|(index, set)| (index.clone(), set.0.clone())).collect(),
-            attributes: state.nodes.iter().map(|(host, node)| (*host, all(node))).collect(),
-        });
-    }
-    if !state.commanded.is_empty() {
-        ctx.out.note(EventKind::RerouteCommanded { shards: state.commanded.iter().cloned().collect() });
-    }
-}
-
-/// Whether nothing has changed; that commands were carried out with the former state is nothing.
-fn is_same(next: &ClusterState, former: &ClusterState) -> bool {
-    if former.commanded.is_empty() || !next.commanded.is_empty() {
-        return next == former;
-    }
-    ClusterState { commanded: former.commanded.clone(), ..next.clone() } == *former
-}
-
-/// Notes since when each replica waits for a node that is away. The clock starts when this controller first
-/// sees it: what has passed under an earlier one is forgotten.
-fn note_deadlines(deadlines: &mut Deadlines, state: &ClusterState, deadline: impl Fn(&IndexName) -> Instant) {
-    let is_away = |id: &_| !state.homes.get(id).is_some_and(|home| state.nodes.contains_key(home));
-    let mut waiting = Deadlines::new();
-    for (index, metadata) in &state.indices {
-        let copies = metadata.shards.iter().flat_map(|table| &table.copies);
-        let unassigned = copies.filter(|copy| copy.node.is_none() && !copy.primary);
-        for id in unassigned.filter_map(|copy| copy.allocation).filter(is_away) {
-            waiting.insert(id, deadlines.get(&id).copied().unwrap_or_else(|| deadline(index)));
-        }
-    }
-    *deadlines = waiting;
 }

@@ -44,6 +44,13 @@ pub struct ClusterState {
     /// Shards for which a reroute command was carried out with this state.
     #[serde(default)]
     pub commanded: BTreeSet<ShardId>,
+    /// Those of them whose data was given up: what else is left of them is never built on again.
+    #[serde(default)]
+    pub given_up: BTreeSet<ShardId>,
+    /// Shards whose primary is to be replaced by command while its node lives, and since which state: it
+    /// proves by the other copies, not by its session alone, that it still is what it was (`reroute`).
+    #[serde(default)]
+    pub yielding: BTreeMap<ShardId, (Epoch, u64)>,
     /// The highest primary term of each index that was deleted (Elasticsearch's index graveyard keeps their names):
     /// where the terms of the next index of that name begin, so that no term of a shard's name is ever used twice.
     #[serde(default)]
@@ -212,6 +219,13 @@ impl NodeEntry {
 }
 
 impl ClusterState {
+    /// Forgets which commands were carried out with the last state, and which wait.
+    pub fn forget_orders(&mut self) {
+        self.commanded.clear();
+        self.given_up.clear();
+        self.yielding.clear();
+    }
+
     /// Whether this state is newer than `other`: by epoch, then version.
     pub fn is_newer_than(&self, other: &Self) -> bool {
         (self.epoch, self.version) > (other.epoch, other.version)

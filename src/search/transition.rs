@@ -283,9 +283,16 @@ impl ClusterState {
         self.homes.retain(|id, _| known.contains(id));
     }
 
-    /// Forgets failures, so that copies are tried again (`reroute?retry_failed`).
+    /// Forgets failures, so that copies are tried again (`reroute?retry_failed`, `resetFailedAllocationCounter`).
     pub fn retry_failed(&mut self) {
-        self.tables_mut().flat_map(|table| &mut table.copies).for_each(|copy| copy.failures = 0);
+        let copies = self.tables_mut().flat_map(|table| &mut table.copies);
+        for copy in copies.filter(|copy| copy.failures > 0) {
+            copy.failures = 0;
+            if let Some(info) = &mut copy.unassigned {
+                info.reason = UnassignedReason::ManualAllocation;
+                info.failed_nodes.clear();
+            }
+        }
     }
 
     /// Notes when copies became unassigned that have become so just now; wall time in milliseconds.

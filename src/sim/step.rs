@@ -21,6 +21,9 @@ impl World {
         }
         let hosts = match action {
             StepAction::Drain { target } => self.meant(target, at),
+            StepAction::Reroute { orders } => {
+                orders.selectors().flat_map(|selector| self.meant(selector, at)).collect()
+            }
             _ => Vec::new(),
         };
         let operator = HostId::client(1);

@@ -188,18 +188,18 @@ fn panicked(job: Job, record: Record, error: RunError) -> Done {
 }
 
 /// Wall time since a start: outside of runs, where nothing simulated can see it.
-struct Watch(
+pub(crate) struct Watch(
     #[expect(clippy::disallowed_types, reason = "the wall time of a sweep, outside of any run")]
     std::time::Instant,
 );
 
 impl Watch {
     #[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the wall time of a sweep")]
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self(std::time::Instant::now())
     }
 
-    fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
 }

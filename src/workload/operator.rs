@@ -8,16 +8,18 @@ use crate::{
     name::{HostId, IndexName},
     scenario::{
         plan::{IndexPlan, Plan},
-        steps::StepAction,
+        steps::{Reroute, StepAction},
         values::Values,
     },
     search::api::{
         ApiCall, ApiError,
         admin::{
-            CreateIndexRequest, DeleteIndexRequest, UpdateClusterSettingsRequest, UpdateIndexSettingsRequest,
+            CreateIndexRequest, DeleteIndexRequest, Orders, RerouteRequest, UpdateClusterSettingsRequest,
+            UpdateIndexSettingsRequest,
         },
     },
     sim::client::{CallError, Client},
+    workload::orders::orders,
 };
 
 /// How long it waits before it asks the next node.
@@ -61,14 +63,10 @@ struct Operator<'a> {
 impl Operator<'_> {
     async fn carry_out(&mut self, task: &Task) {
         let action = &self.plan.steps[task.step as usize].action;
-        let answer = match self.call(action, &task.hosts) {
-            Some(call) => self.insist(call).await,
-            None => Ok(()),
-        };
-        let (outcome, error) = match answer {
-            Ok(()) => (Outcome::Ok, None),
-            Err(CallError::Refused(error)) if error.certain => (Outcome::Failed, Some(error.to_string())),
-            Err(error) => (Outcome::Unknown, Some(error.to_string())),
+        let (outcome, error) = match self.call(action, &task.hosts) {
+            Ok(Some(call)) => told(self.insist(call).await),
+            Ok(None) => (Outcome::Ok, None),
+            Err(why) => (Outcome::Failed, Some(why)),
         };
         let before = self.copies();
         if outcome == Outcome::Ok {
@@ -100,8 +98,8 @@ impl Operator<'_> {
     }
 
     /// The call for a step; none if it is nothing to the search cluster.
-    fn call(&self, action: &StepAction, hosts: &[HostId]) -> Option<ApiCall> {
-        match action {
+    fn call(&self, action: &StepAction, hosts: &[HostId]) -> Result<Option<ApiCall>, String> {
+        Ok(match action {
             StepAction::UpdateClusterSettings { settings } => Some(self.cluster_settings(settings)),
             StepAction::UpdateIndexSettings { index, settings } => {
                 Some(ApiCall::UpdateIndexSettings(UpdateIndexSettingsRequest {
@@ -122,8 +120,17 @@ impl Operator<'_> {
                 let names: Vec<_> = hosts.iter().map(ToString::to_string).collect();
                 Some(self.cluster_settings(&Values([(EXCLUDED.to_owned(), names.join(","))].into())))
             }
+            StepAction::Reroute { orders: reroute } => {
+                let Reroute { dry_run, explain, retry_failed, .. } = *reroute;
+                Some(ApiCall::Reroute(RerouteRequest {
+                    orders: Orders { commands: orders(reroute, hosts)?, explain, retry_failed },
+                    dry_run,
+                    timeout: self.patience(),
+                    master_timeout: self.patience(),
+                }))
+            }
             StepAction::CorruptState => None,
-        }
+        })
     }
 
     fn cluster_settings(&self, settings: &Values) -> ApiCall {
@@ -164,6 +171,14 @@ impl Operator<'_> {
 
     fn copies(&self) -> u32 {
         self.indices.values().map(|(shards, replicas)| shards * (1 + replicas)).sum()
+    }
+}
+
+fn told(answer: Result<(), CallError>) -> (Outcome, Option<String>) {
+    match answer {
+        Ok(()) => (Outcome::Ok, None),
+        Err(CallError::Refused(error)) if error.certain => (Outcome::Failed, Some(error.to_string())),
+        Err(error) => (Outcome::Unknown, Some(error.to_string())),
     }
 }
 

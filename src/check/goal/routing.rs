@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     AWARENESS_HELD, CLUSTER_YELLOW, COPY_WAITED_FOR, DATA_GIVEN_UP, DELAY_MET, DELAY_OVER, Goal,
-    IN_SYNC_SHRUNK, INDEX_DELETED, NODE_DRAINED, REROUTE_COMMANDED, SETTINGS_CHANGED, SHARD_RED,
-    SHARD_RED_HEALED,
+    IN_SYNC_SHRUNK, INDEX_DELETED, NODE_DRAINED, REROUTE_COMMANDED, RETRIES_EXHAUSTED, RETRIES_RESET,
+    SETTINGS_CHANGED, SHARD_RED, SHARD_RED_HEALED,
 };
 use crate::{
     check::forfeit::Commands,
@@ -47,6 +47,8 @@ impl Routing {
                 met
             }
             EventKind::RerouteCommanded { .. } => vec![REROUTE_COMMANDED],
+            EventKind::RetriesExhausted { .. } => vec![RETRIES_EXHAUSTED],
+            EventKind::RetriesReset { .. } => vec![RETRIES_RESET],
             EventKind::AllocationInputs { cluster, .. } => {
                 self.settings.replace(cluster.clone()).map_or(Vec::new(), |_| vec![SETTINGS_CHANGED])
             }
@@ -242,7 +244,7 @@ mod tests {
     #[test]
     fn commanded_shard_without_an_active_copy_counts_as_given_up() {
         let mut record = Record::default();
-        record.on(search(3), E::RerouteCommanded { shards: vec![shard()] });
+        record.on(search(3), E::RerouteCommanded { shards: vec![shard()], given_up: vec![shard()] });
         record.publish(search(3), 1, &[(1, CopyState::Initializing)]);
         let mut routing = Routing::default();
         let met = record.numbered().iter().flat_map(|event| routing.observe(event)).collect::<Vec<_>>();

@@ -116,6 +116,12 @@ impl Place<'_> {
         }
     }
 
+    /// The same for a shard whose index and number stand under keys of their own.
+    pub(super) fn known_shard(&self, index: &str, number: &str, shard: &ShardId, flaws: &mut Flaws) {
+        let is_known = indices(self.scenario).any(|index| *index.name == *shard.index.0);
+        self.shard(self.path(if is_known { number } else { index }), shard, 0, flaws);
+    }
+
     fn zone(&self, path: String, zone: &str, flaws: &mut Flaws) {
         let zones = zones(self.scenario);
         if !zones.contains(zone) {

@@ -7,7 +7,7 @@ use super::{
     settings::{self, Use},
     work,
 };
-use crate::scenario::{format::Scenario, nearest::suggestion, plan::Selector, steps::Step};
+use crate::scenario::{format::Scenario, nearest::suggestion, plan::Selector, reroute::Reroute, steps::Step};
 
 pub(super) fn check(scenario: &Scenario, flaws: &mut Flaws) {
     for (at, step) in scenario.steps.iter().enumerate() {
@@ -26,6 +26,7 @@ fn one_deed(place: &Place<'_>, step: &Step, flaws: &mut Flaws) {
         ("create_index", step.create_index.is_some()),
         ("delete_index", step.delete_index.is_some()),
         ("drain", step.drain.is_some()),
+        ("reroute", step.reroute.is_some()),
         ("corrupt_state", step.corrupt_state == Some(true)),
     ];
     let given: Vec<&str> = deeds.iter().filter(|(_, given)| *given).map(|(key, _)| *key).collect();
@@ -60,6 +61,32 @@ fn deed(place: &Place<'_>, step: &Step, flaws: &mut Flaws) {
     }
     if let Some(name) = &step.delete_index {
         known_index(place, "delete_index", name, flaws);
+    }
+    if let Some(orders) = &step.reroute {
+        reroute(place, step, orders, flaws);
+    }
+}
+
+fn reroute(place: &Place<'_>, step: &Step, orders: &Reroute, flaws: &mut Flaws) {
+    if orders.commands.is_empty() && !orders.retry_failed && !orders.dry_run {
+        let help = "add `commands = [{ move = { … } }]` or `retry_failed = true`";
+        flaws.add(place.path("reroute"), "nothing is ordered", help);
+    }
+    for (nth, command) in orders.commands.iter().enumerate() {
+        let (key, selectors) = command.selectors();
+        let path = |part: &str| format!("reroute.commands.{nth}.{key}.{part}");
+        place.known_shard(&path("index"), &path("shard"), &command.shard(), flaws);
+        for (part, selector) in selectors {
+            place.target(&path(part), selector, flaws);
+            if *selector == Selector::EventHost && step.when.is_none() {
+                let help = "name somebody else, or give the step `when`";
+                flaws.add(place.path(&path(part)), "there is no event whose host could be meant", help);
+            }
+            if !selector.may_be_one_node() {
+                let help = "name one search node, such as `search-1` or `primary(articles/0)`";
+                flaws.add(place.path(&path(part)), format!("`{selector}` is not one search node"), help);
+            }
+        }
     }
 }
 

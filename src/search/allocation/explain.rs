@@ -49,6 +49,8 @@ pub struct AllocationExplanation {
     pub summary: String,
     /// What speaks against each node, the best node first.
     pub nodes: Vec<NodeDecision>,
+    /// Whether nobody said which copy: there may be others.
+    pub any: bool,
 }
 
 /// Why a copy is unassigned.
@@ -93,36 +95,62 @@ pub enum NodeVerdict {
     No,
 }
 
-/// Explains one copy: the primary, or a replica (an unassigned one before others).
+/// Which copy is to be explained.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Subject {
+    /// Of which shard.
+    pub shard: ShardId,
+    /// The primary, or a replica.
+    pub primary: bool,
+    /// On which node it is; none: an unassigned replica before others.
+    pub current_node: Option<HostId>,
+}
+
+/// Explains one copy; without a subject some unassigned one, a primary before others.
 ///
 /// # Errors
 ///
 /// 404 `index_not_found_exception`, or 400 `illegal_argument_exception` if there is no such shard or copy.
 pub fn explain(
     state: &ClusterState,
-    shard: &ShardId,
-    primary: bool,
+    subject: Option<&Subject>,
     inputs: Inputs<'_>,
 ) -> Result<AllocationExplanation, ApiError> {
-    if !state.indices.contains_key(&shard.index) {
-        let reason = format!("no such index [{}]", shard.index);
-        return Err(ApiError {
-            status: 404,
-            kind: "index_not_found_exception".into(),
-            reason,
-            certain: true,
-        });
-    }
+    let (shard, copy) = match subject {
+        Some(subject) => (subject.shard.clone(), find(state, subject)?),
+        None => any_unassigned(state)?,
+    };
     let mut round = RoutingAllocation::new(state.clone(), inputs);
     round.words = Words::Said;
+    Ok(AllocationExplanation { any: subject.is_none(), ..round.explanation(&shard, copy) })
+}
+
+fn find<'a>(state: &'a ClusterState, subject: &Subject) -> Result<&'a ShardCopy, ApiError> {
+    let Subject { shard, primary, current_node } = subject;
+    if !state.indices.contains_key(&shard.index) {
+        let reason = format!("no such index [{}]", shard.index);
+        return Err(ApiError::new(404, "index_not_found_exception", reason));
+    }
     let copies = state.shard(shard).map_or(&[][..], |table| &table.copies);
-    let meant = copies.iter().filter(|copy| copy.primary == primary && !copy.is_target());
-    let copy = meant.min_by_key(|copy| copy.state != CopyState::Unassigned).cloned();
-    let copy = copy.ok_or_else(|| {
-        let reason = format!("No shard was specified in the explain API request that exists: {shard}");
-        ApiError { status: 400, kind: "illegal_argument_exception".into(), reason, certain: true }
-    })?;
-    Ok(round.explanation(shard, &copy))
+    let meant = copies.iter().filter(|copy| copy.primary == *primary && !copy.is_target());
+    let Some(node) = current_node else {
+        let copy = meant.min_by_key(|copy| copy.state != CopyState::Unassigned);
+        let missing = || format!("unable to find any shards to explain [{shard}] in the routing table");
+        return copy.ok_or_else(|| ApiError::illegal(missing()));
+    };
+    let copy = meant.into_iter().find(|copy| copy.node == Some(*node));
+    let what = if *primary { "primary shard" } else { "a replica shard" };
+    copy.ok_or_else(|| ApiError::illegal(format!("unable to find {what} assigned to node [{node}]")))
+}
+
+fn any_unassigned(state: &ClusterState) -> Result<(ShardId, &ShardCopy), ApiError> {
+    let unassigned = state.shards().flat_map(|(shard, table)| {
+        let copies = table.copies.iter().filter(|copy| copy.state == CopyState::Unassigned);
+        copies.map(move |copy| (shard.clone(), copy))
+    });
+    let first = unassigned.min_by_key(|(_, copy)| !copy.primary);
+    first
+        .ok_or_else(|| ApiError::illegal("no shard was named, and there are no unassigned shards to explain"))
 }
 
 impl RoutingAllocation<'_> {
@@ -149,6 +177,7 @@ impl RoutingAllocation<'_> {
                 .then(|| nodes.iter().any(|node| node.decision == NodeVerdict::Yes)),
             summary: String::new(),
             nodes,
+            any: false,
         };
         explanation.summary = explanation.sentence().to_owned();
         explanation
@@ -268,6 +297,14 @@ impl AllocationExplanation {
             "node_allocation_decisions": self.nodes.iter().map(NodeDecision::body).collect::<Vec<_>>(),
         });
         let mut put = |name: &str, value: Value| body[name] = value;
+        if self.any {
+            put(
+                "note",
+                json!(
+                    "No shard was named, so this is one of the unassigned shards; others may be unassigned for other reasons."
+                ),
+            );
+        }
         if let Some(node) = self.node {
             put("current_node", json!({ "id": node.to_string(), "name": node.to_string() }));
         }

@@ -47,6 +47,15 @@ pub enum Words {
     Spared,
 }
 
+/// Whether a move may be made although allocation is switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// Only what `cluster.routing.allocation.enable` leaves.
+    Settings,
+    /// Somebody has ordered it (`RoutingAllocation.ignoreDisable`).
+    Ordered,
+}
+
 /// An unassigned copy: its shard, and its place in the shard's table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Unassigned {
@@ -65,6 +74,7 @@ pub struct RoutingAllocation<'a> {
     pub(super) inputs: Inputs<'a>,
     pub(super) tally: Tally,
     pub(super) words: Words,
+    pub(super) leave: Leave,
     /// The values that each attribute of awareness has among the nodes.
     pub(super) attribute_values: BTreeMap<String, BTreeSet<String>>,
     /// Unassigned copies that are not the allocator's business: they wait, or have been dealt with.
@@ -83,7 +93,8 @@ impl<'a> RoutingAllocation<'a> {
         };
         let attribute_values = inputs.settings.awareness.iter().map(values).collect();
         let (ignored, moves, refused) = (BTreeSet::new(), Vec::new(), Vec::new());
-        Self { state, inputs, tally, words: Words::Spared, attribute_values, ignored, moves, refused }
+        let (words, leave) = (Words::Spared, Leave::Settings);
+        Self { state, inputs, tally, words, leave, attribute_values, ignored, moves, refused }
     }
 
     /// The state as it is now, with all moves made so far.

@@ -2,6 +2,7 @@
 //! shapes. It never decides an answer.
 
 mod health;
+mod reroute;
 mod state;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -11,8 +12,10 @@ use serde_json::{Map, Value, json};
 
 pub use self::{
     health::{ClusterHealth, Health, HealthRequest, IndexCounts},
+    reroute::{AllocationExplainRequest, RerouteRequest, Rerouted},
     state::{ClusterStateView, StateRequest},
 };
+pub use crate::search::allocation::reroute::{Command, Orders};
 use crate::{
     name::{Epoch, HostId, IndexName},
     search::settings::{CLUSTER, Changes, INDEX, Settings},

@@ -8,10 +8,13 @@ use super::super::{
     state::ClusterState,
     tasks::{Answer, Task},
 };
-use crate::zookeeper::{
-    client::RequestId,
-    recipes::notification,
-    wire::{Data, Op, Reply, Stat, ZkError},
+use crate::{
+    event::EventKind,
+    zookeeper::{
+        client::RequestId,
+        recipes::notification,
+        wire::{Data, Op, Reply, Stat, ZkError},
+    },
 };
 
 /// A write that is not known to have succeeded.
@@ -29,6 +32,8 @@ pub(super) struct Write {
     pub(super) tasks: Vec<Task>,
     /// What is answered once it is written.
     pub(super) answers: Vec<Answer>,
+    /// What is noted once it is written.
+    pub(super) notes: Vec<EventKind>,
     /// How it stands.
     pub(super) step: Step,
 }

@@ -55,6 +55,16 @@ pub(super) fn begin(
             let task = AdminTask::ClusterSettings { changes: request.persistent };
             change(view, task, [request.timeout, request.master_timeout])?
         }
+        ApiCall::Reroute(request) if request.dry_run => {
+            inquire(view, Inquiry::DryRun(request.orders), request.master_timeout)?
+        }
+        ApiCall::Reroute(request) => {
+            let task = AdminTask::Reroute(request.orders);
+            change(view, task, [request.timeout, request.master_timeout])?
+        }
+        ApiCall::AllocationExplain(request) => {
+            inquire(view, Inquiry::Explain(request.subject), request.master_timeout)?
+        }
         ApiCall::Nodes(request) => inquire(view, Inquiry::Nodes, request.master_timeout)?,
         ApiCall::PendingTasks(request) => inquire(view, Inquiry::PendingTasks, request.master_timeout)?,
         own_view => return look(view, state, choices, own_view),
@@ -184,6 +194,8 @@ impl Flow for AdminFlow {
             }
             (Granted::Nodes(nodes), _) => ApiAnswer::Nodes(nodes),
             (Granted::PendingTasks(tasks), _) => ApiAnswer::PendingTasks(tasks),
+            (Granted::Rerouted(rerouted), _) => ApiAnswer::Rerouted(rerouted),
+            (Granted::Explained(explanation), _) => ApiAnswer::AllocationExplained(explanation),
         };
         vec![Move::End(Ok(answer))]
     }

@@ -139,7 +139,14 @@ impl Serving {
     }
 
     fn serve(&mut self, ctx: &mut Ctx<'_>, view: View<'_>, copies: &mut impl Copies, question: Question) {
-        let Question { from, ticket, ask, .. } = question;
+        let Question { from, ticket, mut ask, .. } = question;
+        if let Ask::Get { shard, call } = &mut ask
+            && call.policy == ReadPolicy::Lease
+            && view.state.is_some_and(|state| state.yielding.contains_key(shard))
+        {
+            // Its session proves nothing any more: another copy may be the primary before it ends.
+            call.policy = ReadPolicy::Primary;
+        }
         let outcome = match ask {
             Ask::Write { .. } if !view.connected => Err(ShardRefusal::NotHere { certain: true }),
             Ask::Write { shard, allocation, term, call } => {

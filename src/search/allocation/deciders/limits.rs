@@ -5,7 +5,7 @@ use super::{Asked, Decision, Ruling, ruling};
 use crate::{
     name::HostId,
     search::allocation::{
-        round::RoutingAllocation,
+        round::{Leave, RoutingAllocation},
         settings::{EnableAllocation, EnableRebalance},
     },
 };
@@ -38,6 +38,10 @@ pub(super) fn max_retry(round: &RoutingAllocation<'_>, asked: &Asked<'_>, _: Hos
 /// `cluster.routing.allocation.enable`, or the index's own word; targets of relocations are allocations, too.
 pub(super) fn enable(round: &RoutingAllocation<'_>, asked: &Asked<'_>, _: HostId) -> Ruling {
     let name = "enable";
+    if round.leave == Leave::Ordered {
+        let why = "explicitly ignoring any disabling of allocation due to manual allocation commands via the reroute API";
+        return ruling(Decision::Yes, name, why.into());
+    }
     let (own, all) = (round.rules(asked.shard).allocation, round.settings().allocation);
     let enabled = own.unwrap_or(all);
     let setting = || match own {

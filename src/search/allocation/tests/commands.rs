@@ -4,15 +4,16 @@
 use super::*;
 use crate::search::{
     allocation::{
-        explain::explain,
-        reroute::{Command, apply},
+        explain::{Subject, explain},
+        reroute::{Command, Orders, apply},
     },
     api::ApiError,
 };
 
 impl Cluster {
     fn order(&mut self, command: Command) -> Result<(), ApiError> {
-        let (state, _) = apply(self.state.clone(), &[command], self.inputs())?;
+        let orders = Orders { commands: vec![command], ..Orders::default() };
+        let (state, _) = apply(self.state.clone(), &orders, self.inputs())?;
         self.state = state;
         assert_sound(&self.state);
         Ok(())
@@ -29,7 +30,8 @@ impl Cluster {
     }
 
     fn told(&self, shard: &str, primary: bool) -> serde_json::Value {
-        explain(&self.state, &shard.parse().unwrap(), primary, self.inputs()).unwrap().body()
+        let subject = Subject { shard: shard.parse().unwrap(), primary, current_node: None };
+        explain(&self.state, Some(&subject), self.inputs()).unwrap().body()
     }
 }
 
@@ -180,9 +182,15 @@ fn missing_index_and_shard_are_told() {
     let replica = |index: &str, shard| Command::AllocateReplica { index: index.into(), shard, node: node(1) };
     assert_eq!(cluster.refusal(replica("b", 0)), "no such index [b]");
     assert_eq!(cluster.refusal(replica("a", 7)), "no such shard [a][7]");
-    let error = explain(&cluster.state, &"b/0".parse().unwrap(), true, cluster.inputs()).unwrap_err();
+    let refused = |shard: &str, current_node| {
+        let subject = Subject { shard: shard.parse().unwrap(), primary: true, current_node };
+        explain(&cluster.state, Some(&subject), cluster.inputs()).unwrap_err()
+    };
+    let error = refused("b/0", None);
     assert_eq!((error.status, &*error.kind), (404, "index_not_found_exception"));
-    assert!(explain(&cluster.state, &"a/7".parse().unwrap(), true, cluster.inputs()).is_err());
+    assert_eq!(refused("a/7", None).status, 400);
+    let elsewhere = refused("a/0", Some(node(9)));
+    assert_eq!(elsewhere.reason, "unable to find primary shard assigned to node [search-9]");
 }
 
 #[test]
