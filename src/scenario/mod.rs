@@ -3,13 +3,17 @@
 pub mod builtin;
 pub mod cast;
 pub mod check;
+pub mod deeds;
 pub mod duration;
 pub mod ensemble;
+pub mod fault;
 pub mod format;
 pub mod load;
 pub mod make_plan;
 pub mod nearest;
+pub mod nemesis;
 pub mod operations;
+pub mod overlay;
 pub mod plan;
 pub mod problem;
 pub mod read;

@@ -110,6 +110,8 @@ impl Parts {
             Input::Received { conn, message } => self.received(ctx, conn, message),
             Input::Closed { conn, reason } => self.closed(ctx, conn, reason),
             Input::Synced { token } => self.shards.synced(ctx, token),
+            Input::DiskFailed { file, error, found } => self.shards.disk_failed(ctx, &file, error, &found),
+            Input::Reread { file, bytes } => self.shards.reread(&file, &bytes),
             Input::Inspect => self.shards.inspect(ctx),
         }
     }

@@ -54,7 +54,8 @@ pub(super) fn plainer(scenario: &Scenario, _broken: &Broken) -> Vec<Candidate> {
         .map(|at| with(scenario, "a defect fewer", |one| keep(&mut one.defects, |nth| nth != at)))
         .collect();
     let defaults = Cluster::default();
-    let exact = Spread { min: Duration::from_micros(200), mean: Duration::from_micros(200) };
+    let exact =
+        Spread { min: Duration::from_micros(200), mean: Duration::from_micros(200), ..Spread::default() };
     let links = Links { within_zone: exact, between_zones: exact, pairs: Vec::new() };
     let changes: [(&str, &dyn Fn(&mut Scenario)); 12] = [
         ("no cluster settings", &|one| one.cluster.settings = Values::default()),

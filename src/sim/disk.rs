@@ -11,14 +11,35 @@
 //! - Replacements and removals that were not synced survive as a prefix of their sequence over the whole
 //!   disk (an ordered journal); a file shows the old or the new content as a whole. A sync of any file
 //!   commits all replacements and removals before it, as ext4's and XFS's journals do.
-//! - What was synced survives unchanged. Bit rot and misdirected writes do not happen here.
+//! - What was synced survives unchanged, unless a fault says otherwise.
+//!
+//! Faults (`ailments`) add this damage and no other:
+//!
+//! - *Rot*: bits of a durable file are flipped, at any place. Its length stays.
+//! - *Misdirected write*: the last bytes of a durable file are noise, never all zeros (what the place held before),
+//!   and another durable file has them in its middle.
+//! - *Write error*: an append is refused after none, some or all of its bytes were written; a replacement leaves the
+//!   old content. *Full*: nothing of it is written; files can still be cut and removed.
+//! - *Sync error*: what was to be synced stays to be synced, or is dropped: then the file is what the disk holds, the
+//!   process sees it so, and nothing of it ever comes back. (Linux's third way, pages that are marked clean and
+//!   still readable until they are evicted, does not happen here: no program can tell it from success.)
+//! - *Read error*: a process that starts reads noise where the file was, or is told so; the disk still holds it.
+//!
+//! After a refusal nothing more is written to the file until the process has been told: no later write of the same
+//! step lands behind the gap.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod damage;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
-    core::{Deferred, DiskOp, FileName, Files},
+    core::{Deferred, DiskError, DiskOp, FileName, Files},
     event::EventKind,
     name::HostId,
+    scenario::plan::{DiskFailure, FileKind},
     sim::dice::{Dice, Die},
 };
 
@@ -33,6 +54,19 @@ pub struct Disk<M> {
     made: u64,
     syncs: BTreeMap<FileName, Syncing<M>>,
     crashes: u64,
+    ailments: Vec<Ailment>,
+    /// Files of which something was refused that the process has not been told yet.
+    refused: BTreeSet<FileName>,
+}
+
+/// A fault under way.
+#[derive(Debug)]
+struct Ailment {
+    fault: u32,
+    files: FileKind,
+    how: DiskFailure,
+    /// How much of a write lands.
+    die: Die,
 }
 
 #[derive(Debug)]
@@ -64,6 +98,8 @@ impl<M> Default for Disk<M> {
             made: 0,
             syncs: BTreeMap::new(),
             crashes: 0,
+            ailments: Vec::new(),
+            refused: BTreeSet::new(),
         }
     }
 }
@@ -81,7 +117,24 @@ pub enum AfterSync<M> {
 
 impl<M> Disk<M> {
     /// Makes a change, visible at once, durable only after a sync.
-    pub fn change(&mut self, op: DiskOp) {
+    ///
+    /// # Errors
+    ///
+    /// If the disk refuses: then the process is to be told ([`Self::told`]).
+    pub fn change(&mut self, op: DiskOp) -> Result<(), DiskError> {
+        if self.refused.contains(op.file()) {
+            return Ok(());
+        }
+        if let Some((error, part)) = self.refusal(&op) {
+            self.refused.insert(op.file().clone());
+            part.into_iter().for_each(|part| self.make(part));
+            return Err(error);
+        }
+        self.make(op);
+        Ok(())
+    }
+
+    fn make(&mut self, op: DiskOp) {
         self.made += 1;
         let change = Change { nth: self.made, op };
         if change.is_journaled() {
@@ -91,8 +144,56 @@ impl<M> Disk<M> {
         }
     }
 
+    /// Why a change is not made, and what of it is made all the same.
+    fn refusal(&mut self, op: &DiskOp) -> Option<(DiskError, Option<DiskOp>)> {
+        if matches!(op, DiskOp::Truncate { .. } | DiskOp::Remove { .. }) {
+            return None;
+        }
+        let refuses = |ailment: &&mut Ailment| {
+            matches!(ailment.how, DiskFailure::Write | DiskFailure::Full) && ailment.files.has(op.file())
+        };
+        let ailment = self.ailments.iter_mut().find(refuses)?;
+        match (ailment.how, op) {
+            (DiskFailure::Full, _) => Some((DiskError::Full, None)),
+            (_, DiskOp::Append { file, bytes }) => {
+                let landed = ailment.die.below(bytes.len() as u64 + 1) as usize;
+                let part = DiskOp::Append { file: file.clone(), bytes: bytes[..landed].into() };
+                Some((DiskError::Write, (landed > 0).then_some(part)))
+            }
+            _ => Some((DiskError::Write, None)),
+        }
+    }
+
+    /// The process is told that something of this file was refused: it may go on with it.
+    pub fn told(&mut self, file: &FileName) {
+        self.refused.remove(file);
+    }
+
+    /// From now on operations on these files fail, until the same fault is cured.
+    pub fn ail(&mut self, fault: u32, files: FileKind, how: DiskFailure, die: Die) {
+        self.ailments.push(Ailment { fault, files, how, die });
+    }
+
+    /// Ends what this fault did.
+    pub fn cure(&mut self, fault: u32) {
+        self.ailments.retain(|ailment| ailment.fault != fault);
+    }
+
+    fn ails(&self, file: &str, how: DiskFailure) -> bool {
+        self.ailments.iter().any(|ailment| ailment.how == how && ailment.files.has(file))
+    }
+
+    /// A file that a process that starts cannot read.
+    pub fn unreadable(&self) -> Option<FileName> {
+        let file = self.durable.keys().find(|file| self.ails(file, DiskFailure::Read));
+        file.cloned()
+    }
+
     /// Takes an effect that waits for `file`.
     pub fn after_sync(&mut self, file: &FileName, then: Deferred<M>) -> AfterSync<M> {
+        if self.refused.contains(file) {
+            return AfterSync::Waits;
+        }
         let newest = self.newest_change(file);
         match self.syncs.get_mut(file) {
             Some(sync) if sync.next.is_empty() && newest <= sync.covers => sync.waiting.push(then),
@@ -120,8 +221,19 @@ impl<M> Disk<M> {
 
     /// The sync of `file` ended: what it covered is durable. Returns what waited for it, and whether another
     /// sync of the file begins now.
-    pub fn synced(&mut self, file: &FileName) -> (Vec<Deferred<M>>, bool) {
+    ///
+    /// # Errors
+    ///
+    /// If it failed: whatever waited for it, or for the next one, is gone.
+    pub fn synced(&mut self, file: &FileName) -> Result<(Vec<Deferred<M>>, bool), DiskError> {
         let sync = self.syncs.remove(file).expect("a sync ends once, after it began");
+        if self.ails(file, DiskFailure::SyncKept) {
+            return Err(DiskError::Sync);
+        }
+        if self.ails(file, DiskFailure::SyncDropped) {
+            self.drop_unsynced(file);
+            return Err(DiskError::Sync);
+        }
         let journaled = self.journal.partition_point(|change| change.nth <= sync.covers);
         let mut durable: Vec<_> = self.journal.drain(..journaled).collect();
         for change in &durable {
@@ -140,7 +252,13 @@ impl<M> Disk<M> {
         if again {
             self.begin(file, sync.next);
         }
-        (sync.waiting, again)
+        Ok((sync.waiting, again))
+    }
+
+    fn drop_unsynced(&mut self, file: &FileName) {
+        self.data.remove(file);
+        let is_lost = |change: &Change| matches!(&change.op, DiskOp::Replace { file: replaced, .. } if replaced == file);
+        self.journal.retain(|change| !is_lost(change));
     }
 
     /// A committed replacement or removal leaves nothing of earlier appends to its file.
@@ -159,11 +277,12 @@ impl<M> Disk<M> {
     /// The process died: its waits are gone, its changes are safe with the machine.
     pub fn process_died(&mut self) {
         self.syncs.clear();
+        self.refused.clear();
     }
 
     /// The machine lost power. Returns what happened to files.
     pub fn power_lost(&mut self, dice: &Dice, host: HostId) -> Vec<EventKind> {
-        self.syncs.clear();
+        self.process_died();
         self.crashes += 1;
         let mut survivors = std::mem::take(&mut self.journal);
         let committed = dice.at("disk.journal", (host, self.crashes)).below(survivors.len() as u64 + 1);
@@ -188,7 +307,7 @@ impl<M> Disk<M> {
         *self = Self { made: self.made, crashes: self.crashes, ..Self::default() };
     }
 
-    /// What a booting process finds.
+    /// What a booting process finds: noise where it cannot read.
     pub fn files(&self) -> Files {
         let mut files = self.durable.clone();
         let mut pending: Vec<_> = self.data.values().flatten().chain(&self.journal).collect();
@@ -196,9 +315,24 @@ impl<M> Disk<M> {
         for change in pending {
             apply(&mut files, &change.op);
         }
-        files.into_iter().map(|(name, bytes)| (name, Arc::from(bytes))).collect()
+        let content = |name: &FileName, bytes: Vec<u8>| match self.ails(name, DiskFailure::Read) {
+            true => Arc::from([NOISE; STRIP]),
+            false => Arc::from(bytes),
+        };
+        files.into_iter().map(|(name, bytes)| (name.clone(), content(&name, bytes))).collect()
+    }
+
+    /// What a process that runs reads of a file that is damaged under it.
+    pub fn reread(&self, file: &FileName) -> Option<Arc<[u8]>> {
+        self.files().remove(file)
     }
 }
+
+/// The most that one write sends astray, in bytes.
+const STRIP: usize = 64;
+
+/// What stands for bytes that cannot be read.
+const NOISE: u8 = 0xa5;
 
 fn apply(files: &mut BTreeMap<FileName, Vec<u8>>, op: &DiskOp) {
     match op {
@@ -265,112 +399,4 @@ fn tear(change: Change, keep: usize, zeros: bool) -> Change {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    type Plain = Disk<()>;
-
-    fn append(file: &str, bytes: &[u8]) -> DiskOp {
-        DiskOp::Append { file: file.into(), bytes: bytes.into() }
-    }
-
-    fn tell(token: u64) -> Deferred<()> {
-        Deferred::Tell { token }
-    }
-
-    fn content(disk: &Plain, file: &str) -> Option<Vec<u8>> {
-        disk.files().get(file).map(|bytes| bytes.to_vec())
-    }
-
-    #[test]
-    fn synced_bytes_survive_power_loss_whatever_the_dice_say() {
-        for seed in 0..200 {
-            let mut disk = Plain::default();
-            disk.change(append("log", b"safe"));
-            assert_eq!(disk.after_sync(&"log".into(), tell(1)), AfterSync::Begin);
-            disk.change(append("log", b"unsafe"));
-            assert_eq!(disk.synced(&"log".into()), (vec![tell(1)], false));
-            disk.power_lost(&Dice::new(seed), HostId::zookeeper(1));
-            let left = content(&disk, "log").unwrap();
-            assert!(left.starts_with(b"safe") && left.len() <= 10, "{left:?}");
-        }
-    }
-
-    #[test]
-    fn unsynced_bytes_are_lost_kept_and_torn_over_seeds() {
-        let outcome = |seed| {
-            let mut disk = Plain::default();
-            disk.change(append("log", b"abcdef"));
-            disk.power_lost(&Dice::new(seed), HostId::zookeeper(1));
-            content(&disk, "log").unwrap_or_default()
-        };
-        let seen: std::collections::BTreeSet<_> = (0..300).map(outcome).collect();
-        for expected in [&b""[..], b"abcdef", b"abc", b"abc\0\0\0"] {
-            assert!(seen.contains(expected), "{seen:?} lacks {expected:?}");
-        }
-    }
-
-    #[test]
-    fn process_death_loses_nothing() {
-        let mut disk = Plain::default();
-        disk.change(append("log", b"abc"));
-        disk.process_died();
-        assert_eq!(content(&disk, "log").unwrap(), b"abc");
-    }
-
-    #[test]
-    fn replacement_shows_old_or_new_as_a_whole() {
-        let mut seen = std::collections::BTreeSet::new();
-        for seed in 0..50 {
-            let mut disk = Plain::default();
-            disk.change(DiskOp::Replace { file: "epoch".into(), bytes: (*b"1").into() });
-            disk.after_sync(&"epoch".into(), tell(1));
-            disk.synced(&"epoch".into());
-            disk.change(DiskOp::Replace { file: "epoch".into(), bytes: (*b"22").into() });
-            disk.power_lost(&Dice::new(seed), HostId::zookeeper(1));
-            seen.insert(content(&disk, "epoch").unwrap());
-        }
-        assert_eq!(seen.into_iter().collect::<Vec<_>>(), [b"1".to_vec(), b"22".to_vec()]);
-    }
-
-    #[test]
-    fn sync_of_another_file_commits_earlier_removals() {
-        let mut disk = Plain::default();
-        disk.change(append("old", b"x"));
-        disk.after_sync(&"old".into(), tell(1));
-        disk.synced(&"old".into());
-        disk.change(DiskOp::Remove { file: "old".into() });
-        disk.change(append("new", b"y"));
-        disk.after_sync(&"new".into(), tell(2));
-        disk.synced(&"new".into());
-        disk.power_lost(&Dice::new(1), HostId::zookeeper(1));
-        assert_eq!((content(&disk, "old"), content(&disk, "new")), (None, Some(b"y".to_vec())));
-    }
-
-    #[test]
-    fn committed_removal_leaves_no_unsynced_append() {
-        let mut disk = Plain::default();
-        disk.change(append("segment", b"x"));
-        disk.change(DiskOp::Remove { file: "segment".into() });
-        disk.change(append("log", b"y"));
-        disk.after_sync(&"log".into(), tell(1));
-        disk.synced(&"log".into());
-        assert_eq!(content(&disk, "segment"), None);
-        disk.power_lost(&Dice::new(1), HostId::zookeeper(1));
-        assert_eq!(content(&disk, "segment"), None);
-    }
-
-    #[test]
-    fn write_during_a_sync_waits_for_the_next_one() {
-        let mut disk = Plain::default();
-        let log: FileName = "log".into();
-        disk.change(append("log", b"a"));
-        assert_eq!(disk.after_sync(&log, tell(1)), AfterSync::Begin);
-        assert_eq!(disk.after_sync(&log, tell(2)), AfterSync::Waits);
-        disk.change(append("log", b"b"));
-        assert_eq!(disk.after_sync(&log, tell(3)), AfterSync::Waits);
-        assert_eq!(disk.synced(&log), (vec![tell(1), tell(2)], true));
-        assert_eq!(disk.synced(&log), (vec![tell(3)], false));
-        assert_eq!(disk.after_sync(&log, tell(4)), AfterSync::Now(tell(4)));
-    }
-}
+mod tests;
