@@ -298,7 +298,8 @@ mod tests {
         if plan.zookeeper.servers.len() == 5 {
             return Err(RunError { at: Duration::from_secs(1), message: "five".into(), events: Vec::new() });
         }
-        let figures = Figures { events: 0, messages: 0, simulated: Duration::ZERO, wall: Duration::ZERO };
+        let figures =
+            Figures { events: 0, messages: 0, simulated: Duration::ZERO, wall: Duration::ZERO, cpu: None };
         Ok(Run { events: Vec::new(), fingerprint: plan.seed.into(), figures })
     }
 

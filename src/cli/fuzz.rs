@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    args::{Format, FuzzArgs, Setting},
+    args::{Format, FuzzArgs},
     exit::{Exit, Failure},
     output::say,
     shrink::place,
@@ -45,7 +45,7 @@ pub(super) fn fuzz(args: &FuzzArgs, machine: Machine) -> Result<Exit, Failure> {
 fn planned(args: &FuzzArgs) -> Fuzz {
     let cores = || thread::available_parallelism().unwrap_or(std::num::NonZeroUsize::MIN);
     let threads = args.jobs.unwrap_or_else(cores);
-    let defects = args.set.iter().map(|Setting::Defect(defect)| *defect).collect();
+    let defects = args.defect.iter().copied().collect();
     let Seeds(seeds) = args.seeds.clone().unwrap_or(Seeds(0..args.runs));
     Fuzz {
         scenarios: Scenarios::of(args.profile),

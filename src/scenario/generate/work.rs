@@ -47,7 +47,17 @@ pub(super) fn workloads(profile: &Profile, indices: &[Index], end: Duration) -> 
         all.push(workload(profile, &index.name, end).prop_map(Some).boxed());
         all.push(proptest::option::weighted(0.3, workload(profile, &index.name, end)).boxed());
     }
-    all.prop_map(|all| all.into_iter().flatten().collect()).boxed()
+    all.prop_map(|all| {
+        let mut all: Vec<Workload> = all.into_iter().flatten().collect();
+        for at in 1..all.len() {
+            // Who merges into the other's documents must have the same fields.
+            if all[at].index == all[at - 1].index {
+                all[at].fields = all[at - 1].fields;
+            }
+        }
+        all
+    })
+    .boxed()
 }
 
 fn workload(profile: &Profile, index: &str, end: Duration) -> impl Strategy<Value = Workload> + use<> {
