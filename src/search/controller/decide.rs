@@ -11,7 +11,10 @@ use crate::{
     event::EventKind,
     name::{HostId, IndexName},
     search::{
-        allocation::{self, Deadlines, Inputs, Settings},
+        allocation::{
+            self, Deadlines, Inputs, Settings,
+            flood::{self, Flood},
+        },
         notices::Announcement,
         settings::SettingsDocument,
         state::{ClusterState, NodeEntry},
@@ -33,7 +36,8 @@ impl Controller {
         let now = ctx.now.mono;
         self.decided_at = now;
         let Some(mut next) = self.begin_next() else { return };
-        let done = self.do_tasks(&mut next, now);
+        let mut done = self.do_tasks(&mut next, now);
+        self.mind_floods(&mut next, &mut done);
         self.allocate(&mut next, now);
         let forced = std::mem::take(&mut self.forced);
         if self.is_news(&next.state) || forced {
@@ -68,6 +72,29 @@ impl Controller {
         let done = tasks.apply(&mut next.state, &mut next.why, &terms);
         self.read_settings_of(&next.state);
         done
+    }
+
+    /// What is known of nodes that are gone says nothing of their next life.
+    fn mind_floods(&mut self, next: &mut Next, done: &mut Done) {
+        if self.info.disks.is_empty() {
+            return;
+        }
+        let state = &mut next.state;
+        self.info.retain(|node| state.nodes.contains_key(&node), |shard| state.shard(shard).is_some());
+        for flood in flood::apply(state, &self.settings, &self.info) {
+            let (note, why) = match flood {
+                Flood::Blocked(index) => {
+                    let why = format!("[{index}] is read-only, but for deletes: a disk is nearly full");
+                    (EventKind::IndexBlocked { index }, why)
+                }
+                Flood::Released(index) => {
+                    let why = format!("[{index}] is released: its disks have room");
+                    (EventKind::IndexReleased { index }, why)
+                }
+            };
+            done.notes.push(note);
+            next.why.push(why);
+        }
     }
 
     fn allocate(&mut self, next: &mut Next, now: Instant) {
