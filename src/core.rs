@@ -131,8 +131,48 @@ pub enum Input<M> {
         /// This host's files, with their bytes; others may use the disk as well.
         files: BTreeMap<FileName, u64>,
     },
+    /// The disk has refused something. Whatever waits for a sync of the file, and nothing that was asked of the file
+    /// after what was refused, has been or will be done; from here on the file is as it is found.
+    DiskFailed {
+        /// The file.
+        file: FileName,
+        /// What it refused.
+        error: DiskError,
+        /// What the disk holds now.
+        found: Files,
+    },
+    /// The page cache has dropped a file that the disk holds otherwise than it was written: this is what reading it
+    /// gives from now on.
+    Reread {
+        /// The file.
+        file: FileName,
+        /// Its content.
+        bytes: Arc<[u8]>,
+    },
     /// The run is over and quiet: note what is held (copies, members, trees) for the laws to compare.
     Inspect,
+}
+
+/// What a disk refuses to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskError {
+    /// To write (EIO); a part of it may have been written.
+    Write,
+    /// To write for want of space (ENOSPC).
+    Full,
+    /// To sync (EIO).
+    Sync,
+}
+
+impl fmt::Display for DiskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Write => "write failed: input/output error",
+            Self::Full => "no space left on device",
+            Self::Sync => "fsync failed: input/output error",
+        })
+    }
 }
 
 /// The name of a file on a host's disk; `/` separates parts, there are no directories to make.

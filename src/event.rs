@@ -405,6 +405,32 @@ event_kinds! {
     },
     /// Everything on this host's disk is gone: it was replaced by an empty one.
     DiskWiped,
+    /// What a file holds is not what was written: bits of it have rotted, or a write went astray.
+    DiskRotted {
+        /// The file.
+        file: String,
+        /// How many bytes are not what they were.
+        bytes: u32,
+    },
+    /// The disk refused to write or sync a file, or to read it for a process that starts.
+    DiskFailed {
+        /// The file.
+        file: String,
+        /// What was refused, as the system words it.
+        error: Word,
+    },
+    /// This host's clocks are not as they were.
+    ClockSet {
+        /// By how much the wall clock is off, in milliseconds.
+        offset_ms: i64,
+        /// How fast both clocks run, in parts per million.
+        drift_ppm: i64,
+    },
+    /// An answer of this host vanished, and its connection broke.
+    ReplyLost {
+        /// Whom it was for.
+        to: HostId,
+    },
     /// A file was synced.
     FileSynced {
         /// The file.

@@ -20,7 +20,7 @@ use shardarium::{
     },
     sim::{
         dice::Dice,
-        net::{Arrival, Net},
+        net::{Arrival, Cut, Net},
         wire::Wire,
     },
 };
@@ -37,7 +37,7 @@ impl Pair {
     fn new() -> Self {
         let mut net = Net::new(TimeHandle::current(), Dice::new(5));
         for host in [A, B] {
-            net.add_host(host, |_, _| Delay { min: MS, mean: 3 * MS });
+            net.add_host(host, |_, _| Delay::exponential(MS, 3 * MS));
             net.process_started(host);
         }
         Self(Arc::new(Mutex::new(net)))
@@ -69,7 +69,7 @@ impl Pair {
 
     fn say(&self, from: HostId, conn: ConnId, word: u64) {
         let request = ApiRequest { id: word, call: ApiCall::Health(Default::default()) };
-        self.net().send(from, conn, Wire::Search(Message::Request(request)), 0);
+        assert_eq!(self.net().send(from, conn, Wire::Search(Message::Request(request)), 0), None);
     }
 
     async fn hear(&self, host: HostId) -> u64 {
@@ -87,7 +87,7 @@ impl Pair {
     }
 
     fn cut(&self, from: HostId, to: HostId) {
-        self.net().cut(from, to, 0, CutMode::Stall);
+        self.net().cut(from, to, Cut::new(0, CutMode::Stall));
     }
 }
 
@@ -149,8 +149,8 @@ fn one_way_cut_leaves_the_other_way_open() {
 fn overlapping_cuts_heal_only_when_both_are_undone() {
     run(|pair| async move {
         let (ours, _) = pair.connect().await;
-        pair.net().cut(A, B, 0, CutMode::Stall);
-        pair.net().cut(A, B, 1, CutMode::Stall);
+        pair.net().cut(A, B, Cut::new(0, CutMode::Stall));
+        pair.net().cut(A, B, Cut::new(1, CutMode::Stall));
         pair.say(A, ours, 1);
         assert!(!pair.net().heal(A, B, 0));
         assert!(pair.silent(B, Duration::from_secs(1)).await);
@@ -163,7 +163,7 @@ fn overlapping_cuts_heal_only_when_both_are_undone() {
 fn resetting_cut_resets_both_ends_and_refuses_dials() {
     run(|pair| async move {
         pair.connect().await;
-        pair.net().cut(A, B, 0, CutMode::Reset);
+        pair.net().cut(A, B, Cut::new(0, CutMode::Reset));
         assert_eq!(pair.reason(A).await, CloseReason::Reset);
         assert_eq!(pair.reason(B).await, CloseReason::Reset);
         pair.net().dial(A, ConnId(4), Address { host: B, port: Port::Transport });

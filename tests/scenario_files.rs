@@ -7,7 +7,7 @@ use shardarium::scenario::{
     builtin,
     check::Vocabulary,
     format::Scenario,
-    plan::{CutMode, Direction, FaultAction, Plan, Selector, Trigger},
+    plan::{CutMode, Direction, FaultAction, InFlight, Plan, Selector, Trigger},
     problem::Problems,
     read::read,
     settle::settle_bound,
@@ -228,7 +228,9 @@ fn first_failover_is_the_default_and_what_the_readme_promises() {
         from: Selector::ZkLeader,
         to: None,
         direction: Direction::Both,
+        links: None,
         mode: CutMode::Stall,
+        in_flight: InFlight::Cut,
     };
     assert_eq!(plan.faults[1].action, cut);
     assert_eq!(plan.faults[2].action, FaultAction::Pause { target: Selector::Controller });

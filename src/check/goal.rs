@@ -3,12 +3,15 @@
 
 mod documents;
 mod ensemble;
+mod faults;
 mod replication;
 mod routing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use self::{documents::Documents, ensemble::Ensemble, replication::Replication, routing::Routing};
+use self::{
+    documents::Documents, ensemble::Ensemble, faults::Faults, replication::Replication, routing::Routing,
+};
 use crate::{
     event::{CopyState, DocOp, Event, EventKind, Outcome, Placement, SyncMode},
     name::{AllocationId, HostId, HostKind, SessionId, ShardId, Term},
@@ -55,6 +58,15 @@ goals! {
     TORN_WRITE_SEEN "torn-write-seen" "A crash leaves a write on disk in part."
     TORN_LOG_CUT "torn-log-cut" "A ZooKeeper server starts from a log whose end was torn."
     UNSYNCED_WRITE_LOST "unsynced-write-lost" "A crash loses bytes that were not synced."
+    WRITE_FAILED "write-failed" "A disk refuses a write."
+    SYNC_FAILED "sync-failed" "A disk refuses a sync."
+    READ_FAILED "read-failed" "A process cannot read its files when it starts."
+    DISK_FULL "disk-full" "A write finds no space left."
+    DAMAGE_REFUSED "damage-refused" "A ZooKeeper server refuses to start from a damaged disk."
+    DAMAGED_REJOINED "damaged-server-rejoined" "A ZooKeeper server whose disk was damaged follows again."
+    CLOCK_SET "clock-set" "A host's clock jumps, or begins to run otherwise."
+    REPLY_LOST "reply-lost" "An answer vanishes after what was asked has been done."
+    FAULT_SPARED "fault-spared" "A fault is left out, since it would break what the run has promised to keep."
     CONTROLLER_CHANGED "controller-changed" "Another node becomes controller."
     PRIMARY_PROMOTED "primary-promoted" "Another copy becomes primary, in a higher term."
     RESYNC_RAN "resync-ran" "A new primary brings the other copies level."
@@ -138,6 +150,7 @@ pub fn goals_met(events: &[Event]) -> Vec<&'static str> {
 struct Watch {
     met: BTreeSet<&'static str>,
     zookeeper: Ensemble,
+    faults: Faults,
     replication: Replication,
     routing: Routing,
     documents: Documents,
@@ -166,6 +179,7 @@ impl Watch {
             self.routing.observe(event),
             self.documents.observe(event),
         ];
+        self.met.extend(self.faults.observe(event).map(|goal| goal.name));
         self.met.extend(met.iter().flatten().map(|goal| goal.name));
         match &event.kind {
             EventKind::Delivered { .. } | EventKind::FileSynced { .. } => {}

@@ -18,26 +18,92 @@ const ALL: [Topic; 6] =
     [Topic::Scenarios, Topic::Laws, Topic::Goals, Topic::Faults, Topic::Events, Topic::Defects];
 
 /// What a fault can do, as scenario files write it.
-const DEEDS: [(&str, &str); 7] = [
+const DEEDS: [(&str, &str); 21] = [
     (
         "crash = \"WHO\"",
         "the process dies and what was not synced meets the disk's fault contract; `power = true`: peers see silence, not resets; undone: restart",
     ),
     ("pause = \"WHO\"", "the process is not scheduled; undone: resume"),
-    (
-        "cut = \"WHO\"",
-        "messages do not get through to any other server or node, or `to = \"WHO\"`; `direction` both, outgoing, incoming; `mode` stall, reset; undone: heal",
-    ),
     ("wipe = \"WHO\"", "the machine loses power, and its disk all it holds; undone: restart"),
     (
-        "slow = \"WHO\"",
-        "messages take `delay = { min = \"…\", mean = \"…\" }`; `to` and `direction` as of a cut; undone: as before",
+        "cut = \"WHO\"",
+        "messages do not get through to any other server or node, or `to = \"WHO\"`; `direction` both, outgoing, incoming; only `links` of zookeeper, nodes, clients, sessions; `mode` stall, reset, drop, hold; what is on the wire (`in_flight`) cut, delivered, lost; undone: heal",
     ),
+    (
+        "partition = \"SHAPE\"",
+        "every server and node, or `of = \"WHO\"`, falls into halves, isolate_one, minority, bridge, ring, zones; `mode` and `in_flight` as of a cut; undone: heal",
+    ),
+    (
+        "slow = \"WHO\"",
+        "messages take `delay = { min = \"…\", mean = \"…\" }`, of `shape` exponential, constant, uniform, log-normal, slow-tail, varying over a `period`; or queue for `bandwidth` bytes a second; `to`, `direction`, `links` as of a cut; undone: as before",
+    ),
+    (
+        "lose_reply = \"WHO\"",
+        "the next answer, or `count` of them, vanishes after what was asked has been done, and its connection breaks; to any client, or `to = \"WHO\"`",
+    ),
+    ("disconnect = \"WHO\"", "connections to ZooKeeper are reset; whoever had one looks for another server"),
+    (
+        "rot = \"WHO\"",
+        "`bits` of a file are flipped, of `files` any, segments, translog, log, snapshot, state; never undone",
+    ),
+    (
+        "misdirect = \"WHO\"",
+        "the last write to a file, of `files` as of rot, went to another one; never undone",
+    ),
+    (
+        "write_error = \"WHO\"",
+        "writes to `files` fail, perhaps after a part was written; undone: they succeed again, and so below",
+    ),
+    (
+        "fsync_error = \"WHO\"",
+        "syncs of `files` fail; what was to be synced is dropped, or with `page = \"kept\"` waits for the next sync",
+    ),
+    ("read_error = \"WHO\"", "a process that starts cannot read `files`"),
+    ("full = \"WHO\"", "writes to `files` find no space; files can be cut and removed"),
+    (
+        "fill = \"WHO\"",
+        "another program takes up `bytes = \"2mb\"` of a disk that has a size (`[disks] capacity`); undone: it gives it back",
+    ),
+    ("slow_disk = \"WHO\"", "a sync takes `delay`, as of a slow link"),
+    ("jump = \"WHO\"", "the wall clock jumps `by = \"5s\"` or `by = \"-5s\"`; undone: it jumps back"),
+    ("drift = \"WHO\"", "clocks run faster by `ppm` parts per million, or slower; undone: as before"),
     ("expire = \"WHO\"", "somebody who has their passwords ends the ZooKeeper sessions of these hosts"),
     (
         "reconfig = { … }",
         "the ensemble is changed: lists of WHO under `joining` (with a vote), `observing` (without), `leaving`",
     ),
+    ("heal = \"NAME\"", "faults of this `name` are undone before their time, or `all`"),
+];
+
+/// When a fault strikes, as scenario files write it.
+const TRIGGERS: [(&str, &str); 7] = [
+    ("at = \"12s\"", "at this time"),
+    ("when = { event = \"…\" }", "right after an event; on a `host`, its `nth`, not before `after`"),
+    ("every = \"5s\"", "again and again; within `from` and `until`, at most `times`"),
+    ("rate = 0.2", "at random times, so often a second; likewise"),
+    (
+        "rolling = \"2s\"",
+        "beside `at` and `lasts`: one host of the target after the other, so long after each is back",
+    ),
+    ("[swarm]", "each kind of fault is in a run by `chance`, and repeats by a factor within `strength`"),
+    (
+        "[budget]",
+        "`quorum`, `copies`: a fault that would harm the last quorum or the last good copy is left out",
+    ),
+];
+
+/// Faults that have no name of their own.
+const COMBINATIONS: [(&str, &str); 7] = [
+    ("a crash loop", "`every = \"4s\"`, `crash = \"search-2\"`, `lasts = \"1s\"`, `times = 5`"),
+    ("a rolling restart", "`at = \"10s\"`, `crash = \"search\"`, `lasts = \"2s\"`, `rolling = \"5s\"`"),
+    ("a zone is lost", "`crash = \"zone(b)\"`, `power = true`"),
+    ("a node leaves for good", "`crash = \"search-2\"` without `lasts`; one comes by `[[nodes]] joins_at`"),
+    (
+        "a follower lags",
+        "`slow = \"zk-leader\"`, `to = \"zk-follower\"`, `direction = \"outgoing\"`, `delay = { … }`",
+    ),
+    ("a quorum is lost", "`crash = \"majority(zookeeper)\"`; a full restart: `crash = \"zookeeper\"`"),
+    ("a client changes its server", "`disconnect = \"search-1\"`"),
 ];
 
 /// What a step can do, as scenario files write it.
@@ -89,7 +155,9 @@ fn section(topic: Topic) -> String {
             let deeds = rows(DEEDS.iter().map(|(deed, what)| (*deed, (*what).to_owned())));
             let targets = rows(SELECTORS.iter().map(|(who, what)| (*who, (*what).to_owned())));
             let steps = rows(STEPS.iter().map(|(deed, what)| (*deed, (*what).to_owned())));
-            format!("{deeds}  WHO\n{targets}  STEPS\n{steps}")
+            let when = rows(TRIGGERS.iter().map(|(when, what)| (*when, (*what).to_owned())));
+            let more = rows(COMBINATIONS.iter().map(|(name, how)| (*name, (*how).to_owned())));
+            format!("{deeds}  WHEN\n{when}  WHO\n{targets}  COMBINED\n{more}  STEPS\n{steps}")
         }
         Topic::Events => EventKind::NAMES.iter().map(|name| format!("  {name}\n")).collect(),
         Topic::Defects => rows(Defect::ALL.iter().map(|defect| (defect.name(), defect.story().to_owned()))),

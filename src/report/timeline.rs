@@ -198,6 +198,11 @@ impl Watch {
                 self.add(at, host, Tone::Bad, format!("halts: {why}"), "");
             }
             EventKind::HostStarted { incarnation } => self.started(event, *incarnation),
+            EventKind::DiskRotted { file, .. } => self.add(at, host, Tone::Fault, "holds damage in", file),
+            EventKind::DiskFailed { file, error } => {
+                self.add(at, host, Tone::Bad, format!("is told: {error}"), file);
+            }
+            EventKind::ReplyLost { to } => self.add(at, host, Tone::Bad, "loses its answer to", to),
             EventKind::QuietBegan => self.add(at, "clients", Tone::Dim, "the workload ends", ""),
             EventKind::RunEnded => self.add(at, "world", Tone::Dim, "the run ends", ""),
             _ => {}

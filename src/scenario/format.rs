@@ -8,15 +8,18 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub use super::deeds::Fault;
 use crate::{
     defect::Defect,
     name::HostId,
     scenario::{
+        bytes::Bytes,
         duration,
         ensemble::{ZooKeeperClients, ZooKeeperSettings},
         load::WriteMix,
+        nemesis::Swarm,
         operations::Operation,
-        plan::{AllocatorKind, CutMode, Delay, Direction, ReadPolicy, Reconfiguration, Selector},
+        plan::{AllocatorKind, Budget, Delay, DelayShape, ReadPolicy, Selector},
         recipes::RecipeClients,
         seed,
         steps::Step,
@@ -74,11 +77,21 @@ pub struct Scenario {
     /// What breaks, and when.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
+    /// Which kinds of faults a run has. Default: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swarm: Option<Swarm>,
+    /// Who must survive the faults. Default: nobody.
+    #[serde(skip_serializing_if = "is_boundless")]
+    pub budget: Budget,
     /// What an administrator does, and when.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
     /// What must hold.
     pub expect: Expect,
+}
+
+fn is_boundless(budget: &Budget) -> bool {
+    *budget == Budget::default()
 }
 
 /// The ensemble and the search cluster.
@@ -165,6 +178,9 @@ pub struct Node {
     /// Its attributes, beside or instead of those given in turn.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
+    /// The size of its disk. Default: that of `[disks] capacity`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Bytes>,
     /// When it first starts. Default: with the run.
     #[serde(with = "duration::Span")]
     pub joins_at: Duration,
@@ -189,8 +205,8 @@ impl Default for Links {
     }
 }
 
-/// A delay: `min` plus an exponentially distributed rest.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// A delay.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spread {
     /// Never less.
@@ -199,17 +215,35 @@ pub struct Spread {
     /// On average.
     #[serde(with = "duration::Span")]
     pub mean: Duration,
+    /// How what is above the least is distributed: `exponential`, `constant`, `uniform`, `log-normal`, or
+    /// `slow-tail` (one in a hundred takes twenty times as long). Default `exponential`.
+    #[serde(default, skip_serializing_if = "DelayShape::is_default")]
+    pub shape: DelayShape,
+    /// If given, the mean above the least rises to its double and falls to nothing once in this span.
+    #[serde(default, with = "duration::OptionalSpan", skip_serializing_if = "Option::is_none")]
+    pub period: Option<Duration>,
 }
 
 impl Spread {
     const fn micros(min: u64, mean: u64) -> Self {
-        Self { min: Duration::from_micros(min), mean: Duration::from_micros(mean) }
+        Self {
+            min: Duration::from_micros(min),
+            mean: Duration::from_micros(mean),
+            shape: DelayShape::Exponential,
+            period: None,
+        }
     }
 }
 
 impl From<Spread> for Delay {
-    fn from(spread: Spread) -> Self {
-        Self { min: spread.min, mean: spread.mean }
+    fn from(Spread { min, mean, shape, period }: Spread) -> Self {
+        Self { min, mean, shape, period }
+    }
+}
+
+impl From<Delay> for Spread {
+    fn from(Delay { min, mean, shape, period }: Delay) -> Self {
+        Self { min, mean, shape, period }
     }
 }
 
@@ -252,11 +286,14 @@ impl Default for Clocks {
 pub struct Disks {
     /// How long a sync takes. Default 200 us at least, 1 ms on average.
     pub sync: Spread,
+    /// The size of each search node's disk, such as `"8mb"`. Default: without a limit, and never measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Bytes>,
 }
 
 impl Default for Disks {
     fn default() -> Self {
-        Self { sync: Spread::micros(200, 1000) }
+        Self { sync: Spread::micros(200, 1000), capacity: None }
     }
 }
 
@@ -325,59 +362,6 @@ impl Default for Workload {
             timeout: Duration::from_secs(10),
         }
     }
-}
-
-/// A fault: one of `at` and `when`, one deed (`crash`, `wipe`, `pause`, `cut`, `slow`, `expire`, `reconfig`), and
-/// for how long.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Fault {
-    /// Strikes at this time.
-    #[serde(with = "duration::OptionalSpan", skip_serializing_if = "Option::is_none")]
-    pub at: Option<Duration>,
-    /// Strikes right after an event.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub when: Option<When>,
-    /// Whose process dies.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub crash: Option<Selector>,
-    /// Of a crash: whether the machine loses power, so that peers see silence instead of resets.
-    /// Default false.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub power: Option<bool>,
-    /// Whose process is not scheduled.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pause: Option<Selector>,
-    /// Whose messages do not get through.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cut: Option<Selector>,
-    /// Whose machine loses power, and its disk all it holds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub wipe: Option<Selector>,
-    /// Whose messages are late.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub slow: Option<Selector>,
-    /// Of a slow link: how late messages are.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub delay: Option<Spread>,
-    /// Whose ZooKeeper sessions are ended, by somebody who has their passwords.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expire: Option<Selector>,
-    /// How the ensemble is changed (`[zookeeper] reconfig = true`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reconfig: Option<Reconfiguration>,
-    /// Of a cut or slow link: the other side. Default: every other server and node; clients have their own way in.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub to: Option<Selector>,
-    /// Of a cut or slow link: which way. Default `both`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub direction: Option<Direction>,
-    /// Of a cut: whether connections `stall` or `reset`. Default `stall`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mode: Option<CutMode>,
-    /// After how long it is undone. Default: never.
-    #[serde(with = "duration::OptionalSpan", skip_serializing_if = "Option::is_none")]
-    pub lasts: Option<Duration>,
 }
 
 /// The event that a fault waits for.

@@ -1,5 +1,5 @@
-//! Planning — decides which explicit steps a scenario and a seed come to. It never draws anything: all that is
-//! left to chance is keyed by the seed in the world.
+//! Planning — decides which explicit steps a scenario and a seed come to. It never draws anything itself: strikes
+//! of a nemesis are drawn by [`nemesis`], all else that is left to chance is keyed by the seed in the world.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,10 +7,12 @@ use crate::{
     defect::Defects,
     name::HostId,
     scenario::{
-        format::{Cluster, Fault, Index, Links, Node, Scenario, When, Workload},
+        bytes::Bytes,
+        format::{Cluster, Index, Links, Node, Scenario, When, Workload},
+        nemesis,
         plan::{
-            ClockPlan, CutMode, Direction, DiskPlan, Expectations, FaultAction, FaultStep, IndexPlan,
-            LinkPlan, NodePlan, Plan, SearchConfig, Trigger, WorkloadPlan,
+            ClockPlan, Delay, DiskPlan, Expectations, IndexPlan, LinkPlan, NodePlan, Plan, SearchConfig,
+            Trigger, WorkloadPlan,
         },
         steps::{Step, StepAction, StepPlan},
     },
@@ -46,7 +48,8 @@ impl Scenario {
             operations: self.operations.clone(),
             zookeeper_clients: self.zookeeper_clients.clone(),
             recipe_clients: self.recipe_clients.clone(),
-            faults: self.faults.iter().filter_map(fault).collect(),
+            faults: nemesis::strikes(self, seed),
+            budget: self.budget,
             steps: self.steps.iter().filter_map(step).collect(),
             expect: Expectations { laws: self.expect.laws.clone(), goals: self.expect.goals.clone() },
             duration: self.duration,
@@ -101,6 +104,7 @@ pub(super) fn nodes(scenario: &Scenario) -> Vec<NodePlan> {
             zone: node.zone.unwrap_or_else(|| turn.unwrap_or("a").to_owned()),
             attributes: attributes(cluster, usize::from(number) - 1, node.attributes),
             joins_at: node.joins_at,
+            disk: node.disk.or(scenario.disks.capacity).map(|Bytes(bytes)| bytes),
         })
         .collect()
 }
@@ -132,7 +136,7 @@ fn search(cluster: &Cluster) -> SearchConfig {
 }
 
 fn links(links: &Links) -> LinkPlan {
-    let delay = |pair: &super::format::Pair| super::plan::Delay { min: pair.min, mean: pair.mean };
+    let delay = |pair: &super::format::Pair| Delay::exponential(pair.min, pair.mean);
     LinkPlan {
         within_zone: links.within_zone.into(),
         between_zones: links.between_zones.into(),
@@ -164,12 +168,8 @@ fn workload(workload: &Workload) -> WorkloadPlan {
     }
 }
 
-fn fault(fault: &Fault) -> Option<FaultStep> {
-    let trigger = trigger(fault.at, fault.when.as_ref())?;
-    Some(FaultStep { trigger, action: action(fault)?, lasts: fault.lasts })
-}
-
-fn trigger(at: Option<Duration>, when: Option<&When>) -> Option<Trigger> {
+/// The trigger that a file names; none if it repeats, or has none.
+pub(super) fn trigger(at: Option<Duration>, when: Option<&When>) -> Option<Trigger> {
     let waits = |when: &When| Trigger::When {
         event: when.event.clone(),
         host: when.host.clone(),
@@ -200,25 +200,6 @@ fn deed(step: &Step) -> Option<StepAction> {
     let corrupt = || step.corrupt_state.filter(|corrupt| *corrupt).map(|_| StepAction::CorruptState);
     let reroute = || step.reroute.clone().map(|orders| StepAction::Reroute { orders });
     create.or_else(delete).or_else(drain).or_else(reroute).or_else(corrupt)
-}
-
-fn action(fault: &Fault) -> Option<FaultAction> {
-    let direction = fault.direction.unwrap_or(Direction::Both);
-    if let Some(target) = fault.crash.clone() {
-        return Some(FaultAction::Crash { target, power: fault.power.unwrap_or(false) });
-    }
-    if let Some(from) = fault.cut.clone() {
-        let mode = fault.mode.unwrap_or(CutMode::Stall);
-        return Some(FaultAction::Cut { from, to: fault.to.clone(), direction, mode });
-    }
-    if let Some(from) = fault.slow.clone() {
-        return Some(FaultAction::Slow { from, to: fault.to.clone(), direction, delay: fault.delay?.into() });
-    }
-    let pause = fault.pause.clone().map(|target| FaultAction::Pause { target });
-    let wipe = fault.wipe.clone().map(|target| FaultAction::Wipe { target });
-    let expire = fault.expire.clone().map(|target| FaultAction::Expire { target });
-    let reconfigure = fault.reconfig.clone().map(|change| FaultAction::Reconfigure { change });
-    pause.or(wipe).or(expire).or(reconfigure)
 }
 
 #[cfg(test)]

@@ -1,14 +1,18 @@
 //! Scenarios: data in, data out. TOML text to a [`Scenario`](format::Scenario), with a seed to a [`plan`].
 
 pub mod builtin;
+pub mod bytes;
 pub mod cast;
 pub mod check;
+pub mod deeds;
 pub mod duration;
 pub mod ensemble;
+pub mod fault;
 pub mod format;
 pub mod load;
 pub mod make_plan;
 pub mod nearest;
+pub mod nemesis;
 pub mod operations;
 pub mod plan;
 pub mod problem;

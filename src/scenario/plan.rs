@@ -7,6 +7,10 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub use super::fault::{
+    Budget, CutMode, Direction, DiskFailure, FaultAction, FaultStep, FileKind, HEAL_ALL, InFlight, LinkKind,
+    PartitionShape, Reconfiguration,
+};
 use crate::{
     defect::Defects,
     name::{HostId, IndexName, ShardId},
@@ -58,8 +62,11 @@ pub struct Plan {
     /// Simulated clients that follow a recipe of ZooKeeper's.
     #[serde(default)]
     pub recipe_clients: Vec<RecipeClients>,
-    /// Faults, in order of the scenario file.
+    /// Faults, in order of the scenario file; what repeats stands there once for each time.
     pub faults: Vec<FaultStep>,
+    /// Who must survive them.
+    #[serde(default)]
+    pub budget: Budget,
     /// Administrative steps, in order of the scenario file.
     #[serde(default)]
     pub steps: Vec<StepPlan>,
@@ -84,6 +91,9 @@ pub struct NodePlan {
     pub attributes: BTreeMap<String, String>,
     /// When it first starts.
     pub joins_at: Duration,
+    /// The size of its disk in bytes; none: without a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<u64>,
 }
 
 /// Settings of the search cluster.
@@ -149,7 +159,7 @@ pub enum AllocatorKind {
     DesiredBalance,
 }
 
-/// Delays of links: `min` plus an exponentially distributed rest, so that `mean` is the mean.
+/// Delays of links.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LinkPlan {
     /// Within a zone (ZooKeeper server n and clients count as zone of search node 1).
@@ -160,13 +170,50 @@ pub struct LinkPlan {
     pub pairs: Vec<(HostId, HostId, Delay)>,
 }
 
-/// A distribution of delays: shifted exponential.
+/// A distribution of delays.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Delay {
     /// Never less.
     pub min: Duration,
     /// On average.
     pub mean: Duration,
+    /// How what is above the least is distributed.
+    #[serde(default, skip_serializing_if = "DelayShape::is_default")]
+    pub shape: DelayShape,
+    /// If given, the mean above the least rises to its double and falls to nothing once in this span.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<Duration>,
+}
+
+impl Delay {
+    /// At least `min`, and an exponentially distributed rest.
+    pub const fn exponential(min: Duration, mean: Duration) -> Self {
+        Self { min, mean, shape: DelayShape::Exponential, period: None }
+    }
+}
+
+/// How delays are distributed above their least.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DelayShape {
+    /// Exponentially.
+    #[default]
+    Exponential,
+    /// All the same.
+    Constant,
+    /// Evenly, up to twice the mean.
+    Uniform,
+    /// Log-normally, with a sigma of 1.
+    LogNormal,
+    /// Exponentially, but one in a hundred takes twenty times as long.
+    SlowTail,
+}
+
+impl DelayShape {
+    /// Whether it is what holds where nothing is written.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Clock errors: each host's offset and drift are drawn once per run from these ranges.
@@ -226,17 +273,6 @@ pub struct WorkloadPlan {
     pub timeout: Duration,
 }
 
-/// A planned fault.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FaultStep {
-    /// When it strikes.
-    pub trigger: Trigger,
-    /// What it does.
-    pub action: FaultAction,
-    /// After how long it is undone (restart, resume, heal); never, if none.
-    pub lasts: Option<Duration>,
-}
-
 /// When a fault strikes, or a step is done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Trigger {
@@ -253,98 +289,6 @@ pub enum Trigger {
         /// Not before this time.
         after: Duration,
     },
-}
-
-/// What a fault does.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum FaultAction {
-    /// The process dies (peers see resets) or the machine loses power (peers see silence); what was not
-    /// synced meets the disk's fault contract. Undone: restart.
-    Crash {
-        /// Whom.
-        target: Selector,
-        /// True: the machine's power.
-        power: bool,
-    },
-    /// The process is not scheduled. Undone: resume.
-    Pause {
-        /// Whom.
-        target: Selector,
-    },
-    /// Messages do not get through. Undone: heal.
-    Cut {
-        /// One side.
-        from: Selector,
-        /// The other side; none: everybody else.
-        to: Option<Selector>,
-        /// Which way messages are lost.
-        direction: Direction,
-        /// What connections notice.
-        mode: CutMode,
-    },
-    /// The machine loses power and its disk is replaced by an empty one. Undone: restart.
-    Wipe {
-        /// Whom.
-        target: Selector,
-    },
-    /// Messages take this long from now on. Undone: as before.
-    Slow {
-        /// One side.
-        from: Selector,
-        /// The other side; none: everybody else.
-        to: Option<Selector>,
-        /// Which way messages are late.
-        direction: Direction,
-        /// How late.
-        delay: Delay,
-    },
-    /// The administrator ends the ZooKeeper sessions of these hosts, as somebody who has their passwords can.
-    Expire {
-        /// Whose.
-        target: Selector,
-    },
-    /// The administrator changes the ensemble. Servers that are not named keep their part.
-    Reconfigure {
-        /// How.
-        change: Reconfiguration,
-    },
-}
-
-/// A change of the ensemble.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Reconfiguration {
-    /// Servers that get a vote.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub joining: Vec<Selector>,
-    /// Servers that follow without a vote.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub observing: Vec<Selector>,
-    /// Servers that are members no longer.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub leaving: Vec<Selector>,
-}
-
-/// Which way a cut works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Direction {
-    /// Both.
-    Both,
-    /// Only from `from` to `to`.
-    Outgoing,
-    /// Only from `to` to `from`.
-    Incoming,
-}
-
-/// What connections across a cut notice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CutMode {
-    /// Nothing: data waits and arrives after the heal, unless somebody gives up before.
-    Stall,
-    /// They are reset at once, and dials are refused.
-    Reset,
 }
 
 /// Whom a fault hits; resolved when it strikes.
@@ -375,6 +319,55 @@ pub enum Selector {
     AllSearch,
     /// `minority(zookeeper)`: fewer than half of the servers, the leader among them.
     ZkMinority,
+    /// `majority(zookeeper)`: more than half of the servers, the leader among them.
+    ZkMajority,
+    /// `all`: every server and search node.
+    All,
+    /// `clients`: every client.
+    Clients,
+    /// `random(search)`: one of these that is up.
+    Random(Group),
+}
+
+/// Hosts of which one is drawn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Group {
+    /// Every server and search node.
+    All,
+    /// Every ZooKeeper server.
+    ZooKeeper,
+    /// Every search node.
+    Search,
+    /// Every client.
+    Clients,
+    /// Every search node of the zone.
+    Zone(String),
+}
+
+impl Group {
+    /// The group that a selector means, if it means one.
+    pub fn of(selector: &Selector) -> Option<Self> {
+        match selector {
+            Selector::All => Some(Self::All),
+            Selector::AllZooKeeper => Some(Self::ZooKeeper),
+            Selector::AllSearch => Some(Self::Search),
+            Selector::Clients => Some(Self::Clients),
+            Selector::Zone(zone) => Some(Self::Zone(zone.clone())),
+            _ => None,
+        }
+    }
+}
+
+impl From<&Group> for Selector {
+    fn from(group: &Group) -> Self {
+        match group {
+            Group::All => Self::All,
+            Group::ZooKeeper => Self::AllZooKeeper,
+            Group::Search => Self::AllSearch,
+            Group::Clients => Self::Clients,
+            Group::Zone(zone) => Self::Zone(zone.clone()),
+        }
+    }
 }
 
 impl fmt::Display for Selector {
@@ -392,6 +385,10 @@ impl fmt::Display for Selector {
             Self::AllZooKeeper => f.write_str("zookeeper"),
             Self::AllSearch => f.write_str("search"),
             Self::ZkMinority => f.write_str("minority(zookeeper)"),
+            Self::ZkMajority => f.write_str("majority(zookeeper)"),
+            Self::All => f.write_str("all"),
+            Self::Clients => f.write_str("clients"),
+            Self::Random(group) => write!(f, "random({})", Self::from(group)),
         }
     }
 }

@@ -2,11 +2,14 @@
 
 use crate::{
     name::{HostId, HostKind, ShardId},
-    scenario::{nearest::nearest, plan::Selector},
+    scenario::{
+        nearest::nearest,
+        plan::{Group, Selector},
+    },
 };
 
 /// The ways to write a selector, with what each means; in the order of the list command.
-pub const SELECTORS: [(&str, &str); 12] = [
+pub const SELECTORS: [(&str, &str); 16] = [
     ("zk-1, search-2", "this host"),
     ("zk-leader", "the established leader of the newest epoch"),
     ("zk-follower", "the first live server that is not the leader"),
@@ -14,14 +17,21 @@ pub const SELECTORS: [(&str, &str); 12] = [
     ("event-host", "the host of the event that the fault waits for"),
     ("zookeeper", "every ZooKeeper server"),
     ("minority(zookeeper)", "fewer than half of the servers, the leader among them"),
+    ("majority(zookeeper)", "more than half of the servers, the leader among them"),
     ("controller", "the node that last published as controller"),
     ("primary(index/shard)", "the host of the acting primary"),
     ("replica(index/shard)", "the host of the first started replica"),
     ("search", "every search node"),
     ("zone(name)", "every search node of the zone"),
+    ("all", "every ZooKeeper server and search node"),
+    ("clients", "every client"),
+    (
+        "random(search)",
+        "one of them that is up; so `zookeeper`, `clients`, `zone(name)` and `all`, which is `any` for short",
+    ),
 ];
 
-const PLAIN: [(&str, Selector); 7] = [
+const PLAIN: [(&str, Selector); 10] = [
     ("zk-leader", Selector::ZkLeader),
     ("zk-follower", Selector::ZkFollower),
     ("zk-elected", Selector::ZkElected),
@@ -29,9 +39,12 @@ const PLAIN: [(&str, Selector); 7] = [
     ("controller", Selector::Controller),
     ("zookeeper", Selector::AllZooKeeper),
     ("search", Selector::AllSearch),
+    ("all", Selector::All),
+    ("clients", Selector::Clients),
+    ("any", Selector::Random(Group::All)),
 ];
 
-const WITH_ARGUMENT: [&str; 4] = ["primary", "replica", "zone", "minority"];
+const WITH_ARGUMENT: [&str; 6] = ["primary", "replica", "zone", "minority", "majority", "random"];
 
 impl TryFrom<String> for Selector {
     type Error = String;
@@ -54,6 +67,7 @@ impl Selector {
         match self {
             Self::Host(host) => host.kind == HostKind::Search,
             Self::Primary(_) | Self::Replica(_) | Self::Controller | Self::EventHost => true,
+            Self::Random(Group::Search | Group::Zone(_)) => true,
             _ => false,
         }
     }
@@ -78,9 +92,22 @@ fn with_argument(text: &str, function: &str, argument: &str) -> Result<Selector,
         ("zone", "") => Err(format!("`{text}` names no zone\nwrite `zone(a)`")),
         ("zone", zone) => Ok(Selector::Zone(zone.to_owned())),
         ("minority", "zookeeper") => Ok(Selector::ZkMinority),
+        ("majority", "zookeeper") => Ok(Selector::ZkMajority),
+        ("random", _) => group(text, argument).map(Selector::Random),
+        ("majority", _) => Err(format!("`{text}` has no quorum\nwrite `majority(zookeeper)`")),
         ("minority", _) => Err(format!("`{text}` has no quorum to be short of\nwrite `minority(zookeeper)`")),
         _ => Err(unknown(text)),
     }
+}
+
+fn group(text: &str, argument: &str) -> Result<Group, String> {
+    let group = Selector::try_from(argument.to_owned()).ok();
+    group.as_ref().and_then(Group::of).ok_or_else(|| {
+        format!(
+            "`{text}` draws from no group\nvalid: random(search), random(zookeeper), random(clients), \
+             random(zone(a)), random(all)"
+        )
+    })
 }
 
 fn shard(text: &str, argument: &str) -> Result<ShardId, String> {
@@ -95,11 +122,7 @@ fn unknown(text: &str) -> String {
     let function = text.split('(').next().unwrap_or_default();
     let plain = PLAIN.iter().map(|(name, _)| *name);
     let near = nearest(function, WITH_ARGUMENT)
-        .map(
-            |name| {
-                if name == "zone" { "zone(a)".to_owned() } else { format!("{name}({})", argument_of(name)) }
-            },
-        )
+        .map(|name| format!("{name}({})", argument_of(name)))
         .filter(|_| text.contains('('))
         .or_else(|| nearest(text, plain).map(str::to_owned));
     let meant = near.map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
@@ -108,7 +131,12 @@ fn unknown(text: &str) -> String {
 }
 
 fn argument_of(function: &str) -> &'static str {
-    if function == "minority" { "zookeeper" } else { "articles/0" }
+    match function {
+        "minority" | "majority" => "zookeeper",
+        "random" => "search",
+        "zone" => "a",
+        _ => "articles/0",
+    }
 }
 
 #[cfg(test)]
@@ -142,6 +170,20 @@ mod tests {
             Just(Selector::AllZooKeeper),
             Just(Selector::AllSearch),
             Just(Selector::ZkMinority),
+            Just(Selector::ZkMajority),
+            Just(Selector::All),
+            Just(Selector::Clients),
+            groups().prop_map(Selector::Random),
+        ]
+    }
+
+    fn groups() -> impl Strategy<Value = Group> {
+        prop_oneof![
+            Just(Group::All),
+            Just(Group::ZooKeeper),
+            Just(Group::Search),
+            Just(Group::Clients),
+            "[a-z][a-z0-9-]{0,8}".prop_map(Group::Zone),
         ]
     }
 

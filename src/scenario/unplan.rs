@@ -5,12 +5,11 @@
 use std::time::Duration;
 
 use crate::scenario::{
+    bytes::Bytes,
     check::Vocabulary,
     ensemble::ZooKeeperSettings,
-    format::{
-        Clocks, Cluster, Disks, Expect, Fault, Index, Links, Node, Pair, Scenario, Spread, When, Workload,
-    },
-    plan::{Delay, FaultAction, FaultStep, IndexPlan, LinkPlan, Plan, Trigger, WorkloadPlan},
+    format::{Clocks, Cluster, Disks, Expect, Fault, Index, Links, Node, Pair, Scenario, When, Workload},
+    plan::{Delay, FaultStep, IndexPlan, LinkPlan, Plan, Trigger, WorkloadPlan},
     read::read,
     steps::{IndexValues, Step, StepAction, StepPlan},
 };
@@ -28,13 +27,15 @@ impl From<&Plan> for Scenario {
             nodes: plan.nodes.iter().map(node).collect(),
             links: links(&plan.links),
             clocks: Clocks { offset_max: plan.clocks.offset_max, drift_max_ppm: plan.clocks.drift_max_ppm },
-            disks: Disks { sync: spread(plan.disks.sync) },
+            disks: Disks { sync: plan.disks.sync.into(), capacity: None },
             indices: plan.indices.iter().map(index).collect(),
             workloads: plan.workloads.iter().map(workload).collect(),
             operations: plan.operations.clone(),
             zookeeper_clients: plan.zookeeper_clients.clone(),
             recipe_clients: plan.recipe_clients.clone(),
             faults: plan.faults.iter().map(fault).collect(),
+            swarm: None,
+            budget: plan.budget,
             steps: plan.steps.iter().map(step).collect(),
             expect: Expect { laws: plan.expect.laws.clone(), goals: plan.expect.goals.clone() },
         }
@@ -94,19 +95,20 @@ fn settings(plan: &Plan) -> ZooKeeperSettings {
 }
 
 fn node(node: &super::plan::NodePlan) -> Node {
-    Node { zone: Some(node.zone.clone()), attributes: node.attributes.clone(), joins_at: node.joins_at }
-}
-
-fn spread(delay: Delay) -> Spread {
-    Spread { min: delay.min, mean: delay.mean }
+    Node {
+        zone: Some(node.zone.clone()),
+        attributes: node.attributes.clone(),
+        disk: node.disk.map(Bytes),
+        joins_at: node.joins_at,
+    }
 }
 
 fn links(links: &LinkPlan) -> Links {
     let pair =
         |(from, to, delay): &(_, _, Delay)| Pair { from: *from, to: *to, min: delay.min, mean: delay.mean };
     Links {
-        within_zone: spread(links.within_zone),
-        between_zones: spread(links.between_zones),
+        within_zone: links.within_zone.into(),
+        between_zones: links.between_zones.into(),
         pairs: links.pairs.iter().map(pair).collect(),
     }
 }
@@ -166,26 +168,9 @@ fn step(plan: &StepPlan) -> Step {
 }
 
 fn fault(step: &FaultStep) -> Fault {
-    let mut fault = Fault { lasts: step.lasts, ..Fault::default() };
-    (fault.at, fault.when) = trigger(&step.trigger);
-    match &step.action {
-        FaultAction::Crash { target, power } => {
-            (fault.crash, fault.power) = (Some(target.clone()), Some(*power));
-        }
-        FaultAction::Pause { target } => fault.pause = Some(target.clone()),
-        FaultAction::Cut { from, to, direction, mode } => {
-            (fault.cut, fault.to) = (Some(from.clone()), to.clone());
-            (fault.direction, fault.mode) = (Some(*direction), Some(*mode));
-        }
-        FaultAction::Wipe { target } => fault.wipe = Some(target.clone()),
-        FaultAction::Slow { from, to, direction, delay } => {
-            (fault.slow, fault.to) = (Some(from.clone()), to.clone());
-            (fault.direction, fault.delay) = (Some(*direction), Some(spread(*delay)));
-        }
-        FaultAction::Expire { target } => fault.expire = Some(target.clone()),
-        FaultAction::Reconfigure { change } => fault.reconfig = Some(change.clone()),
-    }
-    fault
+    let (at, when) = trigger(&step.trigger);
+    let (name, lasts, draw) = (step.name.clone(), step.lasts, step.draw);
+    Fault { name, at, when, lasts, draw, ..Fault::from(&step.action) }
 }
 
 #[cfg(test)]

@@ -124,6 +124,8 @@ pub struct Engine {
     /// A commit that is not known to be safe yet.
     candidate: Option<Commit>,
     synced: BTreeSet<String>,
+    /// Files that the disk holds otherwise than they were written.
+    suspects: BTreeSet<String>,
 }
 
 impl fmt::Debug for Engine {
@@ -197,6 +199,7 @@ impl Engine {
             publishing: None,
             candidate: None,
             synced: BTreeSet::new(),
+            suspects: BTreeSet::new(),
         }
     }
 
@@ -445,6 +448,8 @@ impl Engine {
     }
 
     fn merge(&mut self, chosen: &BTreeSet<u64>) -> Result<(), Failure> {
+        // A merge gives what it reads a checksum of its own: rot would become right.
+        self.check_reread()?;
         let parts: Vec<_> = chosen.iter().map(|number| &self.segments[number]).collect();
         // A fresh index forgets the files it knew of: tantivy's list of them only grows.
         let index = schema::index(&self.directory)?;
@@ -494,6 +499,7 @@ impl Engine {
     ///
     /// If tantivy fails.
     pub fn prepare_commit(&mut self, max_seq_no: SeqNo) -> Result<(), Failure> {
+        self.check_reread()?;
         self.refresh(max_seq_no)?;
         let opstamp = self.draw_number();
         for segment in self.segments.values_mut() {

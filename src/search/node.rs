@@ -118,6 +118,8 @@ impl Parts {
             Input::DiskMeasured { total, free, files } => {
                 self.stats.measured(ctx, self.applied.as_deref(), DiskUsage { total, free }, &files);
             }
+            Input::DiskFailed { file, error, found } => self.shards.disk_failed(ctx, &file, error, &found),
+            Input::Reread { file, bytes } => self.shards.reread(&file, &bytes),
             Input::Inspect => self.shards.inspect(ctx),
         }
     }

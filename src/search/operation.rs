@@ -51,6 +51,14 @@ impl Operation {
         }
     }
 
+    /// The length of the source that it puts, in bytes.
+    pub fn source_len(&self) -> u64 {
+        match &self.action {
+            Action::Index { source, .. } => source.len() as u64,
+            Action::Delete { .. } | Action::NoOp => 0,
+        }
+    }
+
     /// Hash of all that it says; equal on all copies.
     pub fn digest(&self) -> Digest {
         let (tag, id, source): (u8, &str, &str) = match &self.action {

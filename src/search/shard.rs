@@ -5,6 +5,7 @@
 //! comes in.
 
 pub mod checkpoint;
+mod damage;
 mod durability;
 mod flush;
 mod gets;
@@ -104,6 +105,8 @@ pub struct Shard {
     replaced: Option<Store>,
     /// What the disk held at boot, until it is opened.
     disk: Files,
+    /// A file that was found damaged while the copy was open.
+    marker: Option<String>,
     flush: Flush,
     late: Option<pool::Late>,
     refreshed_at: Instant,
@@ -128,6 +131,7 @@ impl Shard {
             store_life: 0,
             replaced: None,
             disk,
+            marker: None,
             flush: Flush::Idle,
             late: None,
             refreshed_at: Instant(0),
@@ -262,12 +266,16 @@ impl Shard {
     /// The copy cannot go on.
     fn fail(&mut self, step: &mut Step<'_, '_>, why: &str) {
         self.deactivate(step, "failed".into());
+        let is_corrupt = self.mark_if_corrupt(step);
         let (shard, allocation) = (self.id.clone(), self.allocation);
         step.note(EventKind::CopyFailed { shard, allocation, why: why.to_owned() });
         self.report_failed(step, self.allocation, why);
         let failures = self.entry(step).map_or(0, |copy| copy.failures);
         self.life = step.desk.draw();
         self.phase = Phase::Failed { failures };
+        if is_corrupt {
+            self.let_go_corrupt(step);
+        }
     }
 
     fn report_failed(&self, step: &mut Step<'_, '_>, allocation: AllocationId, why: &str) {

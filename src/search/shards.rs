@@ -18,7 +18,7 @@ pub(in crate::search) use self::desk::{Awaited, Desk, Step, Ticket};
 pub use self::message::{Body, Operations, PrimaryContext, Purpose, ShardMessage};
 pub use self::search::{Fetch, FetchedDoc, SearchAsk, SearchServed, ShardFound};
 use crate::{
-    core::{Files, Instant},
+    core::{DiskError, FileName, Files, Instant},
     defect::Defects,
     name::{AllocationId, HostId, ShardId},
     search::{
@@ -159,6 +159,24 @@ impl Shards {
         let mut step = Step { ctx, desk: &mut self.desk };
         if let Some(copy) = self.copies.get_mut(&(ticket.shard, ticket.allocation)) {
             copy.synced(&mut step, ticket.life, ticket.awaited);
+        }
+    }
+
+    /// The disk has refused something: the copy whose file it is fails, and no other.
+    pub fn disk_failed(&mut self, ctx: &mut Ctx<'_>, file: &FileName, error: DiskError, found: &Files) {
+        let Some(owner) = layout::owner(file) else { return };
+        let mut step = Step { ctx, desk: &mut self.desk };
+        if let Some(copy) = self.copies.get_mut(&owner) {
+            let own = found.iter().filter(|(file, _)| layout::owner(file).as_ref() == Some(&owner));
+            let own = own.map(|(file, bytes)| (file.clone(), bytes.clone())).collect();
+            copy.disk_failed(&mut step, &format!("{file}: {error}"), own);
+        }
+    }
+
+    /// Reading a file gives something else than was written.
+    pub fn reread(&mut self, file: &FileName, bytes: &Arc<[u8]>) {
+        if let Some(copy) = layout::owner(file).and_then(|owner| self.copies.get_mut(&owner)) {
+            copy.reread(file, bytes);
         }
     }
 

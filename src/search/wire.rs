@@ -43,6 +43,15 @@ pub enum Transport {
 }
 
 impl Message {
+    /// About how many bytes it carries, where that is much.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Transport(Transport::Shard(message)) => message.bytes(),
+            Self::Request(_) | Self::Reply(_) => 512,
+            _ => 64,
+        }
+    }
+
     /// A word for traces.
     pub fn label(&self) -> Word {
         match self {

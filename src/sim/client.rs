@@ -242,7 +242,11 @@ impl Client {
                 self.record(EventKind::ConnectionEnded { peer, reason });
                 self.state.borrow_mut().closed(conn);
             }
-            Arrival::Accepted { .. } | Arrival::Synced { .. } | Arrival::Inspect => {}
+            Arrival::Accepted { .. }
+            | Arrival::Synced { .. }
+            | Arrival::Reread { .. }
+            | Arrival::ClockSet
+            | Arrival::Inspect => {}
         }
     }
 }

@@ -12,7 +12,10 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
-use crate::scenario::plan::Delay;
+use crate::{
+    name::SimTime,
+    scenario::plan::{Delay, DelayShape},
+};
 
 /// The dice of a run.
 #[derive(Debug, Clone, Copy)]
@@ -111,9 +114,39 @@ impl Die {
         mean.mul_f64(-libm::log(1.0 - self.unit()))
     }
 
-    /// A delay of this distribution: `min` plus an exponential rest.
+    /// A delay of this distribution, as its mean is on average.
     pub fn delay(&mut self, delay: Delay) -> Duration {
-        delay.min + self.exponential(delay.mean.saturating_sub(delay.min))
+        let rest = delay.mean.saturating_sub(delay.min);
+        delay.min
+            + match delay.shape {
+                DelayShape::Exponential => self.exponential(rest),
+                DelayShape::Constant => rest,
+                DelayShape::Uniform => rest.mul_f64(2.0 * self.unit()),
+                DelayShape::LogNormal => rest.mul_f64(libm::exp(self.normal() - 0.5)),
+                DelayShape::SlowTail => self.slow_tail(rest),
+            }
+    }
+
+    /// A delay at this time of a run: the mean of one that varies swings between its least and what is as far above.
+    pub fn delay_at(&mut self, at: SimTime, delay: Delay) -> Duration {
+        let Some(period) = delay.period else { return self.delay(delay) };
+        let turn = at.since_start().as_secs_f64() / period.as_secs_f64();
+        let swing = 1.0 + libm::sin(std::f64::consts::TAU * turn.fract());
+        let rest = delay.mean.saturating_sub(delay.min).mul_f64(swing.max(0.0));
+        self.delay(Delay { mean: delay.min + rest, ..delay })
+    }
+
+    // Box and Muller's.
+    fn normal(&mut self) -> f64 {
+        let radius = libm::sqrt(-2.0 * libm::log(1.0 - self.unit()));
+        radius * libm::cos(std::f64::consts::TAU * self.unit())
+    }
+
+    // One in a hundred takes twenty times as long; the others are the shorter for it.
+    fn slow_tail(&mut self, rest: Duration) -> Duration {
+        let is_slow = self.chance(0.01);
+        let one = self.exponential(rest.div_f64(1.19));
+        if is_slow { one * 20 } else { one }
     }
 }
 
@@ -150,11 +183,27 @@ mod tests {
 
     #[test]
     fn delays_keep_their_minimum_and_mean() {
-        let delay = Delay { min: Duration::from_micros(100), mean: Duration::from_micros(300) };
+        let plain = Delay::exponential(Duration::from_micros(100), Duration::from_micros(300));
         let dice = Dice::new(1);
-        let drawn: Vec<_> = (0..10_000).map(|nth| dice.at("d", nth).delay(delay)).collect();
-        assert!(drawn.iter().all(|d| *d >= delay.min));
-        let mean = drawn.iter().sum::<Duration>() / 10_000;
-        assert!((280..320).contains(&mean.as_micros()), "{mean:?}");
+        use DelayShape::{Constant, Exponential, LogNormal, SlowTail, Uniform};
+        for shape in [Exponential, Constant, Uniform, LogNormal, SlowTail] {
+            let delay = Delay { shape, ..plain };
+            let drawn: Vec<_> = (0..10_000).map(|nth| dice.at("d", nth).delay(delay)).collect();
+            assert!(drawn.iter().all(|d| *d >= delay.min));
+            let mean = drawn.iter().sum::<Duration>() / 10_000;
+            assert!((280..320).contains(&mean.as_micros()), "{shape:?}: {mean:?}");
+        }
+    }
+
+    #[test]
+    fn varying_delay_swings_within_its_period() {
+        let period = Some(Duration::from_secs(4));
+        let shape = DelayShape::Constant;
+        let delay = Delay { min: Duration::ZERO, mean: Duration::from_millis(10), shape, period };
+        let at = |second: u64| {
+            let at = SimTime(second * 1_000_000_000);
+            Dice::new(1).at("d", second).delay_at(at, delay).as_millis()
+        };
+        assert_eq!([at(0), at(1), at(2), at(3), at(5)], [10, 20, 10, 0, 20]);
     }
 }

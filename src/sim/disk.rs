@@ -11,14 +11,39 @@
 //! - Replacements and removals that were not synced survive as a prefix of their sequence over the whole
 //!   disk (an ordered journal); a file shows the old or the new content as a whole. A sync of any file
 //!   commits all replacements and removals before it, as ext4's and XFS's journals do.
-//! - What was synced survives unchanged. Bit rot and misdirected writes do not happen here.
+//! - What was synced survives unchanged, unless a fault says otherwise.
+//!
+//! Faults (`ailments`) add this damage and no other:
+//!
+//! - *Rot*: bits of a durable file are flipped, at any place. Its length stays.
+//! - *Misdirected write*: the last bytes of a durable file are noise, never all zeros (what the place held before),
+//!   and another durable file has them in its middle.
+//! - *Write error*: an append is refused after none, some or all of its bytes were written; a replacement leaves the
+//!   old content. *Full*: nothing of it is written; files can still be cut and removed. A disk that has a size is full
+//!   when what there is and the write are more than that (`room`).
+//! - *Sync error*: what was to be synced stays to be synced, or is dropped: then the file is what the disk holds, the
+//!   process sees it so, and nothing of it ever comes back. (Linux's third way, pages that are marked clean and
+//!   still readable until they are evicted, does not happen here: no program can tell it from success.)
+//! - *Read error*: a process that starts reads noise where the file was, or is told so; the disk still holds it.
+//!
+//! After a refusal nothing more is written to the file until the process has been told: no later write of the same
+//! step lands behind the gap.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod room;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use self::room::Room;
+pub use self::room::Usage;
 
 use crate::{
-    core::{Deferred, DiskOp, FileName, Files},
+    core::{Deferred, DiskError, DiskOp, FileName, Files},
     event::EventKind,
     name::HostId,
+    scenario::plan::{DiskFailure, FileKind},
     sim::dice::{Dice, Die},
 };
 
@@ -33,6 +58,20 @@ pub struct Disk<M> {
     made: u64,
     syncs: BTreeMap<FileName, Syncing<M>>,
     crashes: u64,
+    ailments: Vec<Ailment>,
+    /// Files of which something was refused that the process has not been told yet.
+    refused: BTreeSet<FileName>,
+    room: Room,
+}
+
+/// A fault under way.
+#[derive(Debug)]
+struct Ailment {
+    fault: u32,
+    files: FileKind,
+    how: DiskFailure,
+    /// How much of a write lands.
+    die: Die,
 }
 
 #[derive(Debug)]
@@ -64,6 +103,9 @@ impl<M> Default for Disk<M> {
             made: 0,
             syncs: BTreeMap::new(),
             crashes: 0,
+            ailments: Vec::new(),
+            refused: BTreeSet::new(),
+            room: Room::default(),
         }
     }
 }
@@ -80,9 +122,42 @@ pub enum AfterSync<M> {
 }
 
 impl<M> Disk<M> {
+    /// An empty disk of this size in bytes, or without a limit.
+    pub fn of(total: Option<u64>) -> Self {
+        Self { room: Room::of(total), ..Self::default() }
+    }
+
+    /// How full it is, if it has a size.
+    pub fn usage(&self) -> Option<Usage> {
+        self.room.usage()
+    }
+
+    /// Another program takes up so many bytes, or what there is, until the same fault is cured.
+    pub fn fill(&mut self, fault: u32, bytes: u64) {
+        self.room.fill(fault, bytes);
+    }
+
     /// Makes a change, visible at once, durable only after a sync.
-    pub fn change(&mut self, op: DiskOp) {
+    ///
+    /// # Errors
+    ///
+    /// If the disk refuses: then the process is to be told ([`Self::told`]).
+    pub fn change(&mut self, op: DiskOp) -> Result<(), DiskError> {
+        if self.refused.contains(op.file()) {
+            return Ok(());
+        }
+        if let Some((error, part)) = self.refusal(&op) {
+            self.refused.insert(op.file().clone());
+            part.into_iter().for_each(|part| self.make(part));
+            return Err(error);
+        }
+        self.make(op);
+        Ok(())
+    }
+
+    fn make(&mut self, op: DiskOp) {
         self.made += 1;
+        self.room.count(&op);
         let change = Change { nth: self.made, op };
         if change.is_journaled() {
             self.journal.push(change);
@@ -91,8 +166,60 @@ impl<M> Disk<M> {
         }
     }
 
+    /// Why a change is not made, and what of it is made all the same.
+    fn refusal(&mut self, op: &DiskOp) -> Option<(DiskError, Option<DiskOp>)> {
+        if matches!(op, DiskOp::Truncate { .. } | DiskOp::Remove { .. }) {
+            return None;
+        }
+        if self.room.lacks(op) {
+            return Some((DiskError::Full, None));
+        }
+        let refuses = |ailment: &&mut Ailment| {
+            matches!(ailment.how, DiskFailure::Write | DiskFailure::Full) && ailment.files.has(op.file())
+        };
+        let ailment = self.ailments.iter_mut().find(refuses)?;
+        match (ailment.how, op) {
+            (DiskFailure::Full, _) => Some((DiskError::Full, None)),
+            (_, DiskOp::Append { file, bytes }) => {
+                let landed = ailment.die.below(bytes.len() as u64 + 1) as usize;
+                let part = DiskOp::Append { file: file.clone(), bytes: bytes[..landed].into() };
+                Some((DiskError::Write, (landed > 0).then_some(part)))
+            }
+            _ => Some((DiskError::Write, None)),
+        }
+    }
+
+    /// The process is told that something of this file was refused: it may go on with it.
+    pub fn told(&mut self, file: &FileName) {
+        self.refused.remove(file);
+    }
+
+    /// From now on operations on these files fail, until the same fault is cured.
+    pub fn ail(&mut self, fault: u32, files: FileKind, how: DiskFailure, die: Die) {
+        self.ailments.push(Ailment { fault, files, how, die });
+    }
+
+    /// Ends what this fault did.
+    pub fn cure(&mut self, fault: u32) {
+        self.ailments.retain(|ailment| ailment.fault != fault);
+        self.room.empty(fault);
+    }
+
+    fn ails(&self, file: &str, how: DiskFailure) -> bool {
+        self.ailments.iter().any(|ailment| ailment.how == how && ailment.files.has(file))
+    }
+
+    /// A file that a process that starts cannot read.
+    pub fn unreadable(&self) -> Option<FileName> {
+        let file = self.durable.keys().find(|file| self.ails(file, DiskFailure::Read));
+        file.cloned()
+    }
+
     /// Takes an effect that waits for `file`.
     pub fn after_sync(&mut self, file: &FileName, then: Deferred<M>) -> AfterSync<M> {
+        if self.refused.contains(file) {
+            return AfterSync::Waits;
+        }
         let newest = self.newest_change(file);
         match self.syncs.get_mut(file) {
             Some(sync) if sync.next.is_empty() && newest <= sync.covers => sync.waiting.push(then),
@@ -120,8 +247,19 @@ impl<M> Disk<M> {
 
     /// The sync of `file` ended: what it covered is durable. Returns what waited for it, and whether another
     /// sync of the file begins now.
-    pub fn synced(&mut self, file: &FileName) -> (Vec<Deferred<M>>, bool) {
+    ///
+    /// # Errors
+    ///
+    /// If it failed: whatever waited for it, or for the next one, is gone.
+    pub fn synced(&mut self, file: &FileName) -> Result<(Vec<Deferred<M>>, bool), DiskError> {
         let sync = self.syncs.remove(file).expect("a sync ends once, after it began");
+        if self.ails(file, DiskFailure::SyncKept) {
+            return Err(DiskError::Sync);
+        }
+        if self.ails(file, DiskFailure::SyncDropped) {
+            self.drop_unsynced(file);
+            return Err(DiskError::Sync);
+        }
         let journaled = self.journal.partition_point(|change| change.nth <= sync.covers);
         let mut durable: Vec<_> = self.journal.drain(..journaled).collect();
         for change in &durable {
@@ -140,7 +278,54 @@ impl<M> Disk<M> {
         if again {
             self.begin(file, sync.next);
         }
-        (sync.waiting, again)
+        Ok((sync.waiting, again))
+    }
+
+    fn drop_unsynced(&mut self, file: &FileName) {
+        self.data.remove(file);
+        let is_lost = |change: &Change| matches!(&change.op, DiskOp::Replace { file: replaced, .. } if replaced == file);
+        self.journal.retain(|change| !is_lost(change));
+        self.recount();
+    }
+
+    /// Bits of one durable file of this kind are flipped. Gives the file, and how many of its bytes changed.
+    pub fn rot(&mut self, files: FileKind, bits: u32, mut die: Die) -> Option<(FileName, u32)> {
+        let file = self.draw_file(|file| files.has(file), &mut die)?;
+        let content = self.durable.get_mut(&file)?;
+        let bits = u64::from(bits).min(content.len() as u64 * 8);
+        let mut flipped = BTreeSet::new();
+        while (flipped.len() as u64) < bits {
+            flipped.insert(die.below(content.len() as u64 * 8));
+        }
+        let changed: BTreeSet<u64> = flipped.iter().map(|bit| bit / 8).collect();
+        flipped.iter().for_each(|bit| content[(bit / 8) as usize] ^= 1 << (bit % 8));
+        Some((file, changed.len() as u32))
+    }
+
+    /// The last write to a durable file of this kind went to another file. Gives both, each with the number of bytes
+    /// that are not what they were; the other one is missing if there is none.
+    pub fn misdirect(&mut self, files: FileKind, mut die: Die) -> Vec<(FileName, u32)> {
+        let Some(meant) = self.draw_file(|file| files.has(file), &mut die) else { return Vec::new() };
+        let content = self.durable.get_mut(&meant).expect("it was drawn");
+        let astray = content.len().saturating_sub(STRIP);
+        let strip = content[astray..].to_vec();
+        // Noise: what the place held before. An odd byte is never zero.
+        content[astray..].iter_mut().for_each(|byte| *byte = die.bits() as u8 | 1);
+        let mut hit = vec![(meant.clone(), strip.len() as u32)];
+        if let Some(other) = self.draw_file(|file| **file != *meant, &mut die) {
+            let content = self.durable.get_mut(&other).expect("it was drawn");
+            let at = die.below(content.len() as u64) as usize;
+            let landed = strip.len().min(content.len() - at);
+            content[at..at + landed].copy_from_slice(&strip[..landed]);
+            hit.push((other, landed as u32));
+        }
+        hit
+    }
+
+    fn draw_file(&self, is_meant: impl Fn(&FileName) -> bool, die: &mut Die) -> Option<FileName> {
+        let is_there = |(file, content): &(&FileName, &Vec<u8>)| is_meant(file) && !content.is_empty();
+        let files: Vec<_> = self.durable.iter().filter(is_there).map(|(file, _)| file).collect();
+        files.get(die.below(files.len() as u64) as usize).map(|file| (*file).clone())
     }
 
     /// A committed replacement or removal leaves nothing of earlier appends to its file.
@@ -159,11 +344,12 @@ impl<M> Disk<M> {
     /// The process died: its waits are gone, its changes are safe with the machine.
     pub fn process_died(&mut self) {
         self.syncs.clear();
+        self.refused.clear();
     }
 
     /// The machine lost power. Returns what happened to files.
     pub fn power_lost(&mut self, dice: &Dice, host: HostId) -> Vec<EventKind> {
-        self.syncs.clear();
+        self.process_died();
         self.crashes += 1;
         let mut survivors = std::mem::take(&mut self.journal);
         let committed = dice.at("disk.journal", (host, self.crashes)).below(survivors.len() as u64 + 1);
@@ -180,25 +366,55 @@ impl<M> Disk<M> {
         }
         survivors.sort_by_key(|change| change.nth);
         self.write(survivors);
+        self.recount();
         damages
+    }
+
+    fn recount(&mut self) {
+        if self.room.total().is_some() {
+            let files = self.visible();
+            self.room.recount(files.into_iter().map(|(name, bytes)| (name, bytes.len() as u64)));
+        }
     }
 
     /// Another, empty disk is put in while the machine is off.
     pub fn wiped(&mut self) {
-        *self = Self { made: self.made, crashes: self.crashes, ..Self::default() };
+        let room = Room::of(self.room.total());
+        *self = Self { made: self.made, crashes: self.crashes, room, ..Self::default() };
     }
 
-    /// What a booting process finds.
+    /// What a booting process finds: noise where it cannot read.
     pub fn files(&self) -> Files {
+        let files = self.visible();
+        let content = |name: &FileName, bytes: Vec<u8>| match self.ails(name, DiskFailure::Read) {
+            true => Arc::from([NOISE; STRIP]),
+            false => Arc::from(bytes),
+        };
+        files.into_iter().map(|(name, bytes)| (name.clone(), content(&name, bytes))).collect()
+    }
+
+    /// What was written, durable or not.
+    fn visible(&self) -> BTreeMap<FileName, Vec<u8>> {
         let mut files = self.durable.clone();
         let mut pending: Vec<_> = self.data.values().flatten().chain(&self.journal).collect();
         pending.sort_by_key(|change| change.nth);
         for change in pending {
             apply(&mut files, &change.op);
         }
-        files.into_iter().map(|(name, bytes)| (name, Arc::from(bytes))).collect()
+        files
+    }
+
+    /// What a process that runs reads of a file that is damaged under it.
+    pub fn reread(&self, file: &FileName) -> Option<Arc<[u8]>> {
+        self.files().remove(file)
     }
 }
+
+/// The most that one write sends astray, in bytes.
+const STRIP: usize = 64;
+
+/// What stands for bytes that cannot be read.
+const NOISE: u8 = 0xa5;
 
 fn apply(files: &mut BTreeMap<FileName, Vec<u8>>, op: &DiskOp) {
     match op {
@@ -286,10 +502,10 @@ mod tests {
     fn synced_bytes_survive_power_loss_whatever_the_dice_say() {
         for seed in 0..200 {
             let mut disk = Plain::default();
-            disk.change(append("log", b"safe"));
+            disk.change(append("log", b"safe")).unwrap();
             assert_eq!(disk.after_sync(&"log".into(), tell(1)), AfterSync::Begin);
-            disk.change(append("log", b"unsafe"));
-            assert_eq!(disk.synced(&"log".into()), (vec![tell(1)], false));
+            disk.change(append("log", b"unsafe")).unwrap();
+            assert_eq!(disk.synced(&"log".into()), Ok((vec![tell(1)], false)));
             disk.power_lost(&Dice::new(seed), HostId::zookeeper(1));
             let left = content(&disk, "log").unwrap();
             assert!(left.starts_with(b"safe") && left.len() <= 10, "{left:?}");
@@ -300,7 +516,7 @@ mod tests {
     fn unsynced_bytes_are_lost_kept_and_torn_over_seeds() {
         let outcome = |seed| {
             let mut disk = Plain::default();
-            disk.change(append("log", b"abcdef"));
+            disk.change(append("log", b"abcdef")).unwrap();
             disk.power_lost(&Dice::new(seed), HostId::zookeeper(1));
             content(&disk, "log").unwrap_or_default()
         };
@@ -313,7 +529,7 @@ mod tests {
     #[test]
     fn process_death_loses_nothing() {
         let mut disk = Plain::default();
-        disk.change(append("log", b"abc"));
+        disk.change(append("log", b"abc")).unwrap();
         disk.process_died();
         assert_eq!(content(&disk, "log").unwrap(), b"abc");
     }
@@ -323,10 +539,10 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for seed in 0..50 {
             let mut disk = Plain::default();
-            disk.change(DiskOp::Replace { file: "epoch".into(), bytes: (*b"1").into() });
+            disk.change(DiskOp::Replace { file: "epoch".into(), bytes: (*b"1").into() }).unwrap();
             disk.after_sync(&"epoch".into(), tell(1));
-            disk.synced(&"epoch".into());
-            disk.change(DiskOp::Replace { file: "epoch".into(), bytes: (*b"22").into() });
+            disk.synced(&"epoch".into()).unwrap();
+            disk.change(DiskOp::Replace { file: "epoch".into(), bytes: (*b"22").into() }).unwrap();
             disk.power_lost(&Dice::new(seed), HostId::zookeeper(1));
             seen.insert(content(&disk, "epoch").unwrap());
         }
@@ -336,13 +552,13 @@ mod tests {
     #[test]
     fn sync_of_another_file_commits_earlier_removals() {
         let mut disk = Plain::default();
-        disk.change(append("old", b"x"));
+        disk.change(append("old", b"x")).unwrap();
         disk.after_sync(&"old".into(), tell(1));
-        disk.synced(&"old".into());
-        disk.change(DiskOp::Remove { file: "old".into() });
-        disk.change(append("new", b"y"));
+        disk.synced(&"old".into()).unwrap();
+        disk.change(DiskOp::Remove { file: "old".into() }).unwrap();
+        disk.change(append("new", b"y")).unwrap();
         disk.after_sync(&"new".into(), tell(2));
-        disk.synced(&"new".into());
+        disk.synced(&"new".into()).unwrap();
         disk.power_lost(&Dice::new(1), HostId::zookeeper(1));
         assert_eq!((content(&disk, "old"), content(&disk, "new")), (None, Some(b"y".to_vec())));
     }
@@ -350,11 +566,11 @@ mod tests {
     #[test]
     fn committed_removal_leaves_no_unsynced_append() {
         let mut disk = Plain::default();
-        disk.change(append("segment", b"x"));
-        disk.change(DiskOp::Remove { file: "segment".into() });
-        disk.change(append("log", b"y"));
+        disk.change(append("segment", b"x")).unwrap();
+        disk.change(DiskOp::Remove { file: "segment".into() }).unwrap();
+        disk.change(append("log", b"y")).unwrap();
         disk.after_sync(&"log".into(), tell(1));
-        disk.synced(&"log".into());
+        disk.synced(&"log".into()).unwrap();
         assert_eq!(content(&disk, "segment"), None);
         disk.power_lost(&Dice::new(1), HostId::zookeeper(1));
         assert_eq!(content(&disk, "segment"), None);
@@ -364,13 +580,118 @@ mod tests {
     fn write_during_a_sync_waits_for_the_next_one() {
         let mut disk = Plain::default();
         let log: FileName = "log".into();
-        disk.change(append("log", b"a"));
+        disk.change(append("log", b"a")).unwrap();
         assert_eq!(disk.after_sync(&log, tell(1)), AfterSync::Begin);
         assert_eq!(disk.after_sync(&log, tell(2)), AfterSync::Waits);
-        disk.change(append("log", b"b"));
+        disk.change(append("log", b"b")).unwrap();
         assert_eq!(disk.after_sync(&log, tell(3)), AfterSync::Waits);
-        assert_eq!(disk.synced(&log), (vec![tell(1), tell(2)], true));
-        assert_eq!(disk.synced(&log), (vec![tell(3)], false));
+        assert_eq!(disk.synced(&log), Ok((vec![tell(1), tell(2)], true)));
+        assert_eq!(disk.synced(&log), Ok((vec![tell(3)], false)));
         assert_eq!(disk.after_sync(&log, tell(4)), AfterSync::Now(tell(4)));
+    }
+
+    fn die(key: u64) -> Die {
+        Dice::new(key).at("test", key)
+    }
+
+    fn synced(disk: &mut Plain, file: &str, bytes: &[u8]) {
+        disk.change(append(file, bytes)).unwrap();
+        disk.after_sync(&file.into(), tell(1));
+        disk.synced(&file.into()).unwrap();
+    }
+
+    #[test]
+    fn rot_flips_that_many_bits_of_one_file_of_the_kind() {
+        let mut disk = Plain::default();
+        synced(&mut disk, "log.1", &[0; 100]);
+        synced(&mut disk, "snapshot.1", &[0; 100]);
+        let (file, bytes) = disk.rot(FileKind::Log, 3, die(5)).unwrap();
+        let content = content(&disk, "log.1").unwrap();
+        assert_eq!((&*file, content.iter().map(|byte| byte.count_ones()).sum::<u32>()), ("log.1", 3));
+        assert_eq!((content.len(), content.iter().filter(|byte| **byte != 0).count()), (100, bytes as usize));
+        assert_eq!(disk.rot(FileKind::Translog, 1, die(5)), None);
+    }
+
+    #[test]
+    fn misdirected_write_leaves_noise_and_hits_another_file() {
+        let mut disk = Plain::default();
+        synced(&mut disk, "log.1", &[7; 100]);
+        synced(&mut disk, "state", &[0; 200]);
+        let hit = disk.misdirect(FileKind::Log, die(3));
+        let [(meant, 64), (other, landed)] = &hit[..] else { panic!("{hit:?}") };
+        assert_eq!((&**meant, &**other), ("log.1", "state"));
+        let [log, state] = ["log.1", "state"].map(|file| content(&disk, file).unwrap());
+        assert!(log[..36] == [7; 36] && log[36..].iter().all(|byte| *byte != 0) && log[36..] != [7; 64]);
+        assert_eq!((log.len(), state.len()), (100, 200));
+        assert_eq!(state.iter().filter(|byte| **byte == 7).count(), *landed as usize);
+    }
+
+    #[test]
+    fn refused_write_may_be_short_and_nothing_lands_behind_it_before_the_process_is_told() {
+        let mut lengths = std::collections::BTreeSet::new();
+        for seed in 0..60 {
+            let mut disk = Plain::default();
+            synced(&mut disk, "log.1", b"ab");
+            disk.ail(9, FileKind::Log, DiskFailure::Write, die(seed));
+            assert_eq!(disk.change(append("log.1", b"cdef")), Err(DiskError::Write));
+            assert_eq!(disk.change(append("log.1", b"xyz")), Ok(()));
+            assert_eq!(disk.after_sync(&"log.1".into(), tell(2)), AfterSync::Waits);
+            let left = content(&disk, "log.1").unwrap();
+            assert!(b"abcdef".starts_with(&left), "{left:?}");
+            lengths.insert(left.len());
+            disk.told(&"log.1".into());
+            disk.cure(9);
+            disk.change(append("log.1", b"!")).unwrap();
+            assert_eq!(content(&disk, "log.1").unwrap(), [&left[..], b"!"].concat());
+        }
+        assert_eq!(lengths.into_iter().collect::<Vec<_>>(), [2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn full_disk_takes_nothing_and_gives_files_up() {
+        let mut disk = Plain::default();
+        synced(&mut disk, "log.1", b"ab");
+        disk.ail(9, FileKind::Any, DiskFailure::Full, die(1));
+        assert_eq!(disk.change(append("log.2", b"cd")), Err(DiskError::Full));
+        let replace = DiskOp::Replace { file: "state".into(), bytes: (*b"1").into() };
+        assert_eq!(disk.change(replace), Err(DiskError::Full));
+        assert_eq!(disk.change(DiskOp::Remove { file: "log.1".into() }), Ok(()));
+        assert_eq!(disk.files().len(), 0);
+    }
+
+    #[test]
+    fn failed_sync_keeps_or_drops_what_was_to_be_synced_and_tells_nobody() {
+        for (how, left) in [(DiskFailure::SyncKept, &b"abc"[..]), (DiskFailure::SyncDropped, b"a")] {
+            let mut disk = Plain::default();
+            synced(&mut disk, "log.1", b"a");
+            disk.change(append("log.1", b"b")).unwrap();
+            assert_eq!(disk.after_sync(&"log.1".into(), tell(2)), AfterSync::Begin);
+            disk.change(append("log.1", b"c")).unwrap();
+            disk.after_sync(&"log.1".into(), tell(3));
+            disk.ail(9, FileKind::Any, how, die(1));
+            assert_eq!(disk.synced(&"log.1".into()), Err(DiskError::Sync));
+            assert_eq!(content(&disk, "log.1").unwrap(), left, "{how:?}");
+            disk.cure(9);
+            if how == DiskFailure::SyncKept {
+                assert_eq!(
+                    disk.after_sync(&"log.1".into(), tell(4)),
+                    AfterSync::Begin,
+                    "it is still to be synced"
+                );
+            } else {
+                assert_eq!(disk.after_sync(&"log.1".into(), tell(4)), AfterSync::Now(tell(4)));
+            }
+        }
+    }
+
+    #[test]
+    fn unreadable_file_is_noise_until_it_can_be_read_again() {
+        let mut disk = Plain::default();
+        synced(&mut disk, "log.1", b"ab");
+        disk.ail(9, FileKind::Log, DiskFailure::Read, die(1));
+        assert_eq!(disk.unreadable().as_deref(), Some("log.1"));
+        assert_eq!(content(&disk, "log.1").unwrap(), [NOISE; STRIP]);
+        disk.cure(9);
+        assert_eq!(content(&disk, "log.1").unwrap(), b"ab");
     }
 }

@@ -1,14 +1,24 @@
 //! Faults — decides how a planned fault becomes switches on hosts and links, and how they are turned back. It
 //! never decides when.
 
-use std::collections::BTreeMap;
+mod budget;
+mod parts;
+mod words;
 
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use self::words::describe;
 use crate::{
-    core::ConnId,
+    core::{ConnId, FileName},
     event::EventKind,
-    name::{HostId, SimTime},
-    scenario::plan::{CutMode, Direction, FaultAction, Selector},
-    sim::{net::Arrival, wire::Wire, world::World},
+    name::{AllocationId, HostId, SimTime},
+    scenario::plan::{Delay, FaultAction, HEAL_ALL, Selector},
+    sim::{
+        dice::Die,
+        net::{Arrival, Cut, Slow},
+        wire::Wire,
+        world::World,
+    },
     workload::administrator::Order,
 };
 
@@ -33,6 +43,10 @@ pub enum Chore {
 pub struct Faults {
     /// What each did, to be undone.
     under_way: BTreeMap<u32, Vec<Switch>>,
+    /// How slow disks are, by which fault; the newest last.
+    slow_disks: Vec<(u32, HostId, Delay)>,
+    /// Copies whose files may not be what was written, or gone.
+    damaged: BTreeSet<AllocationId>,
     /// When the last one struck or was undone, or a host started.
     last: SimTime,
     /// When the last one that is under way will be undone.
@@ -46,6 +60,20 @@ enum Switch {
     Paused(HostId, u32),
     Cut(HostId, HostId),
     Slow(HostId, HostId),
+    Disk(HostId),
+    SlowDisk(HostId),
+    Jumped(HostId, i64),
+    Drifts(HostId, i64),
+}
+
+/// A fault that strikes.
+pub(super) struct Strike {
+    /// Its number in the plan.
+    step: u32,
+    /// The host of the event that it waited for.
+    at: Option<HostId>,
+    /// Which of all possible ones it is.
+    draw: u32,
 }
 
 impl Faults {
@@ -59,6 +87,11 @@ impl Faults {
         self.last = self.last.max(at);
     }
 
+    /// How long syncs take on a slow disk.
+    pub fn slow_disk(&self, host: HostId) -> Option<Delay> {
+        self.slow_disks.iter().rev().find(|(_, slow, _)| *slow == host).map(|(_, _, delay)| *delay)
+    }
+
     /// Whether a fault keeps this host's process from running: no supervisor may start it.
     pub fn holds_down(&self, host: HostId) -> bool {
         let stops = |switch: &Switch| matches!(switch, Switch::Stopped(stopped) if *stopped == host);
@@ -70,10 +103,15 @@ impl World {
     /// A planned fault strikes; `at` is the host of the event that it waited for.
     pub fn strike(&self, step: u32, at: Option<HostId>) {
         let fault = self.plan().faults[step as usize].clone();
+        let strike = Strike { step, at, draw: fault.draw.unwrap_or(step) };
         let now = self.now();
-        let hosts = self.targets(&fault.action, at);
-        if hosts.is_empty() {
-            let what = format!("{}: nobody to hit", describe(&fault.action));
+        let hosts = self.targets(&fault.action, &strike);
+        let missed = match hosts.is_empty() && !matches!(fault.action, FaultAction::Heal { .. }) {
+            true => Some("nobody to hit".to_owned()),
+            false => self.beyond_budget(&fault.action, &hosts, &strike),
+        };
+        if let Some(why) = missed {
+            let what = format!("{}: {why}", describe(&fault.action));
             self.record(None, EventKind::FaultMissed { step, what });
             return;
         }
@@ -86,89 +124,185 @@ impl World {
             self.plan_chore(end, Chore::Undo(step));
         }
         let what = describe(&fault.action);
+        self.faults().under_way.entry(step).or_default();
         self.record(None, EventKind::FaultBegan { step, what, hosts: hosts.clone() });
-        self.turn(step, &fault.action, &hosts, at);
+        self.turn(&strike, &fault.action, &hosts);
+        if fault.action.is_done_at_once() {
+            self.faults().under_way.remove(&step);
+            self.record(None, EventKind::FaultEnded { step, what: describe(&fault.action) });
+        }
     }
 
     /// Whom a fault would hit now.
-    fn targets(&self, action: &FaultAction, at: Option<HostId>) -> Vec<HostId> {
+    fn targets(&self, action: &FaultAction, strike: &Strike) -> Vec<HostId> {
+        let meant = |target: &Selector| self.meant(target, strike);
         match action {
             FaultAction::Crash { target, .. } | FaultAction::Pause { target } => {
                 let up = |host: &HostId| self.is_up(*host);
-                self.meant(target, at).into_iter().filter(up).collect()
+                meant(target).into_iter().filter(up).collect()
             }
-            FaultAction::Cut { from, .. } | FaultAction::Slow { from, .. } => self.meant(from, at),
-            FaultAction::Wipe { target } => self.meant(target, at),
-            FaultAction::Expire { target } => {
+            FaultAction::Cut { from, .. } | FaultAction::Slow { from, .. } => meant(from),
+            FaultAction::Partition { shape, of, .. } => {
+                parts::hosts_of(&self.separated(*shape, &meant(of), strike))
+            }
+            FaultAction::Wipe { target }
+            | FaultAction::Rot { target, .. }
+            | FaultAction::Misdirect { target, .. }
+            | FaultAction::FailDisk { target, .. }
+            | FaultAction::SlowDisk { target, .. }
+            | FaultAction::LoseReply { target, .. }
+            | FaultAction::JumpClock { target, .. }
+            | FaultAction::DriftClock { target, .. } => meant(target),
+            FaultAction::Expire { target } | FaultAction::Disconnect { target } => {
                 let roles = self.roles();
                 let has_session = |host: &HostId| roles.session(*host).is_some();
-                self.meant(target, at).into_iter().filter(has_session).collect()
+                meant(target).into_iter().filter(has_session).collect()
             }
             FaultAction::Reconfigure { change } => {
                 let all = change.joining.iter().chain(&change.observing).chain(&change.leaving);
-                all.flat_map(|selector| self.meant(selector, at)).collect()
+                all.flat_map(meant).collect()
             }
+            FaultAction::Fill { target, .. } => {
+                let has_size = |host: &HostId| self.on_disk(*host, |disk| disk.usage().is_some());
+                meant(target).into_iter().filter(has_size).collect()
+            }
+            FaultAction::Heal { .. } => Vec::new(),
         }
     }
 
     /// The hosts that a selector means now.
-    pub(super) fn meant(&self, selector: &Selector, at: Option<HostId>) -> Vec<HostId> {
+    pub(super) fn meant(&self, selector: &Selector, strike: &Strike) -> Vec<HostId> {
         match selector {
-            Selector::EventHost => at.into_iter().collect(),
+            Selector::EventHost => strike.at.into_iter().collect(),
+            Selector::Random(group) => {
+                let mut hosts = self.roles().resolve(&group.into());
+                hosts.retain(|host| self.is_up(*host));
+                let drawn = self.die("fault.target", strike).below(hosts.len() as u64);
+                hosts.get(drawn as usize).copied().into_iter().collect()
+            }
             selector => self.roles().resolve(selector),
         }
     }
 
-    fn turn(&self, step: u32, action: &FaultAction, hosts: &[HostId], at: Option<HostId>) {
+    /// The hosts that a selector of an administrator's step means now.
+    pub(super) fn meant_by_step(&self, selector: &Selector, step: u32, at: Option<HostId>) -> Vec<HostId> {
+        self.meant(selector, &Strike { step, at, draw: step })
+    }
+
+    /// The die of what a strike leaves open; others of the plan do not shift it.
+    fn die(&self, question: &str, strike: &Strike) -> Die {
+        self.dice().at(question, strike.draw)
+    }
+
+    fn turn(&self, strike: &Strike, action: &FaultAction, hosts: &[HostId]) {
+        let step = strike.step;
         match action {
-            FaultAction::Crash { power, .. } => {
-                for host in hosts {
-                    self.turned(step, Switch::Stopped(*host));
-                    self.crash(*host, *power);
-                }
+            FaultAction::Crash { .. } | FaultAction::Wipe { .. } | FaultAction::Pause { .. } => {
+                hosts.iter().for_each(|host| self.turn_host(step, action, *host));
             }
-            FaultAction::Wipe { .. } => {
-                for host in hosts {
-                    self.turned(step, Switch::Stopped(*host));
-                    self.wipe(*host);
-                }
+            FaultAction::Cut { to, direction, links, mode, in_flight, .. } => {
+                let pairs = self.pairs(hosts, to.as_ref(), *direction, *links, strike);
+                self.cut_all(&pairs, Cut { in_flight: *in_flight, ..Cut::new(step, *mode) });
             }
-            FaultAction::Pause { .. } => {
-                for host in hosts {
-                    self.turned(step, Switch::Paused(*host, self.incarnation(*host)));
-                    self.pause(*host);
-                }
+            FaultAction::Partition { shape, of, mode, in_flight } => {
+                let pairs = self.separated(*shape, &self.meant(of, strike), strike);
+                self.cut_all(&pairs, Cut { in_flight: *in_flight, ..Cut::new(step, *mode) });
             }
-            FaultAction::Cut { to, direction, mode, .. } => {
-                for (from, to) in self.pairs(hosts, to.as_ref(), *direction, at) {
-                    self.turned(step, Switch::Cut(from, to));
-                    self.cut(step, from, to, *mode);
-                }
-            }
-            FaultAction::Slow { to, direction, delay, .. } => {
-                for (from, to) in self.pairs(hosts, to.as_ref(), *direction, at) {
+            FaultAction::Slow { to, direction, links, delay, bandwidth, .. } => {
+                let slow = Slow { fault: step, delay: *delay, bandwidth: *bandwidth };
+                for (from, to) in self.pairs(hosts, to.as_ref(), *direction, *links, strike) {
                     self.turned(step, Switch::Slow(from, to));
-                    self.net().slow(from, to, step, *delay);
+                    self.net().slow(from, to, slow);
                 }
             }
-            FaultAction::Expire { .. } => {
-                let roles = self.roles();
-                for session in hosts.iter().filter_map(|host| roles.session(*host)) {
-                    self.order(Order::Expire { session });
-                }
-                self.done_at_once(step, action);
+            FaultAction::LoseReply { to, count, .. } => {
+                let to = to.as_ref().map(|to| self.meant(to, strike));
+                hosts.iter().for_each(|host| self.net().lose_answers(*host, to.clone(), *count));
             }
-            FaultAction::Reconfigure { change } => {
-                let named = |list: &[Selector]| -> Vec<HostId> {
-                    list.iter().flat_map(|selector| self.meant(selector, at)).collect()
-                };
-                self.order(Order::Reconfigure {
-                    joining: named(&change.joining),
-                    observing: named(&change.observing),
-                    leaving: named(&change.leaving),
-                });
-                self.done_at_once(step, action);
+            FaultAction::Disconnect { .. } => hosts.iter().for_each(|host| self.net().disconnect(*host)),
+            FaultAction::Expire { .. } | FaultAction::Reconfigure { .. } => {
+                self.administer(strike, action, hosts);
             }
+            FaultAction::Heal { what } => self.undo_named(what),
+            of_machine => hosts.iter().for_each(|host| self.turn_machine(strike, of_machine, *host)),
+        }
+    }
+
+    fn turn_host(&self, step: u32, action: &FaultAction, host: HostId) {
+        match action {
+            FaultAction::Pause { .. } => {
+                self.turned(step, Switch::Paused(host, self.incarnation(host)));
+                self.pause(host);
+            }
+            FaultAction::Crash { power, .. } => {
+                self.turned(step, Switch::Stopped(host));
+                self.crash(host, *power);
+            }
+            _ => {
+                self.turned(step, Switch::Stopped(host));
+                self.wipe(host);
+            }
+        }
+    }
+
+    /// What happens to disks and clocks.
+    fn turn_machine(&self, strike: &Strike, action: &FaultAction, host: HostId) {
+        let (step, die) = (strike.step, self.dice().at("fault.disk", (strike.draw, host)));
+        match action {
+            FaultAction::Rot { files, bits, .. } => {
+                let rotten = self.on_disk(host, |disk| disk.rot(*files, *bits, die));
+                rotten.into_iter().for_each(|(file, bytes)| self.rotten(host, file, bytes));
+            }
+            FaultAction::Misdirect { files, .. } => {
+                let hit = self.on_disk(host, |disk| disk.misdirect(*files, die));
+                hit.into_iter().for_each(|(file, bytes)| self.rotten(host, file, bytes));
+            }
+            FaultAction::FailDisk { files, how, .. } => {
+                self.turned(step, Switch::Disk(host));
+                self.on_disk(host, |disk| disk.ail(step, *files, *how, die));
+            }
+            FaultAction::Fill { bytes, .. } => {
+                self.turned(step, Switch::Disk(host));
+                self.on_disk(host, |disk| disk.fill(step, *bytes));
+            }
+            FaultAction::SlowDisk { delay, .. } => {
+                self.turned(step, Switch::SlowDisk(host));
+                self.faults().slow_disks.push((step, host, *delay));
+            }
+            FaultAction::JumpClock { by_ms, .. } => {
+                self.turned(step, Switch::Jumped(host, *by_ms));
+                self.set_clock(host, |clock, _| clock.jump(*by_ms));
+            }
+            FaultAction::DriftClock { ppm, .. } => {
+                let ppm = i64::from(*ppm);
+                self.turned(step, Switch::Drifts(host, ppm));
+                self.set_clock(host, |clock, now| clock.drift(now, ppm));
+            }
+            _ => {}
+        }
+    }
+
+    fn rotten(&self, host: HostId, file: FileName, bytes: u32) {
+        self.record(Some(host), EventKind::DiskRotted { file: file.to_string(), bytes });
+        if self.is_up(host) {
+            self.net().push_local(host, self.now(), Arrival::Reread { file });
+        }
+    }
+
+    fn administer(&self, strike: &Strike, action: &FaultAction, hosts: &[HostId]) {
+        if let FaultAction::Reconfigure { change } = action {
+            let named = |list: &[Selector]| -> Vec<HostId> {
+                list.iter().flat_map(|selector| self.meant(selector, strike)).collect()
+            };
+            return self.order(Order::Reconfigure {
+                joining: named(&change.joining),
+                observing: named(&change.observing),
+                leaving: named(&change.leaving),
+            });
+        }
+        let roles = self.roles();
+        for session in hosts.iter().filter_map(|host| roles.session(*host)) {
+            self.order(Order::Expire { session });
         }
     }
 
@@ -185,113 +319,65 @@ impl World {
         self.net().push_local(host, self.now(), arrival);
     }
 
-    fn done_at_once(&self, step: u32, action: &FaultAction) {
-        self.record(None, EventKind::FaultEnded { step, what: describe(action) });
-    }
-
     fn turned(&self, step: u32, switch: Switch) {
         self.faults().under_way.entry(step).or_default().push(switch);
     }
 
-    fn pairs(
-        &self,
-        from: &[HostId],
-        to: Option<&Selector>,
-        direction: Direction,
-        at: Option<HostId>,
-    ) -> Vec<(HostId, HostId)> {
-        let others = match to {
-            Some(to) => self.meant(to, at),
-            None => self.servers_and_nodes(),
-        };
-        let mut pairs = Vec::new();
-        for (a, b) in from.iter().flat_map(|a| others.iter().map(move |b| (*a, *b))) {
-            if from.contains(&b) {
-                continue;
-            }
-            if direction != Direction::Incoming {
-                pairs.push((a, b));
-            }
-            if direction != Direction::Outgoing {
-                pairs.push((b, a));
+    fn cut_all(&self, pairs: &[(HostId, HostId)], cut: Cut) {
+        for (from, to) in pairs {
+            self.turned(cut.fault, Switch::Cut(*from, *to));
+            self.net().cut(*from, *to, cut);
+            self.record(None, EventKind::LinkCut { from: *from, to: *to });
+        }
+    }
+
+    /// Undoes faults before their time.
+    fn undo_named(&self, what: &str) {
+        let under_way: Vec<u32> = self.faults().under_way.keys().copied().collect();
+        for step in under_way {
+            let fault = &self.plan().faults[step as usize];
+            let is_meant = what == HEAL_ALL || fault.name.as_deref() == Some(what);
+            if is_meant && !matches!(fault.action, FaultAction::Heal { .. }) {
+                self.undo(step);
             }
         }
-        pairs
     }
 
-    /// Everybody but clients: a cut is of the cluster's network; clients have their own way in.
-    fn servers_and_nodes(&self) -> Vec<HostId> {
-        let nodes = self.plan().nodes.iter().map(|node| node.host);
-        self.plan().servers().chain(nodes).collect()
-    }
-
-    fn cut(&self, step: u32, from: HostId, to: HostId, mode: CutMode) {
-        self.net().cut(from, to, step, mode);
-        self.record(None, EventKind::LinkCut { from, to });
-    }
-
-    /// A fault is undone.
+    /// A fault is undone, unless that has been done before.
     pub fn undo(&self, step: u32) {
-        let switches = self.faults().under_way.remove(&step).unwrap_or_default();
+        let Some(switches) = self.faults().under_way.remove(&step) else { return };
         self.faults().last_change_is(self.now());
         for switch in switches {
-            match switch {
-                Switch::Stopped(host) => self.start(host),
-                Switch::Paused(host, incarnation) => {
-                    if self.is_up(host) && self.incarnation(host) == incarnation {
-                        self.resume(host);
-                    }
-                }
-                Switch::Slow(from, to) => self.net().hasten(from, to, step),
-                Switch::Cut(from, to) => {
-                    if self.net().heal(from, to, step) {
-                        self.record(None, EventKind::LinkHealed { from, to });
-                    }
-                }
-            }
+            self.turn_back(step, switch);
         }
         let what = describe(&self.plan().faults[step as usize].action);
         self.record(None, EventKind::FaultEnded { step, what });
     }
-}
 
-/// What a fault is, for people.
-pub fn describe(action: &FaultAction) -> String {
-    match action {
-        FaultAction::Crash { target, power: true } => format!("power loss of {target}"),
-        FaultAction::Crash { target, power: false } => format!("crash of {target}"),
-        FaultAction::Pause { target } => format!("pause of {target}"),
-        FaultAction::Wipe { target } => format!("loss of the disk of {target}"),
-        FaultAction::Cut { from, to, direction, mode } => {
-            let kind = if *mode == CutMode::Reset { "resetting cut" } else { "cut" };
-            format!("{kind} {}", between(from, to.as_ref(), *direction))
-        }
-        FaultAction::Slow { from, to, direction, .. } => {
-            format!("slow links {}", between(from, to.as_ref(), *direction))
-        }
-        FaultAction::Expire { target } => format!("end of the session of {target}"),
-        FaultAction::Reconfigure { change } => {
-            let parts = [
-                ("joining", &change.joining),
-                ("observing", &change.observing),
-                ("leaving", &change.leaving),
-            ];
-            let part = |(what, list): &(&str, &Vec<Selector>)| {
-                let names: Vec<_> = list.iter().map(ToString::to_string).collect();
-                (!names.is_empty()).then(|| format!("{what} {}", names.join(" ")))
-            };
-            let parts: Vec<_> = parts.iter().filter_map(part).collect();
-            format!("reconfiguration: {}", parts.join(", "))
+    fn turn_back(&self, step: u32, switch: Switch) {
+        match switch {
+            Switch::Stopped(host) if self.faults().holds_down(host) => {}
+            Switch::Stopped(host) => self.start(host),
+            Switch::Paused(host, incarnation) => {
+                if self.is_up(host) && self.incarnation(host) == incarnation {
+                    self.resume(host);
+                }
+            }
+            Switch::Slow(from, to) => self.net().hasten(from, to, step),
+            Switch::Cut(from, to) => {
+                if self.net().heal(from, to, step) {
+                    self.record(None, EventKind::LinkHealed { from, to });
+                }
+            }
+            Switch::Disk(host) => {
+                self.on_disk(host, |disk| disk.cure(step));
+                self.start_what_gave_up(host);
+            }
+            Switch::SlowDisk(host) => {
+                self.faults().slow_disks.retain(|(by, slow, _)| (*by, *slow) != (step, host));
+            }
+            Switch::Jumped(host, by_ms) => self.set_clock(host, |clock, _| clock.jump(-by_ms)),
+            Switch::Drifts(host, ppm) => self.set_clock(host, |clock, now| clock.drift(now, -ppm)),
         }
     }
-}
-
-fn between(from: &Selector, to: Option<&Selector>, direction: Direction) -> String {
-    let way = match direction {
-        Direction::Both => "between",
-        Direction::Outgoing => "out of",
-        Direction::Incoming => "into",
-    };
-    let to = to.map_or("all others".to_owned(), ToString::to_string);
-    format!("{way} {from} and {to}")
 }

@@ -4,11 +4,12 @@
 use std::{collections::VecDeque, future::poll_fn, sync::Arc};
 
 use crate::{
-    core::{Core, Deferred, Effect, Input, Output},
+    core::{Core, Deferred, DiskError, Effect, FileName, Input, Output},
     event::EventKind,
     name::{HostId, SimTime},
     sim::{
         clock::Clock,
+        disk::Usage,
         net::Arrival,
         wire::{Speaks, Wire},
         world::World,
@@ -25,8 +26,8 @@ where
 {
     let out = Output::new(u64::from(incarnation) << 32);
     let clock = world.clock(host);
-    let mut driver =
-        Driver { world, host, clock, core, out, inputs: VecDeque::from([Input::Start]), wakes: 0 };
+    let inputs = VecDeque::from([Input::Start]);
+    let mut driver = Driver { world, host, clock, core, out, inputs, refused: Vec::new(), wakes: 0 };
     while driver.world.is_up(host) {
         let Some(input) = driver.inputs.pop_front() else {
             driver.wait().await;
@@ -45,6 +46,8 @@ struct Driver<C: Core> {
     out: Output<C::Message>,
     /// Inputs that are due now.
     inputs: VecDeque<Input<C::Message>>,
+    /// What the disk has refused in this step.
+    refused: Vec<(FileName, DiskError)>,
     wakes: u32,
 }
 
@@ -86,7 +89,10 @@ where
                 Input::Closed { conn, reason }
             }
             Arrival::Synced { file } => {
-                let released = self.world.file_synced(self.host, &file);
+                let released = match self.world.file_synced(self.host, &file) {
+                    Ok(released) => released,
+                    Err(error) => return self.tell_refusal(file, error),
+                };
                 self.note(EventKind::FileSynced { file: file.to_string() });
                 for deferred in released {
                     if !self.world.is_up(self.host) {
@@ -96,9 +102,24 @@ where
                 }
                 return;
             }
+            Arrival::Reread { file } => {
+                let Some(bytes) = self.world.reread(self.host, &file) else { return };
+                Input::Reread { file, bytes }
+            }
+            Arrival::ClockSet => {
+                self.clock = self.world.clock(self.host);
+                return;
+            }
             Arrival::Inspect => Input::Inspect,
         };
         self.inputs.push_back(input);
+    }
+
+    /// The core learns of a refusal before anything else.
+    fn tell_refusal(&mut self, file: FileName, error: DiskError) {
+        let found = self.world.refusal_told(self.host, &file);
+        self.note(EventKind::DiskFailed { file: file.to_string(), error: error.to_string().into() });
+        self.inputs.push_front(Input::DiskFailed { file, error, found });
     }
 
     fn step(&mut self, input: Input<C::Message>) {
@@ -113,6 +134,9 @@ where
                 return;
             }
         }
+        for (file, error) in std::mem::take(&mut self.refused) {
+            self.tell_refusal(file, error);
+        }
     }
 
     fn carry_out(&mut self, effect: Effect<C::Message>) {
@@ -121,12 +145,25 @@ where
             Effect::Dial { conn, to } => self.world.net().dial(self.host, conn, to),
             Effect::Send { conn, message } => self.world.send(self.host, conn, C::say(message)),
             Effect::Close { conn } => self.world.net().close(self.host, conn),
-            Effect::Disk(op) => self.world.change_disk(self.host, op),
+            Effect::Disk(op) => {
+                let file = op.file().clone();
+                if let Err(error) = self.world.change_disk(self.host, op) {
+                    self.refused.push((file, error));
+                }
+            }
             Effect::AfterSync { file, then } => {
                 let then = into_wire::<C>(then);
                 if let Some(then) = self.world.after_sync(self.host, &file, then) {
                     self.release(then);
                 }
+            }
+            Effect::MeasureDisk => {
+                let usage = self.world.on_disk(self.host, |disk| disk.usage());
+                self.inputs.extend(usage.map(|Usage { total, free, files }| Input::DiskMeasured {
+                    total,
+                    free,
+                    files,
+                }));
             }
             Effect::Halt { why } => self.world.process_halted(self.host, why),
         }

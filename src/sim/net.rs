@@ -3,11 +3,16 @@
 //!
 //! The fault contract. A connection is TCP's: a handshake, then two independent streams, first in first
 //! out, nothing lost or doubled as long as it stands. Every packet draws its own delay; a packet never
-//! overtakes an earlier one of its stream. A cut hits what is already on the wire too. Under a *stalling* cut
-//! packets wait and go out again after the heal, later by a retransmission delay; each direction is cut by
-//! itself. Under a *resetting* cut both ends see a reset. When a process dies its peers see a reset; when a
+//! overtakes an earlier one of its stream. A cut hits what is already on the wire too, unless it says that this
+//! arrives, or is lost. Under a *stalling* cut packets wait and go out again after the heal, later by a
+//! retransmission delay; under a *holding* one they wait and all arrive with the heal; each direction is cut by
+//! itself. Under a *resetting* cut both ends see a reset. Under a *dropping* one packets vanish: a stream that lacks
+//! one brings nothing more, and its connection is reset some time after the heal. When a process dies its peers see a reset; when a
 //! machine loses power they see silence, until it is back and answers what they sent with a reset. A paused
 //! process still has its kernel: dials to it succeed, what is sent to it waits.
+
+mod damage;
+mod link;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -17,6 +22,8 @@ use std::{
 
 use madsim::time::TimeHandle;
 
+pub use self::link::{Cut, Slow};
+use self::link::{Fate, Link};
 use crate::{
     core::{Address, CloseReason, ConnId, Port},
     name::{HostId, SimTime},
@@ -71,13 +78,26 @@ pub enum Arrival {
         /// The file.
         file: crate::core::FileName,
     },
+    /// A file is not what it was, and no longer in the page cache.
+    Reread {
+        /// The file.
+        file: crate::core::FileName,
+    },
+    /// The clocks were set.
+    ClockSet,
     /// The world wants the core inspected.
     Inspect,
 }
 
 #[derive(Debug)]
 enum Item {
-    Packet { pair: u64, side: usize, packet: Packet },
+    /// `nth` on its link.
+    Packet {
+        pair: u64,
+        side: usize,
+        nth: u64,
+        packet: Packet,
+    },
     Local(Arrival),
 }
 
@@ -124,7 +144,10 @@ struct Machine {
 #[derive(Debug)]
 struct Pair {
     hosts: [HostId; 2],
+    port: Port,
     conns: [Option<ConnId>; 2],
+    /// By sending side, whether a packet of it is lost: nothing behind it arrives.
+    gaps: [bool; 2],
     /// Packets by sending side that wait for a link.
     stalled: [VecDeque<Packet>; 2],
     /// When the last packet of each side is due: none overtakes it.
@@ -132,6 +155,12 @@ struct Pair {
     /// Whether the handshake has come back to the dialler; before that its packets wait.
     established: bool,
     early: Vec<Packet>,
+}
+
+impl Pair {
+    fn links(&self, a: HostId, b: HostId) -> bool {
+        self.hosts == [a, b] || self.hosts == [b, a]
+    }
 }
 
 /// The network of a run.
@@ -142,35 +171,27 @@ pub struct Net {
     pairs: BTreeMap<u64, Pair>,
     next_pair: u64,
     links: BTreeMap<(HostId, HostId), Link>,
+    /// Answers that are to vanish: whose, to whom, how many.
+    losing: Vec<Losing>,
 }
 
-/// One direction between two hosts.
+/// Answers that are to vanish.
 #[derive(Debug)]
-struct Link {
-    delay: Delay,
-    /// Packets sent so far: the key of their delays.
-    sent: u64,
-    /// Faults that cut it, the newest last.
-    cuts: Vec<(u32, CutMode)>,
-    /// Faults that slow it down, the newest last.
-    slow: Vec<(u32, Delay)>,
-}
-
-impl Link {
-    fn new(delay: Delay) -> Self {
-        Self { delay, sent: 0, cuts: Vec::new(), slow: Vec::new() }
-    }
-
-    fn cut(&self) -> Option<CutMode> {
-        self.cuts.last().map(|(_, mode)| *mode)
-    }
+struct Losing {
+    from: HostId,
+    /// None: to any client.
+    to: Option<Vec<HostId>>,
+    left: u32,
 }
 
 /// The delay of a host to itself.
-const LOOPBACK: Delay = Delay { min: Duration::ZERO, mean: Duration::from_micros(20) };
+const LOOPBACK: Delay = Delay::exponential(Duration::ZERO, Duration::from_micros(20));
+
+/// What headers add to a message, in bytes.
+const PACKET_HEAD: u64 = 64;
 
 /// The least time before a packet that met a cut is sent again once the link is healed.
-const RETRANSMISSION: Delay = Delay { min: Duration::from_millis(10), mean: Duration::from_millis(120) };
+const RETRANSMISSION: Delay = Delay::exponential(Duration::from_millis(10), Duration::from_millis(120));
 
 impl Net {
     /// A network without hosts.
@@ -182,6 +203,7 @@ impl Net {
             pairs: BTreeMap::new(),
             next_pair: 0,
             links: BTreeMap::new(),
+            losing: Vec::new(),
         }
     }
 
@@ -209,8 +231,8 @@ impl Net {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Ready(Some(Item::Local(arrival))) => return Poll::Ready(Some(arrival)),
-                Poll::Ready(Some(Item::Packet { pair, side, packet })) => {
-                    if let Some(arrival) = self.arrive(pair, side, packet) {
+                Poll::Ready(Some(Item::Packet { pair, side, nth, packet })) => {
+                    if let Some(arrival) = self.arrive(pair, side, nth, packet) {
                         return Poll::Ready(Some(arrival));
                     }
                 }
@@ -232,6 +254,8 @@ impl Net {
             pair,
             Pair {
                 hosts: [from, to.host],
+                port: to.port,
+                gaps: [false; 2],
                 conns: [Some(conn), None],
                 stalled: Default::default(),
                 last_due: [SimTime(0); 2],
@@ -243,9 +267,18 @@ impl Net {
         self.transmit(pair, 0, Packet::Syn { port: to.port });
     }
 
-    /// Sends on a connection, with the number of events recorded so far; does nothing if it has ended.
-    pub fn send(&mut self, from: HostId, conn: ConnId, message: Wire, sent: u64) {
+    /// Sends on a connection, with the number of events recorded so far; does nothing if it has ended. Gives for whom a
+    /// message was that a fault makes vanish.
+    #[must_use]
+    pub fn send(&mut self, from: HostId, conn: ConnId, message: Wire, sent: u64) -> Option<HostId> {
+        if !self.losing.is_empty()
+            && let Some((pair, to)) = self.loses(from, conn, &message)
+        {
+            self.break_pair(pair);
+            return Some(to);
+        }
         self.send_packet(from, conn, Packet::Data { message, sent });
+        None
     }
 
     /// Closes this host's end, after what was sent.
@@ -276,10 +309,27 @@ impl Net {
             (Power::Off, _) | (Power::ProcessDown, Some(_)) => pair.stalled[side].push_back(packet),
             (Power::ProcessDown, None) => self.refuse(id, side, packet),
             (Power::Up, _) => {
-                let delay = self.draw_delay(from, to);
-                self.transmit_after(id, side, packet, delay);
+                let (nth, delay) = self.draw_delay(from, to);
+                let delay = delay + self.queue(from, to, &packet);
+                self.transmit_after(id, side, (nth, packet), delay);
             }
         }
+    }
+
+    /// How long a packet waits for a narrow line, and takes to get onto it.
+    fn queue(&mut self, from: HostId, to: HostId, packet: &Packet) -> Duration {
+        let now = elapsed(&self.time);
+        let link = self.link(from, to);
+        let Some(bandwidth) = link.slow.iter().filter_map(|slow| slow.bandwidth).min() else {
+            return Duration::ZERO;
+        };
+        let bytes = match packet {
+            Packet::Data { message, .. } => message.bytes(),
+            _ => 0,
+        };
+        let takes = (bytes + PACKET_HEAD) as u128 * 1_000_000_000 / u128::from(bandwidth);
+        link.busy_until = SimTime(link.busy_until.max(now).0.saturating_add(takes as u64));
+        Duration::from_nanos(link.busy_until.0 - now.0)
     }
 
     /// Nobody takes the packet: who sent it is told, a round trip later.
@@ -291,18 +341,22 @@ impl Net {
         };
         let Some(pair) = self.pairs.get(&id) else { return };
         let (from, to) = (pair.hosts[side], pair.hosts[1 - side]);
-        let delay = self.draw_delay(from, to) + self.draw_delay(to, from);
-        self.transmit_after(id, 1 - side, Packet::Broken { reason }, delay);
+        let (_, there) = self.draw_delay(from, to);
+        let (nth, back) = self.draw_delay(to, from);
+        self.transmit_after(id, 1 - side, (nth, Packet::Broken { reason }), there + back);
     }
 
-    fn draw_delay(&mut self, from: HostId, to: HostId) -> Duration {
+    /// The number of the next packet on a link, and its delay.
+    fn draw_delay(&mut self, from: HostId, to: HostId) -> (u64, Duration) {
+        let now = elapsed(&self.time);
         let link = self.link(from, to);
         link.sent += 1;
-        let (nth, delay) = (link.sent, link.slow.last().map_or(link.delay, |(_, delay)| *delay));
-        self.dice.at("net.delay", (from, to, nth)).delay(delay)
+        let slow = link.slow.iter().rev().find_map(|slow| slow.delay);
+        let (nth, delay) = (link.sent, slow.unwrap_or(link.delay));
+        (nth, self.dice.at("net.delay", (from, to, nth)).delay_at(now, delay))
     }
 
-    fn transmit_after(&mut self, id: u64, side: usize, packet: Packet, delay: Duration) {
+    fn transmit_after(&mut self, id: u64, side: usize, (nth, packet): (u64, Packet), delay: Duration) {
         let now = elapsed(&self.time);
         let Some(pair) = self.pairs.get_mut(&id) else { return };
         let due = SimTime((now.0 + delay.as_nanos() as u64).max(pair.last_due[side].0 + 1));
@@ -310,18 +364,24 @@ impl Net {
         let to = pair.hosts[1 - side];
         let machine = self.hosts.get_mut(&to).expect("hosts never go");
         if machine.power == Power::Up {
-            machine.inbox.push(&self.time, due, Item::Packet { pair: id, side, packet });
+            machine.inbox.push(&self.time, due, Item::Packet { pair: id, side, nth, packet });
         }
     }
 
     /// A packet reaches the kernel of its receiver: what the process gets to see of it.
-    fn arrive(&mut self, id: u64, side: usize, packet: Packet) -> Option<Arrival> {
+    fn arrive(&mut self, id: u64, side: usize, nth: u64, packet: Packet) -> Option<Arrival> {
         let pair = self.pairs.get_mut(&id)?;
         let (from, to) = (pair.hosts[side], pair.hosts[1 - side]);
-        let cut = self.links[&(from, to)].cut().is_some();
-        if !matches!(packet, Packet::Broken { .. }) && (cut || !pair.stalled[side].is_empty()) {
-            pair.stalled[side].push_back(packet);
-            return None;
+        let fate = self.links[&(from, to)].fate(nth);
+        if !matches!(packet, Packet::Broken { .. }) {
+            if fate == Fate::Vanishes || pair.gaps[side] {
+                pair.gaps[side] = true;
+                return None;
+            }
+            if fate == Fate::Waits || !pair.stalled[side].is_empty() {
+                pair.stalled[side].push_back(packet);
+                return None;
+            }
         }
         match packet {
             Packet::Syn { .. } if pair.conns[0].is_none() => {
@@ -382,8 +442,8 @@ impl Net {
     fn answer_with_reset(&mut self, id: u64, side: usize) {
         let Some(pair) = self.pairs.get(&id) else { return };
         let (from, to) = (pair.hosts[1 - side], pair.hosts[side]);
-        let delay = self.draw_delay(from, to);
-        self.transmit_after(id, 1 - side, Packet::Rst { reason: CloseReason::Reset }, delay);
+        let (nth, delay) = self.draw_delay(from, to);
+        self.transmit_after(id, 1 - side, (nth, Packet::Rst { reason: CloseReason::Reset }), delay);
     }
 
     /// Forgets one end, and the pair with the second.
@@ -411,7 +471,7 @@ impl Net {
     pub fn process_died(&mut self, host: HostId) {
         let (items, ends) = self.stop(host, Power::ProcessDown);
         for item in items {
-            if let Item::Packet { pair, side, packet: packet @ Packet::Syn { .. } } = item {
+            if let Item::Packet { pair, side, packet: packet @ Packet::Syn { .. }, .. } = item {
                 self.refuse(pair, side, packet);
             }
         }
@@ -425,7 +485,7 @@ impl Net {
     pub fn power_lost(&mut self, host: HostId) {
         let (items, ends) = self.stop(host, Power::Off);
         for item in items {
-            if let Item::Packet { pair, side, packet } = item
+            if let Item::Packet { pair, side, packet, .. } = item
                 && let Some(pair) = self.pairs.get_mut(&pair)
             {
                 pair.stalled[side].push_back(packet);
@@ -449,49 +509,16 @@ impl Net {
         self.hosts[&host].power == Power::Up
     }
 
-    /// From now on packets of this direction do not get through, until the same fault is healed.
-    pub fn cut(&mut self, from: HostId, to: HostId, fault: u32, mode: CutMode) {
-        self.link(from, to).cuts.push((fault, mode));
-        if mode == CutMode::Reset {
-            self.break_connections(from, to);
-        }
-    }
-
-    fn break_connections(&mut self, a: HostId, b: HostId) {
-        let between = |pair: &Pair| pair.hosts == [a, b] || pair.hosts == [b, a];
-        let ids: Vec<_> = self.pairs.iter().filter(|(_, pair)| between(pair)).map(|(id, _)| *id).collect();
-        for id in ids {
-            for side in 0..2 {
-                let broken = Packet::Broken { reason: CloseReason::Reset };
-                self.transmit_after(id, side, broken, Duration::from_micros(10));
-            }
-        }
-    }
-
-    /// Ends what this fault did to this direction. True if packets get through again.
-    pub fn heal(&mut self, from: HostId, to: HostId, fault: u32) -> bool {
-        let cuts = &mut self.link(from, to).cuts;
-        let was_cut = !cuts.is_empty();
-        cuts.retain(|(by, _)| *by != fault);
-        if !was_cut || !cuts.is_empty() {
-            return false;
-        }
-        self.retransmit(from, to);
-        true
-    }
-
-    /// From now on packets of this direction take this long, until the same fault is undone.
-    pub fn slow(&mut self, from: HostId, to: HostId, fault: u32, delay: Delay) {
-        self.link(from, to).slow.push((fault, delay));
-    }
-
-    /// Ends what this fault did to this direction's delays.
-    pub fn hasten(&mut self, from: HostId, to: HostId, fault: u32) {
-        self.link(from, to).slow.retain(|(by, _)| *by != fault);
-    }
-
     /// What waited for this direction goes out again, in order, if it may.
     fn retransmit(&mut self, from: HostId, to: HostId) {
+        let now = elapsed(&self.time);
+        let dice = self.dice;
+        self.resend(from, to, |id, side| {
+            dice.at("net.retransmission", (id, side, now)).delay(RETRANSMISSION)
+        });
+    }
+
+    fn resend(&mut self, from: HostId, to: HostId, delay: impl Fn(u64, usize) -> Duration) {
         if self.links[&(from, to)].cut().is_some() || !self.is_up(to) {
             return;
         }
@@ -503,10 +530,9 @@ impl Net {
                 continue;
             };
             let packets = std::mem::take(&mut pair.stalled[side]);
-            let again = self.dice.at("net.retransmission", (id, side, elapsed(&self.time)));
-            let delay = again.clone().delay(RETRANSMISSION);
+            let delay = delay(id, side);
             for packet in packets {
-                self.transmit_after(id, side, packet, delay);
+                self.transmit_after(id, side, (0, packet), delay);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     event::{CopyState, Event, EventKind, Placement},
-    name::{Epoch, HostId, SessionId, ShardId},
+    name::{Epoch, HostId, HostKind, SessionId, ShardId},
     scenario::plan::{Plan, Selector},
 };
 
@@ -13,10 +13,14 @@ use crate::{
 pub struct Roles {
     servers: Vec<HostId>,
     zones: BTreeMap<HostId, String>,
+    clients: Vec<HostId>,
     down: BTreeSet<HostId>,
     leader: Option<(Epoch, HostId)>,
     elected: Option<HostId>,
     sessions: BTreeMap<HostId, SessionId>,
+    /// Servers whose disk was damaged, and those of them that have another one by now.
+    damaged: BTreeSet<HostId>,
+    replaced: BTreeSet<HostId>,
     controller: Option<HostId>,
     routing: Vec<Placement>,
 }
@@ -26,8 +30,9 @@ impl Roles {
     pub fn new(plan: &Plan) -> Self {
         let zones: BTreeMap<_, _> = plan.nodes.iter().map(|node| (node.host, node.zone.clone())).collect();
         let servers: Vec<_> = plan.servers().collect();
+        let clients: Vec<_> = plan.clients().into_iter().map(|(host, _)| host).collect();
         let down = servers.iter().chain(zones.keys()).copied().collect();
-        Self { servers, zones, down, ..Self::default() }
+        Self { servers, zones, clients, down, ..Self::default() }
     }
 
     /// Follows the record.
@@ -48,6 +53,14 @@ impl Roles {
             }
             EventKind::ClientConnected { session, .. } => {
                 self.sessions.insert(host, *session);
+            }
+            EventKind::DiskRotted { .. } | EventKind::DiskWiped if host.kind == HostKind::ZooKeeper => {
+                let replaced = matches!(event.kind, EventKind::DiskWiped);
+                self.damaged.insert(host);
+                self.replaced.extend(replaced.then_some(host));
+            }
+            EventKind::FollowerSynced { .. } if self.replaced.remove(&host) => {
+                self.damaged.remove(&host);
             }
             EventKind::ControllerElected { .. } => self.controller = Some(host),
             EventKind::StatePublished { routing, .. } => {
@@ -72,8 +85,8 @@ impl Roles {
             Selector::ZkElected => {
                 self.elected.filter(|host| !self.down.contains(host)).into_iter().collect()
             }
-            // The world puts the host of the event in its place before it asks.
-            Selector::EventHost => Vec::new(),
+            // The world puts the host of the event, or the one drawn, in its place before it asks.
+            Selector::EventHost | Selector::Random(_) => Vec::new(),
             Selector::Controller => self.controller.into_iter().collect(),
             Selector::Primary(shard) => self.copies(shard, true),
             Selector::Replica(shard) => self.copies(shard, false).into_iter().take(1).collect(),
@@ -82,7 +95,10 @@ impl Roles {
             }
             Selector::AllZooKeeper => self.servers.clone(),
             Selector::AllSearch => self.zones.keys().copied().collect(),
-            Selector::ZkMinority => self.minority(live_leader()),
+            Selector::ZkMinority => self.leader_and_others(live_leader(), (self.servers.len() - 1) / 2),
+            Selector::ZkMajority => self.leader_and_others(live_leader(), self.servers.len() / 2 + 1),
+            Selector::All => self.servers.iter().chain(self.zones.keys()).copied().collect(),
+            Selector::Clients => self.clients.clone(),
         }
     }
 
@@ -100,8 +116,23 @@ impl Roles {
         self.routing.iter().filter(active).filter_map(|copy| copy.node).collect()
     }
 
-    fn minority(&self, leader: Option<HostId>) -> Vec<HostId> {
+    fn leader_and_others(&self, leader: Option<HostId>, count: usize) -> Vec<HostId> {
         let others = self.servers.iter().copied().filter(|host| Some(*host) != leader);
-        leader.into_iter().chain(others).take((self.servers.len() - 1) / 2).collect()
+        leader.into_iter().chain(others).take(count).collect()
+    }
+
+    /// A search node's zone.
+    pub fn zone(&self, host: HostId) -> Option<&str> {
+        self.zones.get(&host).map(String::as_str)
+    }
+
+    /// Servers whose disk lacks, or may lack, what was written to it.
+    pub fn damaged_servers(&self) -> &BTreeSet<HostId> {
+        &self.damaged
+    }
+
+    /// Where the copies are, as last published.
+    pub fn routing(&self) -> &[Placement] {
+        &self.routing
     }
 }

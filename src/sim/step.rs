@@ -20,9 +20,9 @@ impl World {
             return self.step_ended(step, Outcome::Ok, None);
         }
         let hosts = match action {
-            StepAction::Drain { target } => self.meant(target, at),
+            StepAction::Drain { target } => self.meant_by_step(target, step, at),
             StepAction::Reroute { orders } => {
-                orders.selectors().flat_map(|selector| self.meant(selector, at)).collect()
+                orders.selectors().flat_map(|selector| self.meant_by_step(selector, step, at)).collect()
             }
             _ => Vec::new(),
         };

@@ -31,6 +31,24 @@ pub enum Wire {
 }
 
 impl Wire {
+    /// Whether it answers what a client has asked.
+    pub fn is_answer(&self) -> bool {
+        match self {
+            Self::ZooKeeper(zookeeper::peer::Message::ToClient(frame)) => frame.answers(),
+            Self::Search(message) => matches!(message, search::wire::Message::Reply(_)),
+            _ => false,
+        }
+    }
+
+    /// About how many bytes it takes on the wire: what it carries, where that is much.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::ZooKeeper(message) => message.bytes(),
+            Self::Search(message) => message.bytes(),
+            Self::Order(_) | Self::Task(_) => 0,
+        }
+    }
+
     /// A word for traces.
     pub fn label(&self) -> Word {
         match self {

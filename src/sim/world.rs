@@ -13,7 +13,7 @@ use std::{
 use madsim::{runtime::Handle, task::NodeId, time::TimeHandle};
 
 use crate::{
-    core::{ConnId, Deferred, DiskOp, Entropy, FileName, Files},
+    core::{ConnId, Deferred, DiskError, DiskOp, Entropy, FileName, Files},
     event::{EventKind, Outcome},
     name::{HostId, HostKind, SimTime},
     scenario::{
@@ -38,6 +38,11 @@ use crate::{
 /// How long a supervisor takes to start a process that ended by itself.
 const SUPERVISOR_DELAY: Duration = Duration::from_secs(2);
 
+/// A process that has been started so often within [`START_INTERVAL`] is not started again by itself (systemd's
+/// `DefaultStartLimitBurst` and `DefaultStartLimitIntervalSec`).
+const START_BURST: usize = 5;
+const START_INTERVAL: Duration = Duration::from_secs(10);
+
 /// How long the world stays quiet at the end, after everything must have settled.
 const QUIET: Duration = Duration::from_secs(2);
 
@@ -49,7 +54,7 @@ pub struct World {
     dice: Dice,
     net: Mutex<Net>,
     disks: Mutex<BTreeMap<HostId, Disk<Wire>>>,
-    clocks: BTreeMap<HostId, Clock>,
+    clocks: Mutex<BTreeMap<HostId, Clock>>,
     recorder: Mutex<Recorder>,
     agenda: Mutex<Inbox<Chore>>,
     faults: Mutex<Faults>,
@@ -57,6 +62,8 @@ pub struct World {
     machines: OnceLock<BTreeMap<HostId, NodeId>>,
     incarnations: Mutex<BTreeMap<HostId, u32>>,
     syncs: Mutex<BTreeMap<HostId, u64>>,
+    /// When processes that ended by themselves were, or would have been, started again.
+    halts: Mutex<BTreeMap<HostId, Vec<SimTime>>>,
     workload_is_over: AtomicBool,
 }
 
@@ -73,16 +80,18 @@ impl World {
         for host in &hosts {
             net.add_host(*host, |from, to| link_delay(plan, from, to));
         }
+        let clocks = hosts.iter().map(|host| (*host, Clock::draw(&dice, *host, &plan.clocks))).collect();
         Arc::new(Self {
             net: Mutex::new(net),
-            disks: Mutex::new(hosts.iter().map(|host| (*host, Disk::default())).collect()),
-            clocks: hosts.iter().map(|host| (*host, Clock::draw(&dice, *host, &plan.clocks))).collect(),
+            disks: Mutex::new(hosts.iter().map(|host| (*host, Disk::of(disk_size(plan, *host)))).collect()),
+            clocks: Mutex::new(clocks),
             recorder: Mutex::new(Recorder::new(time.clone(), Roles::new(plan), plan)),
             agenda: Mutex::default(),
             faults: Mutex::default(),
             machines: OnceLock::new(),
             incarnations: Mutex::default(),
             syncs: Mutex::default(),
+            halts: Mutex::default(),
             workload_is_over: AtomicBool::new(false),
             plan: plan.clone(),
             extensions,
@@ -251,8 +260,34 @@ impl World {
         self.process_died(host);
         Handle::current().kill(self.machine(host));
         self.record(Some(host), EventKind::HostHalted { why });
-        let again = self.now().0 + SUPERVISOR_DELAY.as_nanos() as u64;
-        self.plan_chore(SimTime(again), Chore::Start(host));
+        let again = SimTime(self.now().0 + SUPERVISOR_DELAY.as_nanos() as u64);
+        if self.may_start_again(host, again) {
+            self.plan_chore(again, Chore::Start(host));
+        }
+    }
+
+    fn may_start_again(&self, host: HostId, again: SimTime) -> bool {
+        let mut halts = lock(&self.halts);
+        let halts = halts.entry(host).or_default();
+        let recent = again.0.saturating_sub(START_INTERVAL.as_nanos() as u64);
+        halts.retain(|at| at.0 > recent);
+        halts.push(again);
+        halts.len() < START_BURST
+    }
+
+    /// A process that was started in vain too often gets another chance.
+    pub fn start_what_gave_up(&self, host: HostId) {
+        let gave_up = lock(&self.halts).remove(&host).is_some_and(|halts| halts.len() >= START_BURST);
+        if gave_up && !self.is_up(host) && !self.faults().holds_down(host) {
+            self.start(host);
+        }
+    }
+
+    /// A server reads its files as a whole, or ends.
+    fn refuses_to_start(&self, host: HostId, file: &FileName) {
+        let error = "read failed: input/output error";
+        self.record(Some(host), EventKind::DiskFailed { file: file.to_string(), error: error.into() });
+        self.process_halted(host, format!("{file}: {error}"));
     }
 
     fn process_died(&self, host: HostId) {
@@ -289,7 +324,10 @@ impl World {
     /// Sends a message, with a mark of how far the record had come: what causes what can be told by it.
     pub fn send(&self, from: HostId, conn: ConnId, message: Wire) {
         let sent = self.recorded();
-        self.net().send(from, conn, message, sent);
+        let lost = self.net().send(from, conn, message, sent);
+        if let Some(to) = lost {
+            self.record(Some(from), EventKind::ReplyLost { to });
+        }
     }
 
     /// Events recorded so far.
@@ -360,7 +398,21 @@ impl World {
 
     /// A host's clocks.
     pub fn clock(&self, host: HostId) -> Clock {
-        self.clocks[&host]
+        lock(&self.clocks)[&host]
+    }
+
+    /// Sets a host's clocks.
+    pub fn set_clock(&self, host: HostId, set: impl FnOnce(&mut Clock, SimTime)) {
+        let now = self.now();
+        let mut clocks = lock(&self.clocks);
+        let clock = clocks.get_mut(&host).expect("every host has clocks");
+        set(clock, now);
+        let (offset_ms, drift_ppm) = clock.errors();
+        drop(clocks);
+        self.record(Some(host), EventKind::ClockSet { offset_ms, drift_ppm });
+        if self.is_up(host) {
+            self.net().push_local(host, now, Arrival::ClockSet);
+        }
     }
 
     /// Whether the process runs (it may be paused).
@@ -373,7 +425,8 @@ impl World {
         self.workload_is_over.load(Ordering::Relaxed)
     }
 
-    fn on_disk<T>(&self, host: HostId, work: impl FnOnce(&mut Disk<Wire>) -> T) -> T {
+    /// Does something with a host's disk.
+    pub fn on_disk<T>(&self, host: HostId, work: impl FnOnce(&mut Disk<Wire>) -> T) -> T {
         work(lock(&self.disks).get_mut(&host).expect("every host has a disk"))
     }
 
@@ -383,8 +436,25 @@ impl World {
     }
 
     /// Changes a host's disk.
-    pub fn change_disk(&self, host: HostId, op: DiskOp) {
-        self.on_disk(host, |disk| disk.change(op));
+    ///
+    /// # Errors
+    ///
+    /// If the disk refuses.
+    pub fn change_disk(&self, host: HostId, op: DiskOp) -> Result<(), DiskError> {
+        self.on_disk(host, |disk| disk.change(op))
+    }
+
+    /// The process is told that the disk has refused something: what the disk holds then.
+    pub fn refusal_told(&self, host: HostId, file: &FileName) -> Files {
+        self.on_disk(host, |disk| {
+            disk.told(file);
+            disk.files()
+        })
+    }
+
+    /// What a process that runs reads of a file that was damaged under it.
+    pub fn reread(&self, host: HostId, file: &FileName) -> Option<Arc<[u8]>> {
+        self.on_disk(host, |disk| disk.reread(file))
     }
 
     /// Takes an effect that waits for a sync; gives it back if it need not wait.
@@ -404,18 +474,24 @@ impl World {
         let mut syncs = lock(&self.syncs);
         let nth = syncs.entry(host).or_insert(0);
         *nth += 1;
-        let delay = self.dice.at("disk.sync", (host, *nth)).delay(self.plan.disks.sync);
-        let due = SimTime(self.now().0 + delay.as_nanos() as u64);
+        let now = self.now();
+        let usual = self.faults().slow_disk(host).unwrap_or(self.plan.disks.sync);
+        let delay = self.dice.at("disk.sync", (host, *nth)).delay_at(now, usual);
+        let due = SimTime(now.0 + delay.as_nanos() as u64);
         self.net().push_local(host, due, Arrival::Synced { file: file.clone() });
     }
 
     /// A sync ended: what it released.
-    pub fn file_synced(&self, host: HostId, file: &FileName) -> Vec<Deferred<Wire>> {
-        let (released, again) = self.on_disk(host, |disk| disk.synced(file));
+    ///
+    /// # Errors
+    ///
+    /// If it failed.
+    pub fn file_synced(&self, host: HostId, file: &FileName) -> Result<Vec<Deferred<Wire>>, DiskError> {
+        let (released, again) = self.on_disk(host, |disk| disk.synced(file))?;
         if again {
             self.begin_sync(host, file);
         }
-        released
+        Ok(released)
     }
 
     /// How often the host has started.
@@ -437,6 +513,10 @@ async fn live_as(world: Arc<World>, host: HostId) {
     }
     match host.kind {
         HostKind::ZooKeeper => {
+            if let Some(file) = world.on_disk(host, |disk| disk.unreadable()) {
+                world.refuses_to_start(host, &file);
+                return std::future::pending().await;
+            }
             let core = crate::sim::boot::server(&world, host);
             host::drive(world, host, incarnation, core).await;
         }
@@ -467,6 +547,11 @@ fn hosts_of(plan: &Plan) -> Vec<HostId> {
     let clients = plan.clients().into_iter().map(|(host, _)| host);
     let nodes = plan.nodes.iter().map(|node| node.host);
     plan.servers().chain(nodes).chain(clients).collect()
+}
+
+/// The size of a search node's disk, if it has one.
+fn disk_size(plan: &Plan, host: HostId) -> Option<u64> {
+    plan.nodes.iter().find(|node| node.host == host)?.disk
 }
 
 fn link_delay(plan: &Plan, from: HostId, to: HostId) -> Delay {

@@ -210,6 +210,15 @@ impl Message {
             Self::ToLearner(frame) => frame.label().into(),
         }
     }
+
+    /// About how many bytes it carries, where that is much.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::ToLearner(LeaderFrame::Snap { bytes, .. }) => bytes.len() as u64,
+            Self::ToLearner(LeaderFrame::Proposal(record) | LeaderFrame::Inform(record)) => record.len(),
+            _ => 64,
+        }
+    }
 }
 
 impl LearnerFrame {

@@ -33,9 +33,9 @@ use crate::player::Stop;
 /// Where a script's clients live. The plan's own clients have nothing to do.
 const CLIENTS: HostId = HostId::client(99);
 /// Loopback: what is sent back to back arrives before the first of it is answered.
-const LOOPBACK: Delay = Delay { min: Duration::from_micros(10), mean: Duration::from_micros(12) };
+const LOOPBACK: Delay = Delay::exponential(Duration::from_micros(10), Duration::from_micros(12));
 /// A sync of a fast disk and what else a write takes on a real server.
-const SYNC: Delay = Delay { min: Duration::from_micros(300), mean: Duration::from_micros(400) };
+const SYNC: Delay = Delay::exponential(Duration::from_micros(300), Duration::from_micros(400));
 /// A server closes a connection that has been without a session for so long
 /// (`zookeeper.nio.sessionlessCnxnTimeout`).
 const SESSIONLESS_MAX: Duration = Duration::from_secs(10);

@@ -177,7 +177,7 @@ fn delays(scenario: &Scenario, flaws: &mut Flaws) {
     }
     for (at, pair) in links.pairs.iter().enumerate() {
         let path = format!("links.pairs.{at}");
-        delay(&path, Spread { min: pair.min, mean: pair.mean }, flaws);
+        delay(&path, Spread { min: pair.min, mean: pair.mean, ..Spread::default() }, flaws);
         for (key, host) in [("from", pair.from), ("to", pair.to)] {
             known_host(scenario, format!("{path}.{key}"), host, flaws);
         }

@@ -44,7 +44,12 @@ impl Place<'_> {
             (Some(at), None) => self.in_time("at", at, flaws),
             (None, Some(when)) => self.when(when, flaws),
             (None, None) => {
-                let help = "add `at = \"12s\"`, or `when = { event = \"…\" }`";
+                let help = match self.noun {
+                    "fault" => {
+                        "add `at = \"12s\"`, `when = { event = \"…\" }`, `every = \"5s\"` or `rate = 0.2`"
+                    }
+                    _ => "add `at = \"12s\"`, or `when = { event = \"…\" }`",
+                };
                 flaws.add(self.itself(), format!("the {} never {}", self.noun, self.verb()), help);
             }
             (Some(_), Some(_)) => {
@@ -54,7 +59,7 @@ impl Place<'_> {
         }
     }
 
-    fn in_time(&self, key: &str, time: Duration, flaws: &mut Flaws) {
+    pub(super) fn in_time(&self, key: &str, time: Duration, flaws: &mut Flaws) {
         let end = self.scenario.duration;
         if time >= end {
             let message = format!(
@@ -91,6 +96,7 @@ impl Place<'_> {
             Selector::Primary(shard) => self.shard(path, shard, 0, flaws),
             Selector::Replica(shard) => self.shard(path, shard, 1, flaws),
             Selector::Zone(zone) => self.zone(path, zone, flaws),
+            Selector::Random(group) => self.target(key, &group.into(), flaws),
             Selector::ZkMinority if self.scenario.cluster.zookeeper < 3 => {
                 let message =
                     format!("no minority of {} ZooKeeper server(s)", self.scenario.cluster.zookeeper);

@@ -1,7 +1,8 @@
 //! Commits — decides what a durable state of an index consists of. It never decides when one is made.
 //!
 //! `meta.json` is tantivy's own, so that any tantivy opens the index; what we must know beside the segments
-//! goes into its payload, as Lucene keeps sequence numbers in a commit's user data.
+//! goes into its payload, as Lucene keeps sequence numbers in a commit's user data. A checksum of the whole file stands
+//! there too, where Lucene has a footer behind `segments_N`: JSON with a flipped bit is often still JSON.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -13,7 +14,10 @@ use super::{
     schema::{schema, settings},
     segment::{Deletes, Segment},
 };
-use crate::name::{SeqNo, Term};
+use crate::{
+    event::Digest,
+    name::{SeqNo, Term},
+};
 
 /// The file that names the segments of the durable commit.
 pub(super) const META: &str = "meta.json";
@@ -43,6 +47,35 @@ pub(super) struct Tombstone {
 pub(super) struct Payload {
     pub(super) max_seq_no: SeqNo,
     pub(super) tombstones: Vec<Tombstone>,
+}
+
+/// The payload as it stands in the file.
+#[derive(Serialize)]
+struct Sealed<'a> {
+    checksum: &'a str,
+    #[serde(flatten)]
+    payload: &'a Payload,
+}
+
+/// What stands before the checksum, in JSON within JSON, and what stands for it while it is computed.
+const SEAL: &[u8] = b"{\\\"checksum\\\":\\\"";
+const UNSEALED: &str = "0000000000000000";
+
+/// Where the checksum stands in a `meta.json`.
+fn seal_at(meta: &[u8]) -> Option<std::ops::Range<usize>> {
+    let start = meta.windows(SEAL.len()).position(|window| window == SEAL)? + SEAL.len();
+    (meta.len() >= start + UNSEALED.len()).then(|| start..start + UNSEALED.len())
+}
+
+/// The checksum of a `meta.json`, whatever stands in its place.
+fn checksum(meta: &[u8], seal: std::ops::Range<usize>) -> String {
+    let mut unsealed = meta.to_vec();
+    unsealed[seal].copy_from_slice(UNSEALED.as_bytes());
+    format!("{:016x}", Digest::of(&unsealed).0)
+}
+
+fn is_sealed(meta: &[u8]) -> bool {
+    seal_at(meta).is_some_and(|seal| meta[seal.clone()] == *checksum(meta, seal).as_bytes())
 }
 
 /// A segment as `meta.json` names it.
@@ -105,16 +138,49 @@ impl Commit {
         meta.index_settings = settings();
         meta.segments = segments.clone().map(Segment::meta).collect();
         meta.opstamp = opstamp;
-        meta.payload = Some(serde_json::to_string(payload).map_err(broken)?);
+        let sealed = Sealed { checksum: UNSEALED, payload };
+        meta.payload = Some(serde_json::to_string(&sealed).map_err(broken)?);
         let files = segments.flat_map(Segment::files).collect();
-        let meta = serde_json::to_vec(&meta).map_err(broken)?.into();
-        Ok(Self { max_seq_no: payload.max_seq_no, files, meta })
+        let mut meta = serde_json::to_vec(&meta).map_err(broken)?;
+        if let Some(seal) = seal_at(&meta) {
+            let checksum = checksum(&meta, seal.clone());
+            meta[seal].copy_from_slice(checksum.as_bytes());
+        }
+        Ok(Self { max_seq_no: payload.max_seq_no, files, meta: meta.into() })
     }
 
     /// The commit that a `meta.json` describes.
+    ///
+    /// # Errors
+    ///
+    /// If it is not what was written.
     pub(super) fn described(meta: Arc<[u8]>) -> Result<Self, Failure> {
+        if !is_sealed(&meta) {
+            return Err(Failure(format!("{META} is damaged")));
+        }
         let (manifest, payload) = Manifest::read(&meta)?;
         let files = manifest.segments.iter().flat_map(Named::files).collect();
         Ok(Self { max_seq_no: payload.max_seq_no, files, meta })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn meta_with_any_bit_changed_is_refused() {
+        let id = "doc".to_owned();
+        let tombstones = vec![Tombstone { id, seq_no: SeqNo(3), term: Term(1), version: 2 }];
+        let payload = Payload { max_seq_no: SeqNo(7), tombstones };
+        let commit = Commit::of(std::iter::empty(), 4, &payload).unwrap();
+        let (_, read) = Manifest::read(&commit.meta).unwrap();
+        assert_eq!(read, payload);
+        assert_eq!(Commit::described(commit.meta.clone()).unwrap().max_seq_no, SeqNo(7));
+        for bit in 0..commit.meta.len() * 8 {
+            let mut rotten = commit.meta.to_vec();
+            rotten[bit / 8] ^= 1 << (bit % 8);
+            assert!(Commit::described(rotten.into()).is_err(), "bit {bit}");
+        }
     }
 }

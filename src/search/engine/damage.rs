@@ -1,19 +1,63 @@
 //! Damage — decides which file of an index is not what was written. It never repairs one.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use tantivy::Directory as _;
 
 use super::{Engine, Failure, commit::Commit, commit::META, directory::Directory};
-use crate::core::Files;
+use crate::core::{FileName, Files};
 
 impl Engine {
+    /// Reading a file gives something else than was written: nothing is read from it before its checksum is right.
+    pub fn reread(&mut self, file: &FileName, bytes: &Arc<[u8]>) {
+        self.suspects.extend(self.directory.reread(file, bytes));
+    }
+
+    /// Checks the files that were read again.
+    ///
+    /// # Errors
+    ///
+    /// If one is damaged.
+    pub fn check_reread(&mut self) -> Result<(), Failure> {
+        match self.damaged_by_rereading() {
+            Some(file) => Err(Failure(format!("{file} is damaged"))),
+            None => {
+                self.suspects.clear();
+                Ok(())
+            }
+        }
+    }
+
+    /// The first file that was read again, is in use and is damaged, as the disk calls it.
+    pub fn damaged_by_rereading(&self) -> Option<String> {
+        let durable = self.durable.iter().chain(&self.publishing).flat_map(|commit| &commit.files);
+        let used: BTreeSet<&str> = durable.map(String::as_str).collect();
+        let is_damaged = |file: &&String| {
+            let is_meta = file.as_str() == META;
+            let is_used = used.contains(file.as_str()) || is_meta || self.is_of_segment(file);
+            let is_whole = if is_meta { self.meta_is_sound() } else { is_sound(&self.directory, file) };
+            is_used && !is_whole
+        };
+        let file = self.suspects.iter().find(is_damaged)?;
+        Some(self.directory.disk_name(file).to_string())
+    }
+
+    fn is_of_segment(&self, file: &str) -> bool {
+        self.directory.read(file).is_some()
+            && self.segments.values().any(|segment| segment.files().iter().any(|own| own == file))
+    }
+
+    fn meta_is_sound(&self) -> bool {
+        self.directory.read(META).is_some_and(|meta| Commit::described(meta).is_ok())
+    }
+
     /// Checks every file of the durable commit against its checksum: a peer is sent none that is damaged.
     ///
     /// # Errors
     ///
     /// If one is.
-    pub fn check_durable(&self) -> Result<(), Failure> {
+    pub fn check_durable(&mut self) -> Result<(), Failure> {
+        self.check_reread()?;
         self.durable.as_ref().map_or(Ok(()), |commit| self.verify(commit))
     }
 

@@ -91,6 +91,15 @@ impl Directory {
         mirror.files.insert(file.to_owned(), bytes);
     }
 
+    /// The disk holds something else than was written. Gives the file's name here, if it is one of these.
+    pub(super) fn reread(&self, file: &FileName, bytes: &Arc<[u8]>) -> Option<String> {
+        let mut mirror = self.mirror();
+        let name = file.strip_prefix(&*mirror.prefix)?.to_owned();
+        let held = mirror.files.get_mut(&name)?;
+        *held = bytes.clone();
+        Some(name)
+    }
+
     /// Removes a file, if it exists.
     pub(super) fn remove(&self, file: &str) {
         let name = self.disk_name(file);

@@ -87,6 +87,7 @@ impl Shard {
         call: &ReadCall,
     ) -> Result<(Option<GotDoc>, SeqNo), ShardRefusal> {
         self.check_serves()?;
+        self.check_reads(step)?;
         if call.refresh {
             self.refresh(step)?;
         } else if !call.realtime {

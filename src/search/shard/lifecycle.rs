@@ -126,7 +126,10 @@ impl Shard {
         if self.store.is_none() {
             let tried_before = self.entry(step).is_some_and(|copy| copy.failures > 0);
             let in_sync = self.table(step).is_some_and(|table| table.in_sync.contains(&self.allocation));
-            let opened = Store::open(&self.id, self.allocation, &self.disk);
+            let opened = match &self.marker {
+                Some(file) => Err(Failure(format!("{file} is damaged"))),
+                None => Store::open(&self.id, self.allocation, &self.disk),
+            };
             if opened.is_err() {
                 self.note_damage(step);
             }
@@ -147,7 +150,8 @@ impl Shard {
     }
 
     fn note_damage(&self, step: &mut Step<'_, '_>) {
-        if let Some(file) = Store::damaged_file(&self.id, self.allocation, &self.disk) {
+        let damaged = || Store::damaged_file(&self.id, self.allocation, &self.disk);
+        if let Some(file) = self.marker.clone().or_else(damaged) {
             let (shard, allocation) = (self.id.clone(), self.allocation);
             step.note(EventKind::CorruptionFound { shard, allocation, file });
         }
@@ -159,7 +163,8 @@ impl Shard {
         step.note(EventKind::CopyOpened { shard, allocation, up_to, above: store.numbers_above(up_to) });
     }
 
-    fn start_anew(&self, step: &mut Step<'_, '_>) -> Result<Store, Failure> {
+    fn start_anew(&mut self, step: &mut Step<'_, '_>) -> Result<Store, Failure> {
+        self.marker = None;
         for file in self.disk.keys().cloned() {
             step.ctx.out.disk(DiskOp::Remove { file });
         }

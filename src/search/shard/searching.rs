@@ -47,6 +47,7 @@ impl Shard {
     /// One round of a search, as of the last refresh that is due.
     pub fn search(&mut self, step: &mut Step<'_, '_>, ask: &SearchAsk) -> Result<SearchServed, ShardRefusal> {
         self.check_serves()?;
+        self.check_reads(step)?;
         match ask {
             SearchAsk::Statistics { body } => {
                 self.refresh_if_due(step)?;

@@ -166,6 +166,17 @@ impl ShardMessage {
         Some(Self { shard: self.shard.clone(), from: self.to, to: self.from, term: self.term, body })
     }
 
+    /// About how many bytes it carries.
+    pub fn bytes(&self) -> u64 {
+        match &self.body {
+            Body::Chunk { bytes, .. } => bytes.len() as u64,
+            Body::Operations(Operations { operations, .. }) => {
+                operations.iter().map(|operation| 32 + operation.source_len()).sum()
+            }
+            _ => 64,
+        }
+    }
+
     /// A word for traces.
     pub fn label(&self) -> Word {
         let word = match &self.body {

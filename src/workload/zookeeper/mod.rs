@@ -255,7 +255,13 @@ impl Core for Worker {
             Input::Closed { conn, .. } => self.client.closed(now, conn, out),
             Input::Wake => self.client.wake(now, out),
             Input::Inspect => self.look_at_everything(),
-            Input::Start | Input::Accepted { .. } | Input::Received { .. } | Input::Synced { .. } => {}
+            Input::Start
+            | Input::Accepted { .. }
+            | Input::Received { .. }
+            | Input::Synced { .. }
+            | Input::DiskFailed { .. }
+            | Input::DiskMeasured { .. }
+            | Input::Reread { .. } => {}
         }
         self.take_news();
         self.act(now, out);

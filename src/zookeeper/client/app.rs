@@ -205,7 +205,13 @@ impl<A: App> Core for Process<A> {
             }
             Input::Closed { conn, .. } => self.client.closed(now, conn, out),
             Input::Inspect => self.tell(now, App::inspect),
-            Input::Start | Input::Accepted { .. } | Input::Received { .. } | Input::Synced { .. } => {}
+            Input::Start
+            | Input::Accepted { .. }
+            | Input::Received { .. }
+            | Input::Synced { .. }
+            | Input::DiskFailed { .. }
+            | Input::DiskMeasured { .. }
+            | Input::Reread { .. } => {}
         }
         if now >= self.starts_at {
             self.client.start(now, out);

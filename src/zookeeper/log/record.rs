@@ -22,12 +22,14 @@ pub struct Record {
     frame: Arc<[u8]>,
 }
 
-/// Bytes before the content of a record: its length, its checksum.
-const FRAME_HEAD: usize = 4 + 8;
+/// Bytes before the content of a record: its length, the complement of that, its checksum.
+const FRAME_HEAD: usize = 4 + 4 + 8;
+/// The last byte of a record, never zero: a torn write that leaves zeros lacks it (ZooKeeper's `EOR`).
+const END_OF_RECORD: u8 = b'B';
 /// The first bytes of a log file.
 const LOG_MAGIC: [u8; 4] = *b"ZKLG";
-/// Bytes before the first record of a log file: magic, and the zxid that the first record follows.
-pub(super) const LOG_HEAD: usize = 4 + 8;
+/// Bytes before the first record of a log file: magic, the zxid that the first record follows, a checksum of both.
+pub(super) const LOG_HEAD: usize = 4 + 8 + 8;
 /// The first bytes of a snapshot file.
 const SNAPSHOT_MAGIC: [u8; 4] = *b"ZKSN";
 /// Bytes before the content of a snapshot: magic, checksum.
@@ -57,10 +59,13 @@ impl Record {
     /// The checksum is the transaction's digest, which is one over the same bytes.
     fn framed(txn: LoggedTxn, body: &[u8]) -> Self {
         let checksum = Digest::of(body);
-        let mut frame = Vec::with_capacity(FRAME_HEAD + body.len());
-        frame.extend((body.len() as u32).to_le_bytes());
+        let mut frame = Vec::with_capacity(FRAME_HEAD + body.len() + 1);
+        let length = body.len() as u32;
+        frame.extend(length.to_le_bytes());
+        frame.extend((!length).to_le_bytes());
         frame.extend(checksum.0.to_le_bytes());
         frame.extend(body);
+        frame.push(END_OF_RECORD);
         Self { digest: checksum, txn, frame: frame.into() }
     }
 
@@ -84,6 +89,11 @@ impl Record {
         TxnRef { zxid: self.zxid(), digest: self.digest }
     }
 
+    /// Its length in a log file, in bytes.
+    pub fn len(&self) -> u64 {
+        self.frame.len() as u64
+    }
+
     /// What a log file holds for it.
     pub(super) fn frame(&self) -> &Arc<[u8]> {
         &self.frame
@@ -101,26 +111,34 @@ pub(super) struct LogContent {
     /// A record that stands whole behind the readable part: what is between was damaged after it was
     /// durable, since a crash leaves nothing behind what it tears.
     pub(super) beyond: Option<Zxid>,
+    /// Whether what is behind the readable part cannot be the end of a torn write: it was durable once.
+    pub(super) rotten: bool,
 }
 
 /// Reads a log file up to the first record that is short, has a wrong checksum or does not go forward: a
-/// torn tail ends the log silently (ZooKeeper's `FileTxnIterator`).
+/// torn tail ends the log silently, and what was damaged later is told from it (ZooKeeper's `FileTxnIterator`,
+/// which takes a record without its last byte for torn, and throws at a whole one with a wrong checksum).
 pub(super) fn read_log(bytes: &[u8]) -> LogContent {
-    let Some(after) = log_after(bytes) else {
-        return LogContent { after: None, records: Vec::new(), valid: 0, beyond: first_record_in(bytes) };
-    };
     let (records, valid) = (Vec::new(), LOG_HEAD as u64);
-    let mut content = LogContent { after: Some(after), records, valid, beyond: None };
+    let mut content = LogContent { after: log_after(bytes), records, valid, beyond: None, rotten: false };
+    let Some(after) = content.after else {
+        content.valid = 0;
+        content.beyond = first_record_in(bytes);
+        content.rotten = bytes.iter().skip(LOG_HEAD).any(|byte| *byte != 0);
+        return content;
+    };
     let mut last = after;
     while let Some(record) = read_record(&bytes[content.valid as usize..]) {
         if record.zxid() <= last {
-            break;
+            return content;
         }
         last = record.zxid();
         content.valid += record.frame.len() as u64;
         content.records.push((Arc::new(record), content.valid));
     }
-    content.beyond = first_record_in(&bytes[content.valid as usize..]).filter(|beyond| *beyond > last);
+    let rest = &bytes[content.valid as usize..];
+    content.beyond = first_record_in(rest).filter(|beyond| *beyond > last);
+    content.rotten = !is_torn(rest);
     content
 }
 
@@ -131,24 +149,46 @@ fn first_record_in(bytes: &[u8]) -> Option<Zxid> {
 
 fn log_after(bytes: &[u8]) -> Option<Zxid> {
     let (magic, rest) = bytes.split_first_chunk::<4>()?;
-    let after = rest.first_chunk::<8>()?;
-    (*magic == LOG_MAGIC).then(|| Zxid(u64::from_le_bytes(*after)))
+    let (after, rest) = rest.split_first_chunk::<8>()?;
+    let checksum = rest.first_chunk::<8>()?;
+    let sound = *magic == LOG_MAGIC && Digest::of(after) == Digest(u64::from_le_bytes(*checksum));
+    sound.then(|| Zxid(u64::from_le_bytes(*after)))
+}
+
+/// The length of the record's content that begins here, if that can be trusted, and the checksum.
+fn read_head(bytes: &[u8]) -> Option<(usize, Digest)> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let (complement, rest) = rest.split_first_chunk::<4>()?;
+    let checksum = rest.first_chunk::<8>()?;
+    let length = u32::from_le_bytes(*length);
+    (length == !u32::from_le_bytes(*complement))
+        .then(|| (length as usize, Digest(u64::from_le_bytes(*checksum))))
 }
 
 fn read_record(bytes: &[u8]) -> Option<Record> {
-    let (length, rest) = bytes.split_first_chunk::<4>()?;
-    let (checksum, rest) = rest.split_first_chunk::<8>()?;
-    let body = rest.get(..u32::from_le_bytes(*length) as usize)?;
-    if Digest::of(body) != Digest(u64::from_le_bytes(*checksum)) {
+    let (length, checksum) = read_head(bytes)?;
+    let body = bytes.get(FRAME_HEAD..)?.get(..length)?;
+    if bytes.len() <= FRAME_HEAD + length || Digest::of(body) != checksum {
         return None;
     }
     let txn = postcard::from_bytes(body).ok()?;
     Some(Record::framed(txn, body))
 }
 
+/// Whether these bytes, which no record begins with, can be what a crash left of a write: its first bytes, followed
+/// by nothing or by zeros.
+fn is_torn(bytes: &[u8]) -> bool {
+    let zero_from = |start: usize| bytes.iter().skip(start).all(|byte| *byte == 0);
+    match read_head(bytes) {
+        Some((length, _)) => bytes.len() <= FRAME_HEAD + length || zero_from(FRAME_HEAD + length),
+        None => bytes.len() < FRAME_HEAD || zero_from(FRAME_HEAD),
+    }
+}
+
 /// The head of a log file whose first record will follow `after`.
 pub(super) fn log_head(after: Zxid) -> Arc<[u8]> {
-    [LOG_MAGIC.as_slice(), &after.0.to_le_bytes()].concat().into()
+    let after = after.0.to_le_bytes();
+    [LOG_MAGIC.as_slice(), &after, &Digest::of(&after).0.to_le_bytes()].concat().into()
 }
 
 /// The content of a snapshot file. It is as large as the database: memory for it is taken once.
@@ -221,9 +261,39 @@ mod tests {
         for position in LOG_HEAD..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[position] ^= 0x10;
-            let read = read_log(&damaged).records;
-            let hit = usize::from(position >= LOG_HEAD + records[0].frame().len());
-            assert_eq!(read.len(), hit, "byte {position}");
+            let read = read_log(&damaged);
+            let ends = [LOG_HEAD + records[0].frame().len(), bytes.len()];
+            if ends.contains(&(position + 1)) {
+                assert_eq!(
+                    (read.records.len(), read.rotten),
+                    (2, false),
+                    "the last byte of a record says nothing"
+                );
+                continue;
+            }
+            let hit = usize::from(position >= ends[0]);
+            assert_eq!((read.records.len(), read.rotten), (hit, true), "byte {position}");
+        }
+    }
+
+    #[test]
+    fn rot_in_the_head_of_a_log_is_told_from_a_torn_head() {
+        let bytes = log_of(&[record(1, 1)]);
+        for position in 0..LOG_HEAD {
+            let mut damaged = bytes.clone();
+            damaged[position] ^= 0x10;
+            assert!(read_log(&damaged).rotten, "byte {position}");
+            assert!(!read_log(&bytes[..position]).rotten);
+        }
+    }
+
+    #[test]
+    fn what_a_crash_leaves_of_a_record_is_never_taken_for_rot() {
+        let records: Vec<_> = (1..=2).map(|counter| record(1, counter)).collect();
+        let bytes = log_of(&records);
+        for len in 0..=bytes.len() {
+            let zeros = [&bytes[..len], &vec![0; bytes.len() - len]].concat();
+            assert!(!read_log(&zeros).rotten && !read_log(&bytes[..len]).rotten, "cut at {len}");
         }
     }
 
@@ -232,7 +302,7 @@ mod tests {
         let records: Vec<_> = (1..=3).map(|counter| record(1, counter)).collect();
         let bytes = log_of(&records);
         let second = LOG_HEAD + records[0].frame().len();
-        for position in second..second + records[1].frame().len() {
+        for position in second..second + records[1].frame().len() - 1 {
             let mut damaged = bytes.clone();
             damaged[position] ^= 0x10;
             assert_eq!(read_log(&damaged).beyond, Some(records[2].zxid()), "byte {position}");

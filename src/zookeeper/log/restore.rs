@@ -37,6 +37,8 @@ pub enum Refusal {
     NoSnapshot,
     #[error("the log file `{file}` is damaged in the middle: a record follows at {beyond}")]
     DamagedLog { file: FileName, beyond: Zxid },
+    #[error("the log file `{file}` is damaged behind {last}")]
+    RottenTail { file: FileName, last: Zxid },
     #[error("the log has a hole: it begins after {base}, the newest valid snapshot is {snapshot}")]
     Hole { base: Zxid, snapshot: Zxid },
 }
@@ -146,17 +148,24 @@ impl Storage {
     /// records of it that are needed.
     fn read_logs(&mut self, files: &Files, newest: Zxid) -> Result<Vec<Found>, Refusal> {
         let mut all = Vec::new();
-        for (name, bytes) in named(files, "log.").into_values() {
+        let logs = named(files, "log.");
+        for (first, (name, bytes)) in &logs {
             let content = read_log(bytes);
             if let Some(beyond) = content.beyond.filter(|beyond| *beyond > newest) {
-                return Err(Refusal::DamagedLog { file: name.clone(), beyond });
+                return Err(Refusal::DamagedLog { file: (*name).clone(), beyond });
+            }
+            // What the damage hides is older than the next file.
+            let next = logs.range(Zxid(first.0 + 1)..).next();
+            if content.rotten && next.is_none_or(|(next, _)| *next > newest) {
+                let last = content.records.last().map_or(Zxid(0), |(record, _)| record.zxid());
+                return Err(Refusal::RottenTail { file: (*name).clone(), last });
             }
             if content.records.is_empty() {
                 self.repair_remove(name);
                 continue;
             }
             let torn = content.valid < bytes.len() as u64;
-            all.push(Found { name: name.clone(), content, torn });
+            all.push(Found { name: (*name).clone(), content, torn });
         }
         Ok(all)
     }

@@ -407,6 +407,11 @@ impl Core for Server {
             Input::Received { conn, message } => self.received(conn, message, now, out),
             Input::Closed { conn, .. } => self.closed(conn, now, out),
             Input::Synced { token } => self.disk_synced(token, now, out),
+            // Whatever could not be written or synced, the server ends (`ZooKeeperCriticalThread`, and
+            // `takeSnapshot` with `isSevere`).
+            Input::DiskFailed { file, error, .. } => out.halt(format!("{file}: {error}")),
+            // It reads its files only when it starts.
+            Input::Reread { .. } | Input::DiskMeasured { .. } => {}
             Input::Inspect => self.inspect(out),
         }
     }

@@ -215,6 +215,11 @@ impl ClientFrame {
 }
 
 impl ServerFrame {
+    /// Whether it answers a request that a client has made for itself, not to be kept alive.
+    pub fn answers(&self) -> bool {
+        matches!(self, Self::Reply { xid, .. } if *xid >= 0)
+    }
+
     /// A word for traces.
     pub fn label(&self) -> Word {
         match self {

@@ -92,6 +92,8 @@ fn map_input<A, B>(input: Input<A>, map: impl Fn(A) -> B) -> Input<B> {
         Input::Received { conn, message } => Input::Received { conn, message: map(message) },
         Input::Closed { conn, reason } => Input::Closed { conn, reason },
         Input::Synced { token } => Input::Synced { token },
+        Input::DiskFailed { file, error, found } => Input::DiskFailed { file, error, found },
+        Input::Reread { file, bytes } => Input::Reread { file, bytes },
         Input::Inspect => Input::Inspect,
     }
 }
