@@ -33,6 +33,8 @@ pub enum Defect {
     TracksAfterSnapshot,
     /// A copy forgets a delete at once, though older operations on the document may still come.
     DropsTombstonesAtOnce,
+    /// A replica takes a write with `refresh` without refreshing.
+    ReplicaSkipsRefresh,
     /// The controller writes the cluster state without checking its epoch.
     ControllerUnfenced,
     /// A node takes any registration of its name for its own.
@@ -45,7 +47,7 @@ pub enum Defect {
 
 impl Defect {
     /// Every defect, in the order of the list command.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::ZabAckBeforeSync,
         Self::ZabEpochNotWritten,
         Self::ZabTruncLeftOut,
@@ -58,6 +60,7 @@ impl Defect {
         Self::CheckpointAfterGroup,
         Self::TracksAfterSnapshot,
         Self::DropsTombstonesAtOnce,
+        Self::ReplicaSkipsRefresh,
         Self::ControllerUnfenced,
         Self::SkipsOwnershipCheck,
         Self::PromotesStaleCopy,
@@ -79,6 +82,7 @@ impl Defect {
             Self::CheckpointAfterGroup => "checkpoint-after-group",
             Self::TracksAfterSnapshot => "tracks-after-snapshot",
             Self::DropsTombstonesAtOnce => "drops-tombstones-at-once",
+            Self::ReplicaSkipsRefresh => "replica-skips-refresh",
             Self::ControllerUnfenced => "controller-unfenced",
             Self::SkipsOwnershipCheck => "skips-ownership-check",
             Self::PromotesStaleCopy => "promotes-stale-copy",
@@ -136,6 +140,10 @@ impl Defect {
             Self::DropsTombstonesAtOnce => {
                 "Elasticsearch #28790: a tombstone was dropped on one copy before the operations below it had come, and one \
                  of them brought the document back"
+            }
+            Self::ReplicaSkipsRefresh => {
+                "Elasticsearch #9421, #13068: a refresh left out a copy of the shard, and a search there missed what had \
+                 been acknowledged as visible"
             }
             Self::ControllerUnfenced => {
                 "KAFKA-6082: a controller that slept through its session's end went on writing state"

@@ -266,6 +266,11 @@ pub enum DocOp {
     },
     /// Delete.
     Delete,
+    /// Index, without an id: the node that coordinates it draws one.
+    Add,
+    /// Merge into the document, or put the source if there is none. What is sent says all that such a document
+    /// says, so that the source is what comes of it.
+    Update,
     /// Realtime get.
     Get,
 }
@@ -1102,6 +1107,24 @@ event_kinds! {
         /// Every operation up to here is searchable.
         up_to: SeqNo,
     },
+    /// A copy made one segment of several.
+    SegmentsMerged {
+        /// Of which shard.
+        shard: ShardId,
+        /// Which copy.
+        allocation: AllocationId,
+        /// Of how many.
+        segments: u32,
+    },
+    /// A copy forgot tombstones that nobody needs any more.
+    TombstonesPruned {
+        /// Of which shard.
+        shard: ShardId,
+        /// Which copy.
+        allocation: AllocationId,
+        /// How many.
+        tombstones: u64,
+    },
     /// A copy made its segments durable and cut its translog.
     CopyFlushed {
         /// Of which shard.
@@ -1234,7 +1257,7 @@ event_kinds! {
         request: u64,
         /// On which index.
         index: String,
-        /// Document id.
+        /// Document id; empty if it is to be drawn.
         id: String,
         /// What it asks.
         op: DocOp,
@@ -1243,6 +1266,12 @@ event_kinds! {
         /// Words that the source has in its field `body`, with blanks between; empty unless it indexes.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         words: String,
+        /// The other fields of the source, as a JSON object; empty if there are none that searches ask for.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        fields: String,
+        /// How it was asked: `_bulk` or `_mget`, and parameters such as `refresh=wait_for`, with `&` between.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        parameters: String,
     },
     /// A client's document request ended.
     DocCompleted {
@@ -1262,6 +1291,9 @@ event_kinds! {
         source: Option<Digest>,
         /// The error's type, if any.
         error: Option<Word>,
+        /// The id that was drawn, if one was, and is told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        drawn: Option<String>,
     },
     /// A client sent a search.
     SearchInvoked {
@@ -1271,6 +1303,9 @@ event_kinds! {
         index: String,
         /// The request's body, as JSON.
         query: String,
+        /// Parameters such as `preference=_local`, with `&` between.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        parameters: String,
     },
     /// A client's search ended.
     SearchCompleted {
@@ -1289,6 +1324,15 @@ event_kinds! {
         /// As of which operations each shard that answered did so.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         seen: Vec<ShardSeen>,
+        /// Whether time ran out before every shard had answered.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        timed_out: bool,
+        /// What the aggregations come to, as a JSON object; empty if there are none.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        aggregations: String,
+        /// The error's type, if any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<Word>,
     },
 }
 
@@ -1318,6 +1362,8 @@ impl EventKind {
             | E::CopyRemoved { shard, .. }
             | E::CopyRefreshed { shard, .. }
             | E::CopyFlushed { shard, .. }
+            | E::SegmentsMerged { shard, .. }
+            | E::TombstonesPruned { shard, .. }
             | E::CopyInspected { shard, .. } => Some(shard),
             _ => None,
         }

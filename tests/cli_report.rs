@@ -79,6 +79,7 @@ fn record() -> Vec<Event> {
         result: None,
         source: None,
         error: None,
+        drawn: None,
     };
     let mut record = Record::default();
     record

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     check::history::{Doc, Operation, Write},
     event::{CopyState, Event, EventKind, Placement},
-    name::{HostKind, IndexName, ShardId},
+    name::{AllocationId, HostId, IndexName, SeqNo, ShardId, Term},
 };
 
 /// Reroute commands that may accept the loss of data.
@@ -48,9 +48,19 @@ pub(super) struct Forfeit {
     /// Indices that were deleted, or of which a shard began anew.
     given_up: BTreeSet<IndexName>,
     /// Operations that were acknowledged before every copy had synced them.
-    unsynced: BTreeMap<IndexName, BTreeSet<Operation>>,
-    /// Those of them that were followed by a loss of power.
+    unsynced: BTreeMap<ShardId, BTreeSet<Operation>>,
+    copies: BTreeMap<AllocationId, Copy>,
+    /// Operations of which a copy was lost that had not synced them.
     lost: BTreeMap<IndexName, BTreeSet<Operation>>,
+}
+
+/// A copy of a shard, as far as its disk goes.
+#[derive(Debug)]
+struct Copy {
+    shard: ShardId,
+    host: HostId,
+    /// Every operation up to here is synced, as far as the copy said so of itself.
+    synced: SeqNo,
 }
 
 impl Forfeit {
@@ -63,16 +73,38 @@ impl Forfeit {
                 self.publish(routing);
             }
             EventKind::WriteAcknowledged { shard, term, seq_no, durable: false, .. } => {
-                self.unsynced.entry(shard.index.clone()).or_default().insert((*seq_no, *term));
+                self.unsynced.entry(shard.clone()).or_default().insert((*seq_no, *term));
             }
-            EventKind::HostCrashed { power: true }
-                if event.host.is_some_and(|host| host.kind == HostKind::Search) =>
-            {
-                for (index, operations) in std::mem::take(&mut self.unsynced) {
-                    self.lost.entry(index).or_default().extend(operations);
-                }
+            EventKind::HostCrashed { power: true } | EventKind::DiskWiped => {
+                event.host.into_iter().for_each(|host| self.lose(host));
             }
-            _ => {}
+            _ => self.copy(event),
+        }
+    }
+
+    fn copy(&mut self, event: &Event) {
+        let (shard, allocation, synced) = match &event.kind {
+            EventKind::PrimaryAppended { shard, allocation, .. }
+            | EventKind::ReplicaAppended { shard, allocation, .. } => (shard, allocation, SeqNo::NONE),
+            EventKind::TranslogSynced { shard, allocation, up_to }
+            | EventKind::CopyFlushed { shard, allocation, up_to } => (shard, allocation, *up_to),
+            EventKind::CopyRemoved { allocation, .. } => return drop(self.copies.remove(allocation)),
+            _ => return,
+        };
+        let Some(host) = event.host else { return };
+        if let Some(known) = self.copies.get_mut(allocation).filter(|known| known.host == host) {
+            known.synced = known.synced.max(synced);
+        } else {
+            self.copies.insert(*allocation, Copy { shard: shard.clone(), host, synced });
+        }
+    }
+
+    /// A node has lost power: what its copies had not synced may be gone with it.
+    fn lose(&mut self, host: HostId) {
+        for copy in self.copies.values().filter(|copy| copy.host == host) {
+            let Some(operations) = self.unsynced.get(&copy.shard) else { continue };
+            let lost = operations.range((copy.synced.next(), Term(0))..);
+            self.lost.entry(copy.shard.index.clone()).or_default().extend(lost);
         }
     }
 
@@ -101,6 +133,11 @@ impl Forfeit {
         lost.any(|(_, operations)| operations.contains(&operation))
     }
 
+    /// Whether something that was written to the index may be gone although it was acknowledged.
+    pub(super) fn has_lost(&self, index: &str) -> bool {
+        self.has_given_up(index) || self.lost.iter().any(|(lost, of)| *lost.0 == *index && !of.is_empty())
+    }
+
     /// Whether clients can rely on all that they were told of this document.
     pub(super) fn stands_by(&self, doc: &Doc) -> bool {
         !self.has_given_up(&doc.index) && !doc.writes.iter().any(|write| self.may_be_gone(&doc.index, write))
@@ -119,7 +156,6 @@ mod tests {
             CopyState::{Initializing, Started},
             EventKind as E,
         },
-        name::{SeqNo, Term},
     };
 
     fn stands_by(record: &Record) -> bool {
@@ -135,7 +171,7 @@ mod tests {
         let mut record = Record::default();
         record.publish(search(3), 1, &[(1, Started)]);
         let (term, seq_no, copies) = (Term(1), SeqNo(0), 1);
-        record.write(1, "a", Some(1));
+        record.write(1, "a", Some(1)).appended((1, 0), "a", Some(1));
         record.on(search(1), E::WriteAcknowledged { shard: shard(), term, seq_no, copies, durable });
         record.acknowledge(1, 0, 1);
         record
@@ -151,6 +187,19 @@ mod tests {
         assert!(!after(false, search(1), true));
         assert!(after(false, search(1), false), "what a process has written survives it");
         assert!(after(false, zk(1), true) && after(true, search(1), true));
+        assert!(after(false, search(2), true), "it has no copy of the shard");
+    }
+
+    #[test]
+    fn write_that_was_synced_before_the_power_went_is_not_forfeit() {
+        let synced = |up_to| {
+            let mut record = written(false);
+            let (allocation, up_to) = (AllocationId(1), SeqNo(up_to));
+            record.on(search(1), E::TranslogSynced { shard: shard(), allocation, up_to });
+            record.on(search(1), E::HostCrashed { power: true });
+            stands_by(&record)
+        };
+        assert!(synced(0) && !synced(-1));
     }
 
     #[test]

@@ -5,12 +5,14 @@ mod documents;
 mod ensemble;
 mod faults;
 mod replication;
+mod requests;
 mod routing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::{
-    documents::Documents, ensemble::Ensemble, faults::Faults, replication::Replication, routing::Routing,
+    documents::Documents, ensemble::Ensemble, faults::Faults, replication::Replication, requests::Requests,
+    routing::Routing,
 };
 use crate::{
     event::{CopyState, DocOp, Event, EventKind, Outcome, Placement, SyncMode},
@@ -87,6 +89,7 @@ goals! {
     HANDED_OFF_IN_WRITES "handed-off-in-writes" "A primary hands over, and its successor goes on numbering writes in its term."
     CHECKPOINT_SYNCED "checkpoint-synced" "A copy learns of the global checkpoint without an operation."
     ASYNC_ACKNOWLEDGED "async-acknowledged" "A write is acknowledged that not every copy has synced."
+    ACKNOWLEDGED_LOST "acknowledged-write-lost" "A write that was acknowledged unsynced is gone, and its number is given again."
     LONE_WRITE "lone-write" "A write is acknowledged that only the primary has."
     IN_SYNC_SHRUNK "in-sync-shrunk" "A copy is taken out of the in-sync set, and a write is acknowledged without it."
     COPY_FLUSHED "copy-flushed" "A copy makes its segments durable and cuts its translog."
@@ -129,6 +132,17 @@ goals! {
     STALE_READ "stale-read" "A get shows less than was acknowledged before it was sent."
     DIRTY_READ "dirty-read" "A get shows a write that nobody was told of yet."
     READ_BACKWARD "read-backward" "A get shows less than an earlier one did."
+    BULK_ITEM_FAILED "bulk-item-failed" "An item of a bulk request surely has no effect."
+    UPDATED "document-updated" "An update is merged into a document that is there."
+    DRAWN_RETRIED "drawn-id-retried" "A document whose id was drawn is numbered again, since its node had to try again."
+    ACTIVE_REFUSED "active-copies-refused" "A write that waits for active copies is refused for lack of them."
+    REFRESH_WAITED "refresh-waited-for" "A write is acknowledged once a refresh has made it searchable."
+    DFS_ROUND "dfs-round" "A search collects the figures of several shards before it scores."
+    AGGREGATION_MERGED "aggregation-merged" "An aggregation is made of what several shards computed."
+    PARTIAL_REFUSED "partial-search-refused" "A search that takes all or nothing is refused."
+    SEGMENTS_MERGED "segments-merged" "A copy makes one segment of several."
+    TOMBSTONE_PRUNED "tombstone-pruned" "A copy forgets a tombstone that nobody needs any more."
+    SEARCH_TIMED_OUT "search-timed-out" "A search gives what it has, since its time is up."
     LEADERSHIP_PASSED "leadership-passed" "A group that elects its leader gets another one."
     NOTICES_MISSED "notices-missed" "A subscriber is told that notices are gone which it has not received."
 }
@@ -154,6 +168,7 @@ struct Watch {
     replication: Replication,
     routing: Routing,
     documents: Documents,
+    requests: Requests,
     leader: bool,
     controller: Option<HostId>,
     servers: BTreeMap<SessionId, HostId>,
@@ -178,6 +193,7 @@ impl Watch {
             self.replication.observe(event),
             self.routing.observe(event),
             self.documents.observe(event),
+            self.requests.observe(event),
         ];
         self.met.extend(self.faults.observe(event).map(|goal| goal.name));
         self.met.extend(met.iter().flatten().map(|goal| goal.name));
@@ -260,6 +276,8 @@ impl Watch {
                 let is_promotion = old.is_some_and(|(before, copy)| *term > before && copy != *allocation);
                 self.meet(PRIMARY_PROMOTED, is_promotion);
             }
+            EventKind::SegmentsMerged { .. } => self.meet(SEGMENTS_MERGED, true),
+            EventKind::TombstonesPruned { .. } => self.meet(TOMBSTONE_PRUNED, true),
             EventKind::PrimaryDeactivated { why, .. } => self.meet(PRIMARY_HANDED_OFF, why == "handed-off"),
             EventKind::ResyncCompleted { .. } => self.meet(RESYNC_RAN, true),
             EventKind::RecoveryStarted { allocation, from, .. } => {
@@ -385,6 +403,9 @@ mod tests {
             total,
             hits: vec![],
             seen: vec![],
+            timed_out: false,
+            aggregations: String::new(),
+            error: None,
         };
         assert_eq!(met_by(&[(client(), partial)]), ["partial-search"]);
     }

@@ -1,7 +1,7 @@
 //! History — decides, from the record alone, what clients wrote to each document and what they were told. It
 //! never judges what copies hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     check::verdict::Point,
@@ -15,12 +15,25 @@ pub(super) struct History {
     docs: Vec<Doc>,
     names: BTreeMap<String, BTreeMap<String, usize>>,
     requests: BTreeMap<u64, Request>,
+    /// Documents that were sent without an id, by their sources.
+    adds: BTreeMap<Digest, Vec<u64>>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Request {
     Get { doc: usize, sent: Point },
     Write { doc: usize, nth: usize },
+    Add(Add),
+}
+
+/// A document that was sent without an id. Which one it was given shows when a primary numbers it; by two tries that
+/// were given two ids it is two documents.
+#[derive(Debug, Clone)]
+struct Add {
+    write: Write,
+    index: String,
+    /// The documents and the places among their writes.
+    drawn: Vec<(usize, usize)>,
 }
 
 /// One document and the writes sent to it, in order of sending.
@@ -118,6 +131,15 @@ pub(super) enum End {
 }
 
 impl Write {
+    fn sent(request: u64, sent: Point, source: Option<Digest>, condition: Condition) -> Self {
+        let (end, version, before) = (End::Open, None, Before::Untold);
+        Self { request, sent, source, condition, end, version, before }
+    }
+
+    fn learn(&mut self, (end, version, before): (End, Option<u64>, Before)) {
+        (self.end, self.version, self.before) = (end, version, before);
+    }
+
     /// Whether it may have taken effect, or may yet.
     pub(super) fn may_count(&self) -> bool {
         self.end != End::Failed
@@ -183,27 +205,54 @@ impl History {
     /// Reads the next event. What was answered, if the event is the end of a request.
     pub(super) fn observe(&mut self, event: &Event) -> Option<Answer> {
         match &event.kind {
+            EventKind::DocInvoked { request, index, op: DocOp::Add, source: Some(source), .. } => {
+                self.adds.entry(*source).or_default().push(*request);
+                let write = Write::sent(*request, event.into(), Some(*source), Condition::Any);
+                let add = Add { write, index: index.clone(), drawn: Vec::new() };
+                self.requests.insert(*request, Request::Add(add));
+                None
+            }
             EventKind::DocInvoked { request, index, id, op, source, .. } => {
                 let doc = self.place(index, id);
                 self.invoke(event.into(), *request, doc, (*op, *source));
                 None
             }
-            EventKind::DocCompleted { request, outcome, seq_no, term, version, result, source, .. } => {
-                match *self.requests.get(request)? {
-                    Request::Write { doc, nth } => {
-                        let write = &mut self.docs[doc].writes[nth];
-                        write.end = end(event, *outcome, *seq_no, *term);
-                        (write.version, write.before) = (*version, before(result.as_deref()));
-                        Some(Answer { doc, write: Some(nth) })
-                    }
-                    Request::Get { doc, sent } if *outcome == Outcome::Ok => {
-                        let found = source.map(|source| (source, seq_no.zip(*term)));
-                        let (request, at, version) = (*request, event.into(), *version);
-                        self.docs[doc].gets.push(Get { request, sent, at, found, version });
-                        Some(Answer { doc, write: None })
-                    }
-                    Request::Get { .. } => None,
+            EventKind::DocCompleted {
+                request,
+                outcome,
+                seq_no,
+                term,
+                version,
+                result,
+                source,
+                drawn,
+                ..
+            } => match self.requests.get_mut(request)? {
+                Request::Write { doc, nth } => {
+                    let (doc, nth) = (*doc, *nth);
+                    let told = (end(event, *outcome, *seq_no, *term), *version, before(result.as_deref()));
+                    self.docs[doc].writes[nth].learn(told);
+                    Some(Answer { doc, write: Some(nth) })
                 }
+                Request::Get { doc, sent } if *outcome == Outcome::Ok => {
+                    let (doc, sent) = (*doc, *sent);
+                    let found = source.map(|source| (source, seq_no.zip(*term)));
+                    let (request, at, version) = (*request, event.into(), *version);
+                    self.docs[doc].gets.push(Get { request, sent, at, found, version });
+                    Some(Answer { doc, write: None })
+                }
+                Request::Get { .. } => None,
+                Request::Add(add) => {
+                    let told = (end(event, *outcome, *seq_no, *term), *version, before(result.as_deref()));
+                    add.write.learn(told);
+                    self.added(*request, told, drawn.as_deref())
+                }
+            },
+            EventKind::PrimaryAppended { shard, id, source: Some(source), .. } if !self.adds.is_empty() => {
+                for request in self.adds.get(source).cloned().unwrap_or_default() {
+                    self.draw(request, &shard.index.0, id);
+                }
+                None
             }
             _ => None,
         }
@@ -242,8 +291,51 @@ impl History {
         };
         let writes = &mut self.docs[doc].writes;
         self.requests.insert(request, Request::Write { doc, nth: writes.len() });
-        let (end, version, before) = (End::Open, None, Before::Untold);
-        writes.push(Write { request, sent, source, condition, end, version, before });
+        writes.push(Write::sent(request, sent, source, condition));
+    }
+
+    /// The document of `request` has this id, or one of several.
+    fn draw(&mut self, request: u64, index: &str, id: &str) {
+        let doc = self.place(index, id);
+        let Some(Request::Add(add)) = self.requests.get_mut(&request) else { return };
+        if *add.index == *index && add.drawn.iter().all(|(drawn, _)| *drawn != doc) {
+            let writes = &mut self.docs[doc].writes;
+            add.drawn.push((doc, writes.len()));
+            // The try that its client is told of, and those before, of which nobody is told.
+            writes.extend([add.write.clone(), add.write.clone()]);
+        }
+    }
+
+    /// What became of a document without an id: what its client was told holds for the one that it was told of, and
+    /// nobody knows of any other one.
+    fn added(&mut self, request: u64, told: (End, Option<u64>, Before), id: Option<&str>) -> Option<Answer> {
+        if let (Some(id), Some(Request::Add(add))) = (id, self.requests.get(&request)) {
+            let index = add.index.clone();
+            self.draw(request, &index, id);
+        }
+        let Some(Request::Add(add)) = self.requests.get(&request) else { return None };
+        let mut answer = None;
+        for (doc, nth) in add.drawn.clone() {
+            if id.is_none_or(|id| self.docs[doc].id == id) {
+                self.docs[doc].writes[nth].learn(told);
+                answer = Some(Answer { doc, write: Some(nth) });
+            }
+            if told.0 == End::Failed {
+                self.docs[doc].writes[nth + 1].learn(told);
+            }
+        }
+        answer
+    }
+
+    /// The requests that sent this source without an id, and the ids that it was given; none if there are no such.
+    pub(super) fn drawn(&self, source: Digest) -> Option<(&[u64], BTreeSet<&str>)> {
+        let requests = self.adds.get(&source)?;
+        let adds = requests.iter().filter_map(|request| match self.requests.get(request) {
+            Some(Request::Add(add)) => Some(add),
+            _ => None,
+        });
+        let ids = adds.flat_map(|add| &add.drawn).map(|(doc, _)| self.docs[*doc].id.as_str());
+        Some((requests, ids.collect()))
     }
 
     /// Every document that was ever asked for, in order of first asking.

@@ -40,10 +40,12 @@ mod promises;
 mod recipes;
 #[cfg(test)]
 mod record;
+mod refreshed;
 mod replicas;
 mod search;
 mod session;
 mod settings;
 mod settle;
+mod strays;
 pub mod verdict;
 mod watches;

@@ -8,7 +8,7 @@ mod healthy;
 
 use crate::{
     check::{law::judge, verdict::Verdict},
-    event::{Change, CopyState, Digest, DocOp, Event, EventKind, Outcome, Placement, TxnRef},
+    event::{Change, CopyState, Digest, DocOp, Event, EventKind, Outcome, Placement, ShardSeen, TxnRef},
     name::{AllocationId, Epoch, HostId, SeqNo, SessionId, ShardId, SimTime, Term, Zxid},
 };
 
@@ -81,7 +81,19 @@ impl Record {
 
     fn invoke(&mut self, request: u64, id: &str, op: DocOp, source: Option<u64>) -> &mut Self {
         let (index, id, source) = ("articles".to_owned(), id.to_owned(), source.map(Digest));
-        self.on(client(), EventKind::DocInvoked { request, index, id, op, source, words: String::new() })
+        self.on(
+            client(),
+            EventKind::DocInvoked {
+                request,
+                index,
+                id,
+                op,
+                source,
+                words: String::new(),
+                fields: String::new(),
+                parameters: String::new(),
+            },
+        )
     }
 
     /// A client sends a write; no source: a delete.
@@ -115,6 +127,7 @@ impl Record {
                 result: None,
                 source,
                 error: None,
+                drawn: None,
             },
         )
     }
@@ -127,6 +140,77 @@ impl Record {
     /// A get is answered with source, number, term; or with nothing found.
     pub(super) fn got(&mut self, request: u64, found: Option<(u64, i64, u64)>) -> &mut Self {
         self.complete(request, Outcome::Ok, found.map(|(source, seq_no, term)| (Some(source), seq_no, term)))
+    }
+
+    /// A client sends a document without an id.
+    pub(super) fn add(&mut self, request: u64, source: u64) -> &mut Self {
+        self.invoke(request, "", DocOp::Add, Some(source))
+    }
+
+    /// A request is acknowledged that was given this id.
+    pub(super) fn added(&mut self, request: u64, id: &str, (seq_no, term): (i64, u64)) -> &mut Self {
+        self.acknowledge(request, seq_no, term);
+        if let Some(Event { kind: EventKind::DocCompleted { drawn, .. }, .. }) = self.events.last_mut() {
+            *drawn = Some(id.to_owned());
+        }
+        self
+    }
+
+    /// The request that was sent last was sent with these parameters.
+    pub(super) fn with(&mut self, asked_with: &str) -> &mut Self {
+        if let Some(Event { kind: EventKind::DocInvoked { parameters, .. }, .. }) = self.events.last_mut() {
+            *parameters = asked_with.to_owned();
+        }
+        self
+    }
+
+    /// A client sends a search.
+    pub(super) fn searched(&mut self, request: u64, query: &str, parameters: &str) -> &mut Self {
+        let (index, query, parameters) = ("articles".into(), query.to_owned(), parameters.to_owned());
+        self.on(client(), EventKind::SearchInvoked { request, index, query, parameters })
+    }
+
+    /// A search is answered by the shards that are said to have seen something, and no others.
+    pub(super) fn found(
+        &mut self,
+        request: u64,
+        total: u64,
+        hits: &[&str],
+        seen: Vec<ShardSeen>,
+    ) -> &mut Self {
+        let shards = seen.len().max(1) as u32;
+        self.on(
+            client(),
+            EventKind::SearchCompleted {
+                request,
+                outcome: Outcome::Ok,
+                shards_successful: shards,
+                shards_total: shards,
+                total,
+                hits: hits.iter().map(|hit| (*hit).to_owned()).collect(),
+                seen,
+                timed_out: false,
+                aggregations: String::new(),
+                error: None,
+            },
+        )
+    }
+
+    // ---- what copies do ----
+
+    /// Copy 1 of the one shard, on `search-1`, numbers an operation on this document as the primary; no source: a
+    /// delete, and of no document: a gap that is filled.
+    pub(super) fn appended(
+        &mut self,
+        (term, seq_no): (u64, i64),
+        id: &str,
+        source: Option<u64>,
+    ) -> &mut Self {
+        let (shard, allocation, term, seq_no) = (shard(), AllocationId(1), Term(term), SeqNo(seq_no));
+        let (digest, id, source) =
+            (Digest(term.0 << 32 | seq_no.0 as u64), id.to_owned(), source.map(Digest));
+        let kind = EventKind::PrimaryAppended { shard, allocation, term, seq_no, digest, id, source };
+        self.on(search(1), kind)
     }
 
     // ---- what the controller does ----

@@ -7,7 +7,7 @@ use crate::{
         law::{Law, Monitor},
         verdict::{Judged, broken},
     },
-    event::{Event, EventKind, Outcome},
+    event::{DocOp, Event, EventKind, Outcome},
 };
 
 pub(super) const COMPLETE: Law = Law {
@@ -18,12 +18,21 @@ pub(super) const COMPLETE: Law = Law {
     monitor: || Box::<Complete>::default(),
 };
 
-/// Allowed: fewer shards than asked (`allow_partial_search_results`, the default), and results as of the
+/// Allowed: fewer shards than asked (`allow_partial_search_results`, the default; not if the request says `false`),
+/// and results as of the
 /// last refresh of whichever copies answered.
 #[derive(Default)]
 struct Complete {
     written: BTreeMap<String, BTreeSet<String>>,
-    asked: BTreeMap<u64, String>,
+    /// Whether clients send documents without ids: those are what primaries number.
+    draws_ids: bool,
+    asked: BTreeMap<u64, Asked>,
+}
+
+struct Asked {
+    index: String,
+    /// `allow_partial_search_results=false`.
+    is_strict: bool,
 }
 
 /// What a search reported.
@@ -32,6 +41,7 @@ struct Report<'a> {
     asked: u32,
     total: u64,
     hits: &'a [String],
+    timed_out: bool,
 }
 
 impl Report<'_> {
@@ -69,9 +79,13 @@ impl Complete {
     }
 
     fn judge(&mut self, event: &Event, request: u64, report: &Report<'_>) -> Judged {
-        let Some(index) = self.asked.remove(&request) else { return Ok(()) };
+        let Some(Asked { index, is_strict }) = self.asked.remove(&request) else { return Ok(()) };
         let nothing = BTreeSet::new();
-        match report.flaw(self.written.get(&index).unwrap_or(&nothing)) {
+        let partial = || {
+            let is_partial = report.timed_out || report.successful < report.asked;
+            (is_strict && is_partial).then(|| "partial results, which were not asked for".to_owned())
+        };
+        match report.flaw(self.written.get(&index).unwrap_or(&nothing)).or_else(partial) {
             None => Ok(()),
             Some(flaw) => broken(event, format!("search {request} on {index}: {flaw}")),
         }
@@ -81,9 +95,17 @@ impl Complete {
 impl Monitor for Complete {
     fn observe(&mut self, event: &Event) -> Judged {
         match &event.kind {
+            EventKind::DocInvoked { op: DocOp::Add, .. } => {
+                self.draws_ids = true;
+                Ok(())
+            }
             EventKind::DocInvoked { index, id, source: Some(_), .. } => self.write(index, id),
-            EventKind::SearchInvoked { request, index, .. } => {
-                self.asked.insert(*request, index.clone());
+            EventKind::PrimaryAppended { shard, id, source: Some(_), .. } if self.draws_ids => {
+                self.write(&shard.index.0, id)
+            }
+            EventKind::SearchInvoked { request, index, parameters, .. } => {
+                let is_strict = parameters.split('&').any(|it| it == "allow_partial_search_results=false");
+                self.asked.insert(*request, Asked { index: index.clone(), is_strict });
                 Ok(())
             }
             EventKind::SearchCompleted {
@@ -93,9 +115,11 @@ impl Monitor for Complete {
                 shards_total,
                 total,
                 hits,
+                timed_out,
                 ..
             } => {
-                let report = Report { successful: *successful, asked: *shards_total, total: *total, hits };
+                let (asked, total, timed_out) = (*shards_total, *total, *timed_out);
+                let report = Report { successful: *successful, asked, total, hits, timed_out };
                 self.judge(event, *request, &report)
             }
             _ => Ok(()),
@@ -111,11 +135,20 @@ mod tests {
     const LAW: &str = "search.complete";
 
     fn searched(shards: (u32, u32), total: u64, hits: &[&str]) -> Record {
+        searched_with("", shards, total, hits)
+    }
+
+    fn searched_with(parameters: &str, shards: (u32, u32), total: u64, hits: &[&str]) -> Record {
         let mut record = Record::default();
         record.write(1, "a", Some(1)).write(2, "b", Some(2)).write(3, "c", None);
         record.on(
             client(),
-            EventKind::SearchInvoked { request: 9, index: "articles".into(), query: "everything".into() },
+            EventKind::SearchInvoked {
+                request: 9,
+                index: "articles".into(),
+                query: "everything".into(),
+                parameters: parameters.into(),
+            },
         );
         record.on(
             client(),
@@ -127,6 +160,9 @@ mod tests {
                 total,
                 hits: hits.iter().map(|hit| (*hit).to_owned()).collect(),
                 seen: Vec::new(),
+                timed_out: false,
+                aggregations: String::new(),
+                error: None,
             },
         );
         record
@@ -136,6 +172,25 @@ mod tests {
     fn partial_and_stale_results_are_allowed() {
         searched((3, 3), 2, &["b", "a"]).assert_passes(LAW);
         searched((1, 3), 0, &[]).assert_passes(LAW);
+    }
+
+    #[test]
+    fn partial_results_fail_where_they_were_ruled_out() {
+        let strict = |shards| searched_with("a=b&allow_partial_search_results=false", shards, 1, &["a"]);
+        strict((3, 3)).assert_passes(LAW);
+        strict((2, 3)).assert_fails(LAW, "search 9 on articles: partial results, which were not asked for");
+    }
+
+    /// Documents without an id are known by what primaries number.
+    #[test]
+    fn drawn_id_is_found() {
+        let mut record = Record::default();
+        record.add(1, 7).appended((1, 0), "drawn", Some(7));
+        record.searched(2, "{}", "").found(2, 1, &["drawn"], Vec::new());
+        record.assert_passes(LAW);
+        let mut record = Record::default();
+        record.add(1, 7).searched(2, "{}", "").found(2, 1, &["drawn"], Vec::new());
+        record.assert_fails(LAW, "1 documents match, but only 0 were ever written");
     }
 
     #[test]

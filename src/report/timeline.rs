@@ -458,6 +458,9 @@ mod tests {
             total: 0,
             hits: vec![],
             seen: vec![],
+            timed_out: false,
+            aggregations: String::new(),
+            error: None,
         };
         let client = HostId::client(1);
         let events = [

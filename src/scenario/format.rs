@@ -16,7 +16,7 @@ use crate::{
         bytes::Bytes,
         duration,
         ensemble::{ZooKeeperClients, ZooKeeperSettings},
-        load::WriteMix,
+        load::{Options, SearchMix, WriteMix},
         nemesis::Swarm,
         operations::Operation,
         plan::{AllocatorKind, Budget, Delay, DelayShape, ReadPolicy, Selector},
@@ -337,6 +337,15 @@ pub struct Workload {
     /// Of what kinds the other writes are. Default: index, whatever was there.
     #[serde(skip_serializing_if = "WriteMix::is_default")]
     pub write_mix: WriteMix,
+    /// What searches ask for. Default: documents with a word, and now and then all of them.
+    #[serde(skip_serializing_if = "SearchMix::is_default")]
+    pub search_mix: SearchMix,
+    /// How often requests are asked in another way than the plainest. Default: never.
+    #[serde(skip_serializing_if = "Options::is_default")]
+    pub options: Options,
+    /// Whether documents have a number, a keyword and a date beside their words. Default false.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub fields: bool,
     /// The least length of a document, in bytes; it is filled up with words. Default 0.
     pub document_bytes: u32,
     /// When it begins. Default with the run.
@@ -357,6 +366,9 @@ impl Default for Workload {
             documents: 100,
             delete_ratio: 0.1,
             write_mix: WriteMix::default(),
+            search_mix: SearchMix::default(),
+            options: Options::default(),
+            fields: false,
             document_bytes: 0,
             starts_at: Duration::ZERO,
             timeout: Duration::from_secs(10),

@@ -25,7 +25,7 @@ pub struct Operation {
     pub node: HostId,
     /// What is asked. Required.
     pub ask: Ask,
-    /// The document's id; nothing of a search.
+    /// The document's id; nothing of a search, of a document without one and of several.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub document: String,
     /// Of a search: the word that is looked for. Default: everything.
@@ -34,6 +34,38 @@ pub struct Operation {
     /// Of a write with a version of the client's own: the version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,
+    /// Of a search: what it asks for, as JSON, in place of a word.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub body: String,
+    /// How it is asked: parameters, with `&` between, such as `refresh=wait_for` or `preference=_local`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub parameters: String,
+    /// Of several writes or gets: how many.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub items: u32,
+    /// Of a document without an id: whether it is sent once more if the answer is lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_zero(items: &u32) -> bool {
+    *items == 0
+}
+
+/// Parameters that writes take.
+pub const OF_WRITES: &[&str] =
+    &["refresh=true", "refresh=wait_for", "wait_for_active_shards=all", "timeout=1s"];
+
+/// Parameters that searches take; those that end in `=` with any value.
+pub const OF_SEARCHES: &[&str] =
+    &["search_type=dfs_query_then_fetch", "allow_partial_search_results=false", "preference="];
+
+/// The first of these parameters that is not among those taken.
+pub fn stranger<'a>(parameters: &'a str, taken: &[&str]) -> Option<&'a str> {
+    let is_taken =
+        |it: &str| taken.iter().any(|taken| it == *taken || taken.ends_with('=') && it.starts_with(taken));
+    parameters.split('&').find(|it| !it.is_empty() && !is_taken(it))
 }
 
 /// What one operation asks.
@@ -50,10 +82,18 @@ pub enum Ask {
     External,
     /// The same with `version_type=external_gte`.
     ExternalGte,
+    /// Merge into the document, or put it if there is none.
+    Update,
+    /// Index, without an id: the node draws one.
+    Add,
     /// Delete.
     Delete,
+    /// Several writes in one request.
+    Bulk,
     /// A realtime get.
     Get,
+    /// Several gets in one request.
+    Mget,
     /// A search.
     Search,
 }
@@ -63,11 +103,29 @@ impl Ask {
     pub fn is_versioned(self) -> bool {
         matches!(self, Self::External | Self::ExternalGte)
     }
+
+    /// Whether it is made of several writes or gets.
+    pub fn is_several(self) -> bool {
+        matches!(self, Self::Bulk | Self::Mget)
+    }
+
+    /// Whether it is about one document that it names.
+    pub fn names_a_document(self) -> bool {
+        !self.is_several() && !matches!(self, Self::Search | Self::Add)
+    }
+
+    /// Whether it writes.
+    pub fn writes(self) -> bool {
+        !matches!(self, Self::Get | Self::Mget | Self::Search)
+    }
 }
 
 impl Operation {
-    /// Requests that an operation can be made of: a compare-and-set asks twice.
-    pub const REQUESTS: u32 = 2;
+    /// Requests that an operation can be made of: a compare-and-set asks twice, several in one are told apart.
+    pub const REQUESTS: u32 = 64;
+
+    /// The most writes or gets of one request.
+    pub const ITEMS_MAX: u32 = Self::REQUESTS - 1;
 
     /// The highest number: beyond it, requests of two clients would have one number.
     pub const NUMBER_MAX: u32 = u32::MAX / Self::REQUESTS;
@@ -75,5 +133,10 @@ impl Operation {
     /// The number of its first request, unique in a run.
     pub fn request(&self) -> u64 {
         u64::from(self.client.number) << 32 | u64::from(self.number) * u64::from(Self::REQUESTS)
+    }
+
+    /// The number of the request that carries several, which have numbers of their own.
+    pub fn envelope(&self) -> u64 {
+        self.request() + u64::from(Self::ITEMS_MAX)
     }
 }

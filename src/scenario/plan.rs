@@ -15,8 +15,12 @@ use crate::{
     defect::Defects,
     name::{HostId, IndexName, ShardId},
     scenario::{
-        ensemble::ZooKeeperClients, load::WriteMix, operations::Operation, recipes::RecipeClients,
-        steps::StepPlan, values::Values,
+        ensemble::ZooKeeperClients,
+        load::{Options, SearchMix, WriteMix},
+        operations::Operation,
+        recipes::RecipeClients,
+        steps::StepPlan,
+        values::Values,
     },
     zookeeper::wire::EnsembleConfig,
 };
@@ -264,6 +268,15 @@ pub struct WorkloadPlan {
     /// Of what kinds the other writes are.
     #[serde(default, skip_serializing_if = "WriteMix::is_default")]
     pub write_mix: WriteMix,
+    /// What searches ask for.
+    #[serde(default, skip_serializing_if = "SearchMix::is_default")]
+    pub search_mix: SearchMix,
+    /// How often requests are asked in another way than the plainest.
+    #[serde(default, skip_serializing_if = "Options::is_default")]
+    pub options: Options,
+    /// Whether documents have a number, a keyword and a date beside their words.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fields: bool,
     /// The least length of a document, in bytes.
     #[serde(default)]
     pub document_bytes: u32,

@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod bulk;
 pub mod documents;
+pub mod multi_get;
 pub mod search;
 pub mod update;
 
@@ -23,6 +24,7 @@ pub use self::{
         DeleteRequest, GetAnswer, GetRequest, GotDoc, IndexRequest, OpType, RefreshAnswer, RefreshPolicy,
         RefreshRequest, VersionType, WriteAnswer, WriteOptions, WriteResult,
     },
+    multi_get::{FailedGet, MultiGetAnswer, MultiGetRequest},
     search::{Hit, SearchAnswer, SearchRequest, SearchType, ShardFailure, Total},
     update::UpdateRequest,
 };
@@ -74,6 +76,8 @@ pub enum ApiCall {
     Bulk(BulkRequest),
     /// `GET /index/_doc/id`.
     Get(GetRequest),
+    /// `GET /_mget`.
+    MultiGet(MultiGetRequest),
     /// `POST /index/_refresh`.
     Refresh(RefreshRequest),
     /// `POST /index/_search`.
@@ -116,6 +120,7 @@ impl ApiReply {
             Ok(ApiAnswer::Written(answer)) => answer.body(),
             Ok(ApiAnswer::Bulk(answer)) => answer.body(),
             Ok(ApiAnswer::Got(answer)) => answer.body(),
+            Ok(ApiAnswer::GotSeveral(answer)) => answer.body(),
             Ok(ApiAnswer::Refreshed(answer)) => answer.body(),
             Ok(ApiAnswer::Found(answer)) => answer.body(),
             Ok(ApiAnswer::Health(answer)) => answer.body(),
@@ -151,6 +156,8 @@ pub enum ApiAnswer {
     Bulk(BulkAnswer),
     /// Get: the document, or none (404, found: false).
     Got(GetAnswer),
+    /// MultiGet: each get by itself.
+    GotSeveral(MultiGetAnswer),
     /// Refresh: shards that did it.
     Refreshed(RefreshAnswer),
     /// Search.

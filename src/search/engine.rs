@@ -336,10 +336,11 @@ impl Engine {
     }
 
     /// Forgets tombstones up to `up_to` that have been kept for `keep`, counted from the first call that saw each.
-    pub fn prune_tombstones(&mut self, now: Instant, keep: Duration, up_to: SeqNo) {
-        for id in self.tombstones.prune(now, keep, up_to) {
-            self.versions.remove(&id);
-        }
+    /// Gives how many.
+    pub fn prune_tombstones(&mut self, now: Instant, keep: Duration, up_to: SeqNo) -> usize {
+        let pruned = self.tombstones.prune(now, keep, up_to);
+        pruned.iter().for_each(|id| drop(self.versions.remove(id)));
+        pruned.len()
     }
 
     fn bury(&mut self, id: &str) {
@@ -397,12 +398,12 @@ impl Engine {
         self.visible
     }
 
-    /// Makes every operation searchable; those up to `up_to` are all here.
+    /// Makes every operation searchable; those up to `up_to` are all here. Gives how many segments became one.
     ///
     /// # Errors
     ///
     /// If tantivy fails.
-    pub fn refresh(&mut self, up_to: SeqNo) -> Result<(), Failure> {
+    pub fn refresh(&mut self, up_to: SeqNo) -> Result<usize, Failure> {
         self.visible = (up_to, self.applied.max(up_to));
         self.write_pending()?;
         for (segment, doc) in std::mem::take(&mut self.dead) {
@@ -414,14 +415,15 @@ impl Engine {
         self.segments.retain(|_, segment| segment.living_count() > 0);
         let mut dropped = self.segments.len() < before;
         let sizes = self.segments.iter().map(|(number, part)| (*number, part.living_count()));
-        if let Some(chosen) = merging::choose(sizes) {
+        let chosen = merging::choose(sizes).unwrap_or_default();
+        if !chosen.is_empty() {
             self.merge(&chosen)?;
             dropped = true;
         }
         if dropped {
             self.collect_garbage();
         }
-        Ok(())
+        Ok(chosen.len())
     }
 
     fn write_pending(&mut self) -> Result<(), Failure> {

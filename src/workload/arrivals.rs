@@ -3,11 +3,14 @@
 
 use std::{iter::Peekable, sync::Arc, time::Duration};
 
+use serde_json::json;
+
+use super::queries;
 use crate::{
     name::HostId,
     scenario::{
         cast::Part,
-        load::WriteKind,
+        load::{SearchKind, WriteKind},
         operations::{Ask, Operation},
         plan::{Plan, WorkloadPlan},
     },
@@ -114,25 +117,65 @@ impl Iterator for Arrivals {
     fn next(&mut self) -> Option<Operation> {
         let number = self.nth.checked_mul(Kind::COUNT)?.checked_add(self.kind as u32)?;
         let number = Some(number).filter(|number| *number <= Operation::NUMBER_MAX)?;
-        let mut die = self.dice.at("workload", (self.client, self.kind, u64::from(self.nth)));
+        let key = (self.client, self.kind, u64::from(self.nth));
+        let (mut die, options) = (self.dice.at("workload", key), self.dice.at("workload.options", key));
         self.at += die.exponential(self.mean);
         self.nth += 1;
-        Some(self.drawn(number, die))
+        Some(self.drawn(number, die, options))
     }
 }
 
 impl Arrivals {
-    fn drawn(&self, number: u32, mut die: Die) -> Operation {
+    // How a request is asked is drawn apart from what it is, so that one does not change the other.
+    fn drawn(&self, number: u32, mut die: Die, mut options: Die) -> Operation {
         let node = self.nodes[die.below(self.nodes.len() as u64) as usize];
         let document = format!("doc-{}", die.below(u64::from(self.workload.documents)));
         let (client, at, word) = (self.client, self.at, String::new());
-        let base = Operation { client, number, at, node, ask: Ask::Get, document, word, version: None };
+        let (ask, version, body, parameters) = (Ask::Get, None, String::new(), String::new());
+        let (items, again) = (0, false);
+        let base = Operation {
+            client,
+            number,
+            at,
+            node,
+            ask,
+            document,
+            word,
+            version,
+            body,
+            parameters,
+            items,
+            again,
+        };
+        let shares = &self.workload.options;
+        let several =
+            |ask| Operation { ask, document: String::new(), items: shares.bulk_size, ..base.clone() };
         match self.kind {
-            Kind::Write if die.chance(self.workload.delete_ratio) => Operation { ask: Ask::Delete, ..base },
-            Kind::Write => self.write(base, die),
+            Kind::Write if options.chance(shares.bulk) => self.write_asked(several(Ask::Bulk), options),
+            Kind::Write if die.chance(self.workload.delete_ratio) => {
+                self.write_asked(Operation { ask: Ask::Delete, ..base }, options)
+            }
+            Kind::Write => self.write_asked(self.write(base, die), options),
+            Kind::Read if options.chance(shares.mget) => several(Ask::Mget),
             Kind::Read => base,
-            Kind::Search => search(base, die),
+            Kind::Search => self.search(base, die, options),
         }
+    }
+
+    /// How a write is asked.
+    fn write_asked(&self, write: Operation, mut die: Die) -> Operation {
+        let shares = &self.workload.options;
+        let mut parameters = Vec::new();
+        if die.chance(shares.refresh) {
+            parameters.push("refresh=true");
+        } else if die.chance(shares.wait_for) {
+            parameters.push("refresh=wait_for");
+        }
+        if die.chance(shares.active_shards) {
+            parameters.extend(["wait_for_active_shards=all", "timeout=1s"]);
+        }
+        let again = write.ask == Ask::Add && die.chance(shares.retry);
+        Operation { parameters: parameters.join("&"), again, ..write }
     }
 
     /// A write of the mix. Versions of the client's own grow from write to write, but for a few.
@@ -143,6 +186,8 @@ impl Arrivals {
             WriteKind::Cas => Ask::Cas,
             WriteKind::External => Ask::External,
             WriteKind::ExternalGte => Ask::ExternalGte,
+            WriteKind::Update => Ask::Update,
+            WriteKind::Add => return Operation { ask: Ask::Add, document: String::new(), ..base },
         };
         if !ask.is_versioned() {
             return Operation { ask, ..base };
@@ -151,12 +196,55 @@ impl Arrivals {
         let version = Some(self.nth.saturating_sub(back).max(1));
         Operation { ask, document: format!("ext-{}", base.document), version, ..base }
     }
+
+    fn search(&self, base: Operation, mut die: Die, mut options: Die) -> Operation {
+        let (ask, document) = (Ask::Search, String::new());
+        let search = match self.workload.search_mix.kind_at(options.unit()) {
+            SearchKind::Words => {
+                let word = WORDS[die.below(WORDS.len() as u64) as usize];
+                let word = if die.chance(0.1) { String::new() } else { word.to_owned() };
+                Operation { ask, document, word, ..base }
+            }
+            kind => Operation { ask, document, body: queries::body(kind, &mut die).to_string(), ..base },
+        };
+        self.search_asked(search, options)
+    }
+
+    /// How a search is asked.
+    fn search_asked(&self, search: Operation, mut die: Die) -> Operation {
+        let shares = &self.workload.options;
+        let mut parameters = Vec::new();
+        if die.chance(shares.dfs) {
+            parameters.push("search_type=dfs_query_then_fetch".to_owned());
+        }
+        if die.chance(shares.preference) {
+            parameters.push(format!("preference={}", preference(&mut die)));
+        }
+        if die.chance(shares.strict) {
+            parameters.push("allow_partial_search_results=false".to_owned());
+        }
+        let search = Operation { parameters: parameters.join("&"), ..search };
+        if die.chance(shares.timeout) { hurried(search, die.below(4) + 1) } else { search }
+    }
 }
 
-fn search(base: Operation, mut die: Die) -> Operation {
-    let word = WORDS[die.below(WORDS.len() as u64) as usize];
-    let word = if die.chance(0.1) { String::new() } else { word.to_owned() };
-    Operation { ask: Ask::Search, document: String::new(), word, ..base }
+fn preference(die: &mut Die) -> String {
+    match die.below(3) {
+        0 => "_local".to_owned(),
+        1 => "_shards:0".to_owned(),
+        _ => format!("client-{}", die.below(100)),
+    }
+}
+
+/// The same search, with a time limit in milliseconds.
+fn hurried(search: Operation, millis: u64) -> Operation {
+    let mut body = match (search.body.as_str(), search.word.as_str()) {
+        ("", "") => queries::hits(&json!({ "match_all": {} })),
+        ("", word) => queries::hits(&json!({ "match": { "body": word } })),
+        (body, _) => serde_json::from_str(body).expect("a request that was drawn is JSON"),
+    };
+    body["timeout"] = format!("{millis}ms").into();
+    Operation { body: body.to_string(), word: String::new(), ..search }
 }
 
 #[cfg(test)]
@@ -169,13 +257,15 @@ mod tests {
 
     fn plan(rate: f64) -> Plan {
         let index = Index { name: "a".into(), ..Index::default() };
-        let mix = crate::scenario::load::WriteMix { external: 1.0, cas: 1.0, ..Default::default() };
+        let mix = crate::scenario::load::WriteMix { external: 1.0, cas: 1.0, add: 1.0, ..Default::default() };
+        let options = crate::scenario::load::Options { bulk: 0.2, timeout: 0.2, ..Default::default() };
         let workload = Workload {
             index: "a".into(),
             writes_per_second: rate,
             reads_per_second: rate / 2.0,
             searches_per_second: rate / 4.0,
             write_mix: mix,
+            options,
             ..Workload::default()
         };
         let duration = Duration::from_secs(20);
@@ -216,8 +306,10 @@ mod tests {
 
     #[test]
     fn operations_of_a_scenario_survive_its_file() {
-        let plan = expand(&builtin::named("documents-versions").unwrap().scenario().plan(3));
-        assert!(plan.operations.iter().any(|one| one.ask.is_versioned()));
-        assert_eq!(plan.unsound(&crate::scenario::check::Vocabulary::current()), None);
+        for name in ["documents-versions", "documents-bulk-and-drawn-ids", "search-queries"] {
+            let plan = expand(&builtin::named(name).unwrap().scenario().plan(3));
+            assert!(plan.operations.len() > 100);
+            assert_eq!(plan.unsound(&crate::scenario::check::Vocabulary::current()), None, "{name}");
+        }
     }
 }

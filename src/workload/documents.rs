@@ -1,13 +1,16 @@
-//! Documents — decides how the client of a workload asks its requests. It never retries: each is asked once and its
-//! outcome recorded, so that the history says exactly what clients know.
+//! Documents — decides how the client of a workload asks its requests. It never retries on its own account: each is
+//! asked once and its outcome recorded, so that the history says exactly what clients know. (A document without an
+//! id that is sent once more, `again`, is another request.)
 
 use std::{sync::Arc, time::Duration};
 
 use madsim::task::spawn_local;
 
 use super::{
-    arrivals::{WORDS, operations},
-    history::{self, Source},
+    arrivals::operations,
+    history::{self, Asked, Source},
+    queries::SIZE,
+    sources::{self, Making},
 };
 use crate::{
     event::DocOp,
@@ -17,17 +20,20 @@ use crate::{
         plan::{Plan, WorkloadPlan},
     },
     search::api::{
-        ApiAnswer, ApiCall, DeleteRequest, GetAnswer, GetRequest, IndexRequest, OpType, SearchRequest,
-        VersionType, WriteOptions,
+        ActiveShards, ApiAnswer, ApiCall, DeleteRequest, GetAnswer, GetRequest, IndexRequest, OpType,
+        RefreshPolicy, SearchRequest, SearchType, UpdateRequest, VersionType, WriteOptions,
     },
-    sim::client::{CallError, Client},
+    sim::{
+        client::{CallError, Client},
+        dice::Die,
+    },
 };
 
 /// One workload under way. Cheap to clone.
 #[derive(Clone)]
-struct Stream {
-    client: Client,
-    plan: Arc<WorkloadPlan>,
+pub(super) struct Stream {
+    pub(super) client: Client,
+    pub(super) plan: Arc<WorkloadPlan>,
 }
 
 /// Runs workload number `nth` of the plan until the world says that it is over.
@@ -55,18 +61,26 @@ impl Stream {
             Ask::ExternalGte => {
                 self.index(&operation, DocOp::ExternalGte { version: version(&operation) }).await;
             }
-            Ask::Delete => {
-                let call = ApiCall::Delete(DeleteRequest::new(self.index_name(), &*operation.document));
-                let _ = self.document(&operation, operation.request(), DocOp::Delete, None, call).await;
-            }
+            Ask::Update => self.update(&operation).await,
+            Ask::Add => self.add(&operation).await,
+            Ask::Delete => self.delete(&operation).await,
+            Ask::Bulk => self.bulk(&operation).await,
             Ask::Get => drop(self.get(&operation).await),
+            Ask::Mget => self.several(&operation).await,
             Ask::Search => self.search(&operation).await,
         }
     }
 
     async fn get(&self, operation: &Operation) -> Result<ApiAnswer, CallError> {
         let call = ApiCall::Get(GetRequest::new(self.index_name(), &*operation.document));
-        self.document(operation, operation.request(), DocOp::Get, None, call).await
+        self.document(operation, operation.request(), (DocOp::Get, None), call).await
+    }
+
+    async fn delete(&self, operation: &Operation) {
+        let options = write_options(&operation.parameters);
+        let call = DeleteRequest { options, ..DeleteRequest::new(self.index_name(), &*operation.document) };
+        let asked = (DocOp::Delete, None);
+        let _ = self.document(operation, operation.request(), asked, ApiCall::Delete(call)).await;
     }
 
     /// Get, change, and index unless somebody else was faster.
@@ -81,60 +95,110 @@ impl Stream {
         let request = operation.request() + u64::from(operation.ask == Ask::Cas);
         let source = self.source(operation);
         let mut call = IndexRequest::new(self.index_name(), &*operation.document, source.text.clone().into());
+        call.options = write_options(&operation.parameters);
         let version = |version| i64::try_from(version).ok();
         match op {
             DocOp::Create => call.op_type = OpType::Create,
-            DocOp::Cas { seq_no, term } => call.options = WriteOptions::if_last_changed_by(seq_no, term),
+            DocOp::Cas { seq_no, term } => {
+                let WriteOptions { if_seq_no, if_primary_term, .. } =
+                    WriteOptions::if_last_changed_by(seq_no, term);
+                (call.options.if_seq_no, call.options.if_primary_term) = (if_seq_no, if_primary_term);
+            }
             DocOp::External { version: it } => {
                 (call.options.version, call.options.version_type) = (version(it), VersionType::External);
             }
             DocOp::ExternalGte { version: it } => {
                 (call.options.version, call.options.version_type) = (version(it), VersionType::ExternalGte);
             }
-            DocOp::Index | DocOp::Delete | DocOp::Get => {}
+            DocOp::Index | DocOp::Update | DocOp::Add | DocOp::Delete | DocOp::Get => {}
         }
-        let _ = self.document(operation, request, op, Some(source), ApiCall::Index(call)).await;
+        let _ = self.document(operation, request, (op, Some(source)), ApiCall::Index(call)).await;
+    }
+
+    async fn update(&self, operation: &Operation) {
+        let source = sources::merged(self.source(operation));
+        let doc: Arc<str> = source.text.as_str().into();
+        let call = UpdateRequest {
+            upsert: Some(doc.clone()),
+            options: write_options(&operation.parameters),
+            ..UpdateRequest::new(self.index_name(), &*operation.document, doc)
+        };
+        let asked = (DocOp::Update, Some(source));
+        let _ = self.document(operation, operation.request(), asked, ApiCall::Update(call)).await;
+    }
+
+    /// A document without an id; if the answer is lost, perhaps the same once more.
+    async fn add(&self, operation: &Operation) {
+        let source = self.source(operation);
+        for request in [operation.request(), operation.request() + 1] {
+            let call = IndexRequest {
+                id: None,
+                options: write_options(&operation.parameters),
+                ..IndexRequest::new(self.index_name(), "", source.text.clone().into())
+            };
+            let asked = (DocOp::Add, Some(source.clone()));
+            let result = self.document(operation, request, asked, ApiCall::Index(call)).await;
+            let is_lost = matches!(result, Err(CallError::Lost | CallError::TimedOut));
+            if !operation.again || !is_lost {
+                return;
+            }
+        }
+    }
+
+    /// What is left to chance of an operation.
+    pub(super) fn die(&self, operation: &Operation) -> Die {
+        self.client.dice().at("document", (operation.client, operation.number))
     }
 
     /// A document of known words, unlike any other.
     fn source(&self, operation: &Operation) -> Source {
-        let mut die = self.client.dice().at("document", (operation.client, operation.number));
-        let (id, request) = (&operation.document, operation.request());
-        let frame = format!(r#"{{"id":"{id}","write":{request},"body":""}}"#).len();
-        let mut words = String::new();
-        for nth in 0.. {
-            if nth >= 8 && frame + words.len() >= self.plan.document_bytes as usize {
-                break;
-            }
-            words.push_str(if nth == 0 { "" } else { " " });
-            words.push_str(WORDS[die.below(WORDS.len() as u64) as usize]);
-        }
-        Source { text: format!(r#"{{"id":"{id}","write":{request},"body":"{words}"}}"#), words }
+        let mut die = self.die(operation);
+        sources::draw(&operation.document, operation.request(), self.making(), &mut die)
+    }
+
+    pub(super) fn making(&self) -> Making {
+        Making { bytes: self.plan.document_bytes, fields: self.plan.fields }
+    }
+
+    /// One of the documents of the workload.
+    pub(super) fn id(&self, die: &mut Die) -> String {
+        format!("doc-{}", die.below(u64::from(self.plan.documents)))
     }
 
     async fn document(
         &self,
         operation: &Operation,
         request: u64,
-        op: DocOp,
-        source: Option<Source>,
+        (op, source): (DocOp, Option<Source>),
         call: ApiCall,
     ) -> Result<ApiAnswer, CallError> {
-        let asked =
-            history::Asked { index: self.plan.index.clone(), id: operation.document.clone(), op, source };
+        let (id, index) = (operation.document.clone(), self.plan.index.clone());
+        // What a compare-and-set gets first, it gets in the plainest way.
+        let parameters = if op == DocOp::Get { String::new() } else { operation.parameters.clone() };
+        let asked = Asked { index, id, op, source, parameters };
         history::document(&self.client, request, operation.node, asked, call, self.plan.timeout).await
     }
 
     async fn search(&self, operation: &Operation) {
-        let call = match operation.word.as_str() {
-            "" => SearchRequest::everything(self.index_name(), 10),
-            word => SearchRequest::words(self.index_name(), "body", word, 10),
+        let Operation { word, body, parameters, node, .. } = operation;
+        let mut call = match (body.as_str(), word.as_str()) {
+            ("", "") => SearchRequest::everything(self.index_name(), SIZE),
+            ("", word) => SearchRequest::words(self.index_name(), "body", word, SIZE),
+            (body, _) => SearchRequest::new(self.index_name(), body),
         };
-        let _ =
-            history::search(&self.client, operation.request(), operation.node, call, self.plan.timeout).await;
+        for parameter in parameters.split('&') {
+            match parameter.split_once('=') {
+                Some(("search_type", _)) => call.search_type = SearchType::DfsQueryThenFetch,
+                Some(("allow_partial_search_results", _)) => call.allow_partial_search_results = Some(false),
+                Some(("preference", value)) => call.preference = Some(value.to_owned()),
+                _ => {}
+            }
+        }
+        let (request, asked) = (operation.request(), (call, parameters.clone()));
+        let _ = history::search(&self.client, request, *node, asked, self.plan.timeout).await;
     }
 
-    fn index_name(&self) -> IndexName {
+    pub(super) fn index_name(&self) -> IndexName {
         self.plan.index.clone()
     }
 }
@@ -142,4 +206,19 @@ impl Stream {
 /// The version that an operation brings.
 fn version(operation: &Operation) -> u64 {
     operation.version.unwrap_or(1).into()
+}
+
+/// What these parameters say to a write.
+pub(super) fn write_options(parameters: &str) -> WriteOptions {
+    let mut options = WriteOptions::default();
+    for parameter in parameters.split('&') {
+        match parameter {
+            "refresh=true" => options.refresh = RefreshPolicy::Immediate,
+            "refresh=wait_for" => options.refresh = RefreshPolicy::WaitFor,
+            "wait_for_active_shards=all" => options.wait_for_active_shards = Some(ActiveShards::All),
+            "timeout=1s" => options.timeout = Some(Duration::from_secs(1)),
+            _ => {}
+        }
+    }
+    options
 }

@@ -3,11 +3,14 @@
 
 pub mod administrator;
 pub mod arrivals;
+mod bulk;
 pub mod documents;
 pub mod history;
 pub mod operator;
 mod orders;
+mod queries;
 pub mod recipes;
+mod sources;
 pub mod zookeeper;
 
 use std::sync::Arc;

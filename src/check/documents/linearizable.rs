@@ -218,8 +218,17 @@ mod tests {
                 record.write(request, "a", Some(request));
                 let (outcome, seq_no, term) = (Outcome::Ok, Some(SeqNo(seq_no as i64)), Some(Term(1)));
                 let (version, result, source, error) = (Some(nth + 7), Some(result.into()), None, None);
-                let completed =
-                    E::DocCompleted { request, outcome, seq_no, term, version, result, source, error };
+                let completed = E::DocCompleted {
+                    request,
+                    outcome,
+                    seq_no,
+                    term,
+                    version,
+                    result,
+                    source,
+                    error,
+                    drawn: None,
+                };
                 record.on(client(), completed);
             }
         }

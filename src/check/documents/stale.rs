@@ -7,12 +7,12 @@ use crate::{
     check::{
         forfeit::Forfeit,
         history::{Doc, Get, History, Write},
-        hosts::is_new_life,
         law::{Law, Monitor},
+        strays::Strays,
         verdict::{Judged, broken, clock},
     },
-    event::{CopyRef, CopyState, Event, EventKind, Placement},
-    name::{AllocationId, HostId, IndexName, SeqNo},
+    event::Event,
+    name::SeqNo,
 };
 
 pub(in crate::check) const STALE: Law = Law {
@@ -25,80 +25,20 @@ pub(in crate::check) const STALE: Law = Law {
 };
 
 /// Every copy in the in-sync set has what was acknowledged, and a realtime get shows what a copy has. So only a
-/// copy that served once and was taken out of the set can show less, and only until its node applies that
-/// state, fails or closes the copy, or dies. (The record does not say which copy answered: one such copy of
-/// the index excuses the get.) A state that nobody noted may have taken a copy out, and one may be noted late;
-/// so a copy may be out from the first sight of any state after the last one that has it in.
+/// copy that is out of the set can show less, as long as it may serve ([`Strays`]). (The record does not say which
+/// copy answered: one such copy of the index excuses the get.)
 #[derive(Default)]
 struct Stale {
     history: History,
     forfeit: Forfeit,
-    version: u64,
-    /// Copies that serve or once did, and are in the in-sync set.
-    serving: BTreeMap<AllocationId, Served>,
-    /// The place of the first event that shows a state of each version.
-    sights: BTreeMap<u64, u64>,
-    applied: BTreeMap<HostId, u64>,
-    strays: Vec<Stray>,
-}
-
-struct Served {
-    index: IndexName,
-    host: HostId,
-    /// The last version that has it in the set.
-    version: u64,
-}
-
-/// A copy that may show less than it should.
-struct Stray {
-    index: IndexName,
-    host: HostId,
-    allocation: AllocationId,
-    /// The version that has it no more.
-    version: u64,
-    from: u64,
-    until: Option<u64>,
+    strays: Strays,
 }
 
 impl Stale {
-    fn published(&mut self, seq: u64, version: u64, routing: &[Placement], unlisted: &[CopyRef]) {
-        self.sights.entry(version).or_insert(seq);
-        if version < self.version {
-            return;
-        }
-        self.version = version;
-        for copy in routing.iter().filter(|copy| copy.in_sync) {
-            let (Some(allocation), Some(host)) = (copy.allocation, copy.node) else { continue };
-            if matches!(copy.state, CopyState::Started | CopyState::Relocating) {
-                let index = copy.shard.index.clone();
-                self.serving.insert(allocation, Served { index, host, version });
-            }
-        }
-        let listed = routing.iter().filter(|copy| copy.in_sync).filter_map(|copy| copy.allocation);
-        for allocation in listed.chain(unlisted.iter().map(|copy| copy.allocation)) {
-            self.serving.entry(allocation).and_modify(|served| served.version = version);
-        }
-        let out = self.serving.extract_if(.., |_, served| served.version < version);
-        for (allocation, Served { index, host, version: last }) in out {
-            let from = self.sights.range(last + 1..).map(|(_, seq)| *seq).min().unwrap_or(seq);
-            let knows = self.applied.get(&host).is_some_and(|applied| *applied >= version);
-            let until = knows.then_some(seq);
-            self.strays.push(Stray { index, host, allocation, version, from, until });
-        }
-    }
-
-    fn end(&mut self, seq: u64, is_over: impl Fn(&Stray) -> bool) {
-        let open = self.strays.iter_mut().filter(|stray| stray.until.is_none());
-        open.filter(|stray| is_over(stray)).for_each(|stray| stray.until = Some(seq));
-    }
-
     /// Whether a copy may have answered this get that need not have had everything.
     fn is_excused(&self, doc: &Doc, get: &Get) -> bool {
-        self.strays.iter().any(|stray| {
-            *stray.index.0 == *doc.index
-                && stray.from <= get.at.seq
-                && stray.until.is_none_or(|until| until >= get.sent.seq)
-        })
+        let mut strays = self.strays.iter().filter(|stray| *stray.index.0 == *doc.index);
+        strays.any(|stray| stray.may_have_served(get.sent, get.at))
     }
 
     fn judge(&self, doc: &Doc) -> Judged {
@@ -176,26 +116,7 @@ impl Monitor for Stale {
     fn observe(&mut self, event: &Event) -> Judged {
         self.history.observe(event);
         self.forfeit.observe(event);
-        let seq = event.seq;
-        match (&event.kind, event.host) {
-            (EventKind::StatePublished { version, routing, unlisted, .. }, _) => {
-                self.published(seq, *version, routing, unlisted);
-            }
-            (EventKind::StateApplied { version, .. }, Some(host)) => {
-                self.sights.entry(*version).or_insert(seq);
-                self.applied.insert(host, *version);
-                self.end(seq, |stray| stray.host == host && stray.version <= *version);
-            }
-            (
-                EventKind::CopyRemoved { allocation, .. } | EventKind::CopyFailed { allocation, .. },
-                Some(host),
-            ) => self.end(seq, |stray| stray.host == host && stray.allocation == *allocation),
-            (kind, Some(host)) if is_new_life(kind) => {
-                self.applied.remove(&host);
-                self.end(seq, |stray| stray.host == host);
-            }
-            _ => {}
-        }
+        self.strays.observe(event);
         Ok(())
     }
 
@@ -207,11 +128,10 @@ impl Monitor for Stale {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::{
         check::record::{Record, search},
-        event::EventKind as E,
-        name::Epoch,
+        event::{CopyState, EventKind as E},
+        name::{AllocationId, Epoch},
     };
 
     const LAW: &str = "documents.stale";

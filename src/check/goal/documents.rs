@@ -106,13 +106,32 @@ mod tests {
             let (index, id, source) = ("articles".to_owned(), "a".to_owned(), None);
             record.on(
                 client(),
-                EventKind::DocInvoked { request: 1, index, id, op, source, words: String::new() },
+                EventKind::DocInvoked {
+                    request: 1,
+                    index,
+                    id,
+                    op,
+                    source,
+                    words: String::new(),
+                    fields: String::new(),
+                    parameters: String::new(),
+                },
             );
             let (outcome, result, error) = (end.0, end.1.map(Into::into), end.2.map(Into::into));
             let (seq_no, term, version, source) = (None, None, None, None);
             record.on(
                 client(),
-                EventKind::DocCompleted { request: 1, outcome, seq_no, term, version, result, source, error },
+                EventKind::DocCompleted {
+                    request: 1,
+                    outcome,
+                    seq_no,
+                    term,
+                    version,
+                    result,
+                    source,
+                    error,
+                    drawn: None,
+                },
             );
             met(&record)
         };

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    ASYNC_ACKNOWLEDGED, CHECKPOINT_SYNCED, COPY_FLUSHED, COPY_REBUILT, COPY_RETURNED, CORRUPTION_FOUND,
-    CORRUPTION_HEALED, FAILED_COPY_REPLACED, GAP_FILLED, Goal, HANDED_OFF_IN_WRITES, LONE_WRITE,
-    OPERATION_SUPERSEDED, OPERATIONS_LOST, OPERATIONS_VOIDED, PRIMARY_FENCED, PRIMARY_RETURNED,
+    ACKNOWLEDGED_LOST, ASYNC_ACKNOWLEDGED, CHECKPOINT_SYNCED, COPY_FLUSHED, COPY_REBUILT, COPY_RETURNED,
+    CORRUPTION_FOUND, CORRUPTION_HEALED, FAILED_COPY_REPLACED, GAP_FILLED, Goal, HANDED_OFF_IN_WRITES,
+    LONE_WRITE, OPERATION_SUPERSEDED, OPERATIONS_LOST, OPERATIONS_VOIDED, PRIMARY_FENCED, PRIMARY_RETURNED,
     RECOVERY_TRIED_AGAIN, RESYNC_RESENT, TERM_ADOPTED,
 };
 use crate::{
@@ -27,6 +27,8 @@ pub(super) struct Replication {
     /// Shards with a copy that failed or was found corrupt, and where it is.
     failed: BTreeMap<ShardId, HostId>,
     corrupt: BTreeMap<ShardId, AllocationId>,
+    /// The terms of operations that were acknowledged unsynced.
+    unsynced: BTreeMap<ShardId, BTreeMap<SeqNo, Term>>,
 }
 
 /// The acting primary of a shard, as events show it.
@@ -66,6 +68,7 @@ impl Replication {
         let unsynced =
             lost.iter().flat_map(|lost| &lost.operations).any(|(_, _, why)| *why == Excuse::Unsynced);
         met.extend(unsynced.then_some(OPERATIONS_LOST));
+        met.extend(self.gone(shard, &event.kind));
         met.extend(self.primary(shard, &event.kind));
         met.extend(self.recovery(host, shard, &event.kind));
         met.extend(match &event.kind {
@@ -80,6 +83,21 @@ impl Replication {
             _ => None,
         });
         met
+    }
+
+    /// What was acknowledged unsynced is gone once its number is given to another operation.
+    fn gone(&mut self, shard: &ShardId, kind: &EventKind) -> Option<Goal> {
+        match kind {
+            EventKind::WriteAcknowledged { seq_no, term, durable: false, .. } => {
+                self.unsynced.entry(shard.clone()).or_default().insert(*seq_no, *term);
+                None
+            }
+            EventKind::PrimaryAppended { seq_no, term, .. } if !self.unsynced.is_empty() => {
+                let before = self.unsynced.get(shard)?.get(seq_no)?;
+                (before < term).then_some(ACKNOWLEDGED_LOST)
+            }
+            _ => None,
+        }
     }
 
     fn primary(&mut self, shard: &ShardId, kind: &EventKind) -> Option<Goal> {
@@ -287,6 +305,14 @@ mod tests {
             met(vec![(1, acknowledged(0, 1, true)), (1, acknowledged(1, 2, false))]),
             ["lone-write", "async-acknowledged"]
         );
+    }
+
+    #[test]
+    fn number_of_an_unsynced_write_that_is_given_again_counts() {
+        let lost = vec![(1, appended(1, 1, 0)), (1, acknowledged(0, 1, false)), (2, appended(2, 2, 0))];
+        assert_eq!(met(lost), ["async-acknowledged", "acknowledged-write-lost"]);
+        let kept = vec![(1, acknowledged(0, 2, false)), (2, appended(2, 2, 1))];
+        assert_eq!(met(kept), ["async-acknowledged"]);
     }
 
     #[test]

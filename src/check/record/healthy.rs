@@ -331,7 +331,7 @@ impl Run {
         self.write(2, "doc-2", Some(2), (1, 1), (2, 2), 1);
         self.record.get(100, "doc-1").got(100, Some((1, 0, 1)));
         let (index, query) = ("articles".into(), "everything".into());
-        self.record.on(client(), E::SearchInvoked { request: 101, index, query });
+        self.record.on(client(), E::SearchInvoked { request: 101, index, query, parameters: String::new() });
         let (shards_successful, shards_total, total) = (1, 1, 2);
         let (outcome, hits) = (Outcome::Ok, vec!["doc-1".into(), "doc-2".into()]);
         self.record.on(
@@ -344,6 +344,9 @@ impl Run {
                 total,
                 hits,
                 seen: vec![],
+                timed_out: false,
+                aggregations: String::new(),
+                error: None,
             },
         );
         self.write(3, "doc-2", None, (1, 1), (2, 2), 1);

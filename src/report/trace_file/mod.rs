@@ -85,6 +85,8 @@ mod tests {
                 op: crate::event::DocOp::Index,
                 source: Some(digest),
                 words: "quorum".into(),
+                fields: String::new(),
+                parameters: String::new(),
             },
             EventKind::HostHalted { why: "a \"quoted\"\nreason".into() },
             EventKind::RunEnded,

@@ -7,7 +7,7 @@ use crate::{
     scenario::{
         duration,
         format::Scenario,
-        operations::{Ask, Operation},
+        operations::{Ask, OF_SEARCHES, OF_WRITES, Operation, stranger},
     },
 };
 
@@ -79,15 +79,18 @@ impl Listed<'_> {
     }
 
     fn arguments(&self, flaws: &mut Flaws) {
-        let Operation { ask, document, word, version, .. } = self.operation;
+        let Operation { ask, document, word, version, body, items, again, .. } = self.operation;
         let is_search = *ask == Ask::Search;
-        if document.is_empty() && !is_search {
+        if document.is_empty() && ask.names_a_document() {
             let help = "such as `document = \"doc-1\"`";
             flaws.add(self.path("ask"), "the operation names no document", help);
         }
         let extras = [
-            ("document", is_search && !document.is_empty(), "any other than a search"),
+            ("document", !ask.names_a_document() && !document.is_empty(), "what is about one document"),
             ("word", !is_search && !word.is_empty(), "a search"),
+            ("body", !is_search && !body.is_empty(), "a search"),
+            ("items", !ask.is_several() && *items > 0, "`bulk` or `mget`"),
+            ("again", *ask != Ask::Add && *again, "`add`"),
             ("version", !ask.is_versioned() && version.is_some(), "`external` or `external_gte`"),
         ];
         for (key, _, whose) in extras.into_iter().filter(|(_, is_odd, _)| *is_odd) {
@@ -95,6 +98,31 @@ impl Listed<'_> {
         }
         if ask.is_versioned() && version.is_none() {
             flaws.add(self.path("ask"), "the operation brings no version", "such as `version = 7`");
+        }
+        self.form(flaws);
+    }
+
+    /// How it is asked, beside what for.
+    fn form(&self, flaws: &mut Flaws) {
+        let Operation { ask, body, parameters, items, .. } = self.operation;
+        if ask.is_several() && !(1..=Operation::ITEMS_MAX).contains(items) {
+            let message = format!("{items} writes or gets in one request");
+            flaws.add(self.path("items"), message, format!("1 to {}", Operation::ITEMS_MAX));
+        }
+        if !body.is_empty() && serde_json::from_str::<serde_json::Value>(body).is_err() {
+            flaws.add(self.path("body"), "the body is no JSON", "such as `body = '{\"size\": 3}'`");
+        }
+        let taken = match ask {
+            Ask::Search => OF_SEARCHES,
+            ask if ask.writes() => OF_WRITES,
+            _ => &[],
+        };
+        if let Some(stranger) = stranger(parameters, taken) {
+            let help = match taken {
+                [] => "take it out".to_owned(),
+                taken => format!("it takes {}", taken.join(", ")),
+            };
+            flaws.add(self.path("parameters"), format!("{ask:?} does not take `{stranger}`"), help);
         }
     }
 }
@@ -141,6 +169,10 @@ mod tests {
             document: "a".into(),
             word: String::new(),
             version: None,
+            body: String::new(),
+            parameters: String::new(),
+            items: 0,
+            again: false,
         };
         let mut scenario = Scenario {
             title: "a".into(),
@@ -169,6 +201,11 @@ mod tests {
         assert_eq!(paths(|one| one.operations[0].document.clear()), ["ask"]);
         assert_eq!(paths(|one| one.operations[0].word = "x".into()), ["word"]);
         assert_eq!(paths(|one| one.operations[0].version = Some(1)), ["version"]);
+        assert_eq!(paths(|one| one.operations[0].body = "{}".into()), ["body"]);
+        assert_eq!(paths(|one| one.operations[0].items = 1), ["items"]);
+        assert_eq!(paths(|one| one.operations[0].again = true), ["again"]);
+        assert_eq!(paths(|one| one.operations[0].parameters = "refresh=true".into()), ["parameters"]);
+        assert_eq!(paths(|one| one.operations[0].ask = Ask::Bulk), ["document", "items"]);
         assert_eq!(paths(|one| one.operations[0].ask = Ask::External), ["ask"]);
         assert_eq!(paths(|one| one.operations[0].number = u32::MAX), ["number"]);
         assert_eq!(paths(|one| one.operations.push(one.operations[0].clone())), ["operations.1.number"]);

@@ -7,10 +7,13 @@ use super::{
 use crate::scenario::{
     format::{Index, Scenario, Workload},
     nearest::suggestion,
+    operations::Operation,
 };
 
 /// The longest document that a workload makes.
 const DOCUMENT_BYTES_MAX: u32 = 1024 * 1024;
+/// The most writes that one request takes.
+const BULK_SIZE_MAX: u32 = Operation::ITEMS_MAX;
 
 pub(super) fn check(scenario: &Scenario, flaws: &mut Flaws) {
     for (at, new) in scenario.indices.iter().enumerate() {
@@ -90,13 +93,7 @@ fn load(scenario: &Scenario, at: usize, workload: &Workload, flaws: &mut Flaws) 
         let message = format!("a share of {}", workload.delete_ratio);
         flaws.add(path("delete_ratio"), message, "0 to 1");
     }
-    let weights = workload.write_mix.weights();
-    for (key, _, weight) in weights.iter().filter(|(_, _, weight)| !(0.0..=1e6).contains(weight)) {
-        flaws.add(path(&format!("write_mix.{key}")), format!("a weight of {weight}"), "0 to 1000000");
-    }
-    if weights.iter().all(|(_, _, weight)| *weight == 0.0) {
-        flaws.add(path("write_mix"), "the mix has no kind of write", "such as `write_mix = { cas = 1 }`");
-    }
+    mixes(&path, workload, flaws);
     if workload.document_bytes > DOCUMENT_BYTES_MAX {
         let message = format!("documents of {} bytes", workload.document_bytes);
         flaws.add(path("document_bytes"), message, format!("at most {DOCUMENT_BYTES_MAX}"));
@@ -110,6 +107,33 @@ fn load(scenario: &Scenario, at: usize, workload: &Workload, flaws: &mut Flaws) 
     if workload.starts_at >= scenario.duration {
         let message = "the workload begins when the run is over";
         flaws.add_if_read(&["duration"], path("starts_at"), message, "earlier than `duration`");
+    }
+}
+
+fn mixes(path: &impl Fn(&str) -> String, workload: &Workload, flaws: &mut Flaws) {
+    let writes = workload.write_mix.weights().map(|(key, _, weight)| (key, weight));
+    let searches = workload.search_mix.weights().map(|(key, _, weight)| (key, weight));
+    mix(&path("write_mix"), &writes, ("write", "cas"), flaws);
+    mix(&path("search_mix"), &searches, ("search", "bool"), flaws);
+    let shares = workload.options.shares();
+    for (key, share) in shares.iter().filter(|(_, share)| !(0.0..=1.0).contains(share)) {
+        flaws.add(path(&format!("options.{key}")), format!("a share of {share}"), "0 to 1");
+    }
+    let size = workload.options.bulk_size;
+    if !(1..=BULK_SIZE_MAX).contains(&size) {
+        let help = format!("1 to {BULK_SIZE_MAX}");
+        flaws.add(path("options.bulk_size"), format!("{size} writes in one request"), help);
+    }
+}
+
+fn mix(path: &str, weights: &[(&str, f64)], (what, such): (&str, &str), flaws: &mut Flaws) {
+    for (key, weight) in weights.iter().filter(|(_, weight)| !(0.0..=1e6).contains(weight)) {
+        flaws.add(format!("{path}.{key}"), format!("a weight of {weight}"), "0 to 1000000");
+    }
+    if weights.iter().all(|(_, weight)| *weight == 0.0) {
+        let name = path.rsplit('.').next().unwrap_or(path);
+        let help = format!("such as `{name} = {{ {such} = 1 }}`");
+        flaws.add(path.to_owned(), format!("the mix has no kind of {what}"), help);
     }
 }
 

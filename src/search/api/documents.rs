@@ -129,12 +129,14 @@ pub struct GetRequest {
     pub refresh: bool,
     /// routing; none: the id.
     pub routing: Option<String>,
+    /// preference: which copies to ask.
+    pub preference: Option<String>,
 }
 
 impl GetRequest {
     /// The document of this id, as of now.
     pub fn new(index: IndexName, id: impl Into<String>) -> Self {
-        Self { index, id: id.into(), realtime: true, refresh: false, routing: None }
+        Self { index, id: id.into(), realtime: true, refresh: false, routing: None, preference: None }
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     flow::Flow,
     get::GetFlow,
     ids::Ids,
+    multi_get::MultiGetFlow,
     refresh::RefreshFlow,
     searches::{self, Choice},
     write::WriteFlow,
@@ -20,10 +21,10 @@ use crate::{
     search::{
         api::{
             ApiAnswer, ApiCall, ApiError, BulkAction, BulkWrite, DeleteRequest, GetRequest, IndexRequest,
-            OpType, RefreshRequest, UpdateRequest,
+            MultiGetRequest, OpType, RefreshRequest, UpdateRequest,
         },
         control::AdminCall,
-        routing::{self, Rotation},
+        routing::{self, Rotation, preference::Preference},
         shards::{ReadCall, WriteCall},
         state::{ClusterState, IndexMetadata},
     },
@@ -75,14 +76,16 @@ pub(super) fn begin(
             let items = request.items()?.into_iter().map(|write| item(view, state, ids, write));
             Box::new(BulkFlow::new(items.collect(), request.timeout))
         }
-        ApiCall::Get(GetRequest { index, id, realtime, refresh, routing }) => {
-            let routed_by = routing.as_ref().unwrap_or(&id);
-            let shard = routing::shard_of(&index, readable(state, &index)?, routed_by);
-            let copies = state.shard(&shard).map(|table| rotation.order(&shard, table));
-            // What is searchable on one copy is nothing that copies agree on.
-            let policy = if realtime { *read_policy } else { ReadPolicy::Any };
-            let call = ReadCall { id, realtime, refresh, policy };
-            Box::new(GetFlow::new(shard, call, copies.unwrap_or_default()))
+        ApiCall::Get(request) => Box::new(get(state, me, rotation, *read_policy, request)?),
+        ApiCall::MultiGet(MultiGetRequest { items }) => {
+            if items.is_empty() {
+                return Err(ApiError::invalid(&["no documents to get"]));
+            }
+            let items = items.into_iter().map(|request| {
+                let names = (request.index.clone(), request.id.clone());
+                (names, get(state, me, rotation, *read_policy, request))
+            });
+            Box::new(MultiGetFlow::new(items.collect()))
         }
         ApiCall::Refresh(RefreshRequest { index }) => {
             let shards = copies(rotation, &index, metadata(state, &index)?);
@@ -95,6 +98,24 @@ pub(super) fn begin(
         administrative => return admin::begin(view, state, choices, administrative),
     };
     Ok(Beginning::Flow(flow))
+}
+
+fn get(
+    state: &ClusterState,
+    me: HostId,
+    rotation: &mut Rotation,
+    read_policy: ReadPolicy,
+    request: GetRequest,
+) -> Result<GetFlow, ApiError> {
+    let GetRequest { index, id, realtime, refresh, routing, preference } = request;
+    let shard = routing::shard_of(&index, readable(state, &index)?, routing.as_ref().unwrap_or(&id));
+    let preference = Preference::parse(preference.as_deref().unwrap_or_default())?;
+    let copies = state.shard(&shard).map(|table| rotation.order(&shard, table)).unwrap_or_default();
+    let copies = preference.order(shard.number, me, copies)?;
+    // What is searchable on one copy is nothing that copies agree on.
+    let policy = if realtime { read_policy } else { ReadPolicy::Any };
+    let call = ReadCall { id, realtime, refresh, policy };
+    Ok(GetFlow::new(shard, call, copies))
 }
 
 // Also gives the id, drawn or not.

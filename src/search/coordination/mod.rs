@@ -19,6 +19,7 @@ mod get;
 mod health;
 mod ids;
 mod intake;
+mod multi_get;
 mod refresh;
 mod scatter;
 mod searches;

@@ -104,6 +104,8 @@ impl Shard {
         self.life = step.desk.draw();
         self.learn_term(step, term);
         let operations = self.open(step)?;
+        // Whatever it gets until it serves: its first search shows it (`IndexShard.finalizeRecovery`).
+        self.refresh_wanted = true;
         let store = self.open_store();
         if from == Origin::Store && !store.mark_primary(term) {
             self.phase = Phase::Closed;

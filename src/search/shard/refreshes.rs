@@ -104,10 +104,15 @@ impl Shard {
         let store = self.open_store();
         let (up_to, was_behind) = (store.local_checkpoint(), store.engine.is_behind());
         let refreshed = store.engine.refresh(up_to);
-        self.or_fail(step, refreshed)?;
+        let merged = self.or_fail(step, refreshed)?;
+        let (shard, allocation) = (&self.id, self.allocation);
+        if merged > 0 {
+            let (shard, segments) = (shard.clone(), merged as u32);
+            step.note(EventKind::SegmentsMerged { shard, allocation, segments });
+        }
         if was_behind {
+            let shard = shard.clone();
             self.hand_on_disk(step);
-            let (shard, allocation) = (self.id.clone(), self.allocation);
             step.note(EventKind::CopyRefreshed { shard, allocation, up_to });
         }
         self.prune_tombstones(step);
@@ -123,7 +128,11 @@ impl Shard {
         let store = self.open_store();
         let up_to = store.local_checkpoint().min(store.global_checkpoint());
         let (keep, up_to) = if drops_at_once { (Duration::ZERO, SeqNo(i64::MAX)) } else { (keep, up_to) };
-        store.engine.prune_tombstones(now, keep, up_to);
+        let tombstones = store.engine.prune_tombstones(now, keep, up_to) as u64;
+        if tombstones > 0 {
+            let (shard, allocation) = (self.id.clone(), self.allocation);
+            step.note(EventKind::TombstonesPruned { shard, allocation, tombstones });
+        }
     }
 
     /// The next search sees all that this copy has.

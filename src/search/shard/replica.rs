@@ -34,7 +34,8 @@ impl Shard {
         self.recovery_goes_on(step, &operations);
         self.store_operations(step, term, &operations)?;
         self.prune_tombstones(step);
-        if operations.purpose == (Purpose::Write { refresh: true }) {
+        let skips_refresh = step.desk.config.defects.has(Defect::ReplicaSkipsRefresh);
+        if operations.purpose == (Purpose::Write { refresh: true }) && !skips_refresh {
             self.want_refresh(step);
         }
         self.hand_on_disk(step);
