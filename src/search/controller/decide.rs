@@ -190,3 +190,35 @@ fn note_deadlines(deadlines: &mut Deadlines, state: &ClusterState, deadline: imp
     }
     *deadlines = waiting;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::CopyState::{Started, Unassigned},
+        name::AllocationId,
+        search::{
+            fixture::{copy, state, table},
+            state::ShardCopy,
+        },
+    };
+
+    /// E10, Elasticsearch #14494: the copy that is lost second has a deadline of its own, whatever becomes of the first.
+    #[test]
+    fn copy_that_is_lost_later_waits_until_later() {
+        let away = |number, id| ShardCopy { node: None, ..copy(number, id, false, Unassigned) };
+        let mut first = state(1, vec![table(vec![copy(1, 1, true, Started), away(2, 2)])]);
+        let mut both = state(1, vec![table(vec![copy(1, 1, true, Started), away(2, 2), away(3, 3)])]);
+        let mut second = state(1, vec![table(vec![copy(1, 1, true, Started), away(3, 3)])]);
+        for state in [&mut first, &mut both, &mut second] {
+            state.nodes.retain(|node, _| node.number == 1);
+            state.homes = [2, 3].map(|id| (AllocationId(id), HostId::search(id as u16))).into();
+        }
+        let mut deadlines = Deadlines::new();
+        note_deadlines(&mut deadlines, &first, |_| Instant(10));
+        note_deadlines(&mut deadlines, &both, |_| Instant(14));
+        assert_eq!(deadlines, [(AllocationId(2), Instant(10)), (AllocationId(3), Instant(14))].into());
+        note_deadlines(&mut deadlines, &second, |_| Instant(99));
+        assert_eq!(deadlines, [(AllocationId(3), Instant(14))].into());
+    }
+}
