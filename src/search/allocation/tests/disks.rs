@@ -19,6 +19,10 @@ impl Cluster {
         for (number, base) in (1..).zip(base) {
             let held = self.count(number, any) as u64;
             self.disk(number, total, total.saturating_sub(base + held * bytes));
+            let copies = self.state.shards().flat_map(|(_, table)| &table.copies);
+            let here = copies.filter(|copy| copy.node == Some(HostId::search(number)));
+            let counted = here.filter_map(|copy| Some((copy.allocation?, bytes))).collect();
+            self.info.counted.insert(HostId::search(number), counted);
         }
     }
 }

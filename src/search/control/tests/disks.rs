@@ -44,6 +44,9 @@ fn freed_space_alone_has_copies_placed() {
 #[test]
 fn index_is_blocked_beyond_the_flood_stage_and_released_when_there_is_room() {
     let mut bench = green(&[]);
+    // Copies stay where they are.
+    let enable = ("cluster.routing.allocation.enable".to_owned(), Some("none".to_owned()));
+    ask(&mut bench, B, 2, AdminTask::ClusterSettings { changes: [enable].into() });
     report(&mut bench, &ALL.map(|host| (host, 50)));
     assert!(!is_blocked(&mut bench));
     let primary = state(&mut bench, A).shards().next().unwrap().1.primary().unwrap().node.unwrap();
