@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::deeds::Fault;
@@ -20,14 +21,14 @@ use crate::{
         operations::Operation,
         plan::{AllocatorKind, Budget, Delay, DelayShape, ReadPolicy, Selector},
         recipes::RecipeClients,
-        seed,
+        schema, seed,
         steps::Step,
         values::Values,
     },
 };
 
 /// A scenario: what is built, what works on it, what breaks, what must hold.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Scenario {
     /// What it is about, in a few words. Required.
@@ -40,6 +41,7 @@ pub struct Scenario {
     pub duration: Duration,
     /// The seed to run it with, unless another is asked for. Default 1.
     #[serde(with = "seed", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "schema::Seed")]
     pub seed: Option<u64>,
     /// Historic bugs to switch on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -94,7 +96,7 @@ fn is_boundless(budget: &Budget) -> bool {
 }
 
 /// The ensemble and the search cluster.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cluster {
     /// Voting ZooKeeper servers, 1 to 7. Default 3.
@@ -168,7 +170,7 @@ impl Default for Cluster {
 }
 
 /// One more search node.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Node {
     /// Its zone. Default: the next in turn.
@@ -183,7 +185,7 @@ pub struct Node {
 }
 
 /// Delays of links, one way.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Links {
     /// Within a zone. Default 50 us at least, 200 us on average.
@@ -202,7 +204,7 @@ impl Default for Links {
 }
 
 /// A delay.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spread {
     /// Never less.
@@ -244,7 +246,7 @@ impl From<Delay> for Spread {
 }
 
 /// The delay from one host to another.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pair {
     /// The sender.
@@ -260,7 +262,7 @@ pub struct Pair {
 }
 
 /// Errors of clocks; each host draws its own, once per run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Clocks {
     /// Wall clocks are off by at most this. Default 50 ms.
@@ -277,7 +279,7 @@ impl Default for Clocks {
 }
 
 /// Delays of disks.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Disks {
     /// How long a sync takes. Default 200 us at least, 1 ms on average.
@@ -291,7 +293,7 @@ impl Default for Disks {
 }
 
 /// An index that an operator creates at the start.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Index {
     /// Its name. Required.
@@ -312,7 +314,7 @@ impl Default for Index {
 }
 
 /// A simulated client.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Workload {
     /// The index it works on. Required.
@@ -370,7 +372,7 @@ impl Default for Workload {
 }
 
 /// The event that a fault waits for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct When {
     /// The event's name. Required; `shardarium list events` has them.
@@ -392,7 +394,7 @@ impl Default for When {
 }
 
 /// What must hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Expect {
     /// Laws to judge by. Default: all.
