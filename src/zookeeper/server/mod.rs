@@ -411,7 +411,7 @@ impl Core for Server {
             // `takeSnapshot` with `isSevere`).
             Input::DiskFailed { file, error, .. } => out.halt(format!("{file}: {error}")),
             // It reads its files only when it starts.
-            Input::Reread { .. } => {}
+            Input::Reread { .. } | Input::DiskMeasured { .. } => {}
             Input::Inspect => self.inspect(out),
         }
     }
