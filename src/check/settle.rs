@@ -433,7 +433,7 @@ mod tests {
         record.insert(index, zk(2), E::RoleLost { why: "no quorum".into() });
         record.assert_fails(
             "ensemble.settles",
-            "waits for a leader to be established by 2 of 3, with zk-1, zk-2 and zk-3 live",
+            "waits for a leader to be established by 2 of 3, with zk-1, zk-2, zk-3 live",
         );
     }
 }

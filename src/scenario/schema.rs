@@ -13,6 +13,7 @@ use crate::{
     event::EventKind,
     name::HostId,
     scenario::{
+        bytes::Bytes,
         deeds::Shift,
         duration::{OptionalSpan, Span},
         format::Scenario,
@@ -118,6 +119,20 @@ impl JsonSchema for Shift {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "examples": ["2s", "-500ms"] })
+    }
+}
+
+impl JsonSchema for Bytes {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Bytes".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "examples": ["8mb", "512kb"] })
     }
 }
 
