@@ -257,10 +257,22 @@ impl Place<'_> {
     fn lateness(&self, fault: &Fault, flaws: &mut Flaws) {
         let help = "add `delay = { min = \"20ms\", mean = \"80ms\" }`";
         if fault.slow.is_some() && fault.delay.is_none() && fault.bandwidth.is_none() {
-            flaws.add(self.path("slow"), "the fault does not say how late messages are", help);
+            let hinges_on = &["faults.*.delay", "faults.*.bandwidth"];
+            flaws.add_if_read(
+                hinges_on,
+                self.path("slow"),
+                "the fault does not say how late messages are",
+                help,
+            );
         }
         if fault.slow_disk.is_some() && fault.delay.is_none() {
-            flaws.add(self.path("slow_disk"), "the fault does not say how long a sync takes", help);
+            let delay = &["faults.*.delay"];
+            flaws.add_if_read(
+                delay,
+                self.path("slow_disk"),
+                "the fault does not say how long a sync takes",
+                help,
+            );
         }
         match fault.delay {
             Some(Spread { min, mean, .. }) if min > mean => {

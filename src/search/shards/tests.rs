@@ -9,6 +9,7 @@ mod gets;
 mod harness;
 mod recovery;
 mod refreshes;
+mod refusals;
 mod relocation;
 mod tombstones;
 mod writes;

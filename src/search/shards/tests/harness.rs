@@ -1,6 +1,7 @@
 //! Harness — decides how the nodes of a test are wired: queues for links, two images for a disk, a controller
 //! that does as it is told. It never checks anything.
 
+mod damage;
 mod knobs;
 pub(super) mod look;
 
