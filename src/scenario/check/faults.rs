@@ -232,14 +232,16 @@ impl Place<'_> {
 
     fn clocks(&self, fault: &Fault, flaws: &mut Flaws) {
         if fault.jump.is_some() && fault.by.is_none() {
-            flaws.add(
+            flaws.add_if_read(
+                &["faults.*.by"],
                 self.path("jump"),
                 "the fault does not say how far",
                 "add `by = \"5s\"` or `by = \"-5s\"`",
             );
         }
         if fault.drift.is_some() && fault.ppm.is_none() {
-            flaws.add(
+            flaws.add_if_read(
+                &["faults.*.ppm"],
                 self.path("drift"),
                 "the fault does not say how fast",
                 "add `ppm = 500` or `ppm = -500`",
