@@ -151,6 +151,7 @@ fn trial(judgements: Vec<Judgement>) -> Trial {
         messages: 40_321,
         simulated: Duration::from_secs(75),
         wall: Duration::from_millis(187),
+        cpu: None,
     };
     let run = Run { events: record(), fingerprint: 0xfeed, figures };
     Trial { plan, run, judgements, goals: vec!["primary-promoted"] }

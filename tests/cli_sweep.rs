@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, ffi::OsString, fs, path::Path, time::Duration};
 use shardarium::{
     cli::{Exit, main_with},
     event::{Event, EventKind, Fingerprint},
-    name::{Epoch, HostId, SimTime},
+    name::{Epoch, HostId, SimTime, Term},
     scenario::plan::Plan,
     sim::{Figures, Run, RunError},
     trial::Machine,
@@ -46,6 +46,7 @@ fn recorded(events: Vec<Event>) -> Run {
         messages: 3,
         simulated: Duration::from_secs(60),
         wall: Duration::from_millis(100),
+        cpu: None,
     };
     Run { events, fingerprint: fingerprint.value(), figures }
 }
@@ -296,4 +297,217 @@ fn results_of_an_earlier_sweep_give_way() {
     assert_eq!(sweep(sound, "0..3"), Exit::Fine);
     assert_eq!(fs::read_dir(dir.path().join("failures")).unwrap().count(), 0);
     assert_eq!(seeds(dir.path()), (0..3).collect());
+}
+
+fn sweep_into(machine: fn(&Plan) -> Result<Run, RunError>, dir: &Path, rest: &str) -> Exit {
+    run(machine, &format!("sweep tests/scenarios/one-leader.toml --out {} {rest}", dir.display()))
+}
+
+fn bytes(dir: &Path) -> Vec<u8> {
+    fs::read(dir.join("runs.ndjson")).unwrap()
+}
+
+/// A directory as a kill would have left it: the first records in the order in which they ended, the last of them
+/// torn, a file that was being written, and a manifest that knows no end.
+fn killed(whole: &Path, dir: &Path, lines: usize) {
+    fs::create_dir_all(dir.join("failures/0123456789abcdef")).unwrap();
+    fs::write(dir.join(".shardarium-x"), "half").unwrap();
+    let manifest = fs::read_to_string(whole.join("manifest.json")).unwrap();
+    fs::write(dir.join("manifest.json"), manifest.replace("\"complete\"", "null")).unwrap();
+    let text = fs::read_to_string(whole.join("runs.ndjson")).unwrap();
+    let kept: Vec<&str> = text.lines().rev().take(lines).collect();
+    fs::write(dir.join("runs.ndjson"), format!("{}\n{}", kept.join("\n"), "{\"key\":\"0012")).unwrap();
+}
+
+#[test]
+fn resumed_sweep_equals_an_unbroken_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, broken) = (dir.path().join("whole"), dir.path().join("broken"));
+    assert_eq!(sweep_into(sound, &whole, "--seeds 0..30"), Exit::Broken);
+    killed(&whole, &broken, 12);
+    // A run that was done before is not done again: this machine would panic in some of them.
+    let known: BTreeSet<u64> = {
+        let text = fs::read_to_string(broken.join("runs.ndjson")).unwrap();
+        let seeds = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        seeds.map(|record| record["seed"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(known.len(), 12);
+    assert_eq!(sweep_into(sound, &broken, "--seeds 0..30 --resume"), Exit::Broken);
+    assert_eq!(bytes(&whole), bytes(&broken));
+    let names = |dir: &Path| {
+        let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+        entries.collect::<BTreeSet<_>>()
+    };
+    assert_eq!(names(&broken), names(&whole));
+    let timed = fs::read_to_string(broken.join("timing.ndjson")).unwrap();
+    assert_eq!(timed.lines().count(), 30 - 12);
+}
+
+#[test]
+fn resumed_sweep_does_no_run_twice() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static RUNS: AtomicU64 = AtomicU64::new(0);
+    fn counting(plan: &Plan) -> Result<Run, RunError> {
+        RUNS.fetch_add(1, Ordering::Relaxed);
+        sound(plan)
+    }
+    let dir = tempfile::tempdir().unwrap();
+    sweep_into(counting, dir.path(), "--seeds 0..5");
+    let before = bytes(dir.path());
+    assert_eq!(sweep_into(counting, dir.path(), "--seeds 0..5 --resume"), Exit::Fine);
+    assert_eq!((RUNS.load(Ordering::Relaxed), bytes(dir.path())), (5, before));
+}
+
+#[test]
+fn another_sweep_is_not_gone_on_with() {
+    let dir = tempfile::tempdir().unwrap();
+    sweep_into(sound, dir.path(), "--seeds 0..5");
+    let before = bytes(dir.path());
+    assert_eq!(sweep_into(sound, dir.path(), "--seeds 0..6 --resume"), Exit::Usage);
+    assert_eq!(bytes(dir.path()), before);
+    assert_eq!(run(sound, "sweep tests/scenarios/one-leader.toml --seeds 0..5 --resume"), Exit::Usage);
+}
+
+#[test]
+fn shards_merged_equal_the_whole_in_any_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    sweep_into(sound, &at("whole"), "--seeds 0..30");
+    for number in 1..=3 {
+        sweep_into(sound, &at(&number.to_string()), &format!("--seeds 0..30 --partition {number}/3"));
+    }
+    let merge = |dirs: &[&str], out: &str| {
+        let dirs: Vec<String> = dirs.iter().map(|name| at(name).display().to_string()).collect();
+        run(sound, &format!("merge {} --out {}", dirs.join(" "), at(out).display()))
+    };
+    assert_eq!(merge(&["1", "2", "3"], "there"), Exit::Broken);
+    assert_eq!(merge(&["3", "1", "2", "1"], "back"), Exit::Broken);
+    assert_eq!(merge(&["there", "2"], "there"), Exit::Broken);
+    for name in ["there", "back"] {
+        assert_eq!(bytes(&at(name)), bytes(&at("whole")));
+        let failures = |name: &str| {
+            let entries = fs::read_dir(at(name).join("failures")).unwrap();
+            entries.map(|entry| entry.unwrap().file_name()).collect::<BTreeSet<_>>()
+        };
+        assert_eq!(failures(name), failures("whole"));
+    }
+    let manifest = |name: &str| fs::read_to_string(at(name).join("manifest.json")).unwrap();
+    assert_eq!(manifest("there"), manifest("back"));
+}
+
+#[test]
+fn goal_that_one_shard_meets_is_met_by_the_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let sweep = |name: &str, seeds: &str| {
+        let out = at(name);
+        run(restless, &format!("sweep tests/scenarios/idle.toml --seeds {seeds} --out {}", out.display()))
+    };
+    assert_eq!((sweep("calm", "1..4"), sweep("more", "5..8")), (Exit::Idle, Exit::Idle));
+    let merge = |other: &str| {
+        let line =
+            format!("merge {} {} --out {}", at("calm").display(), at(other).display(), at("both").display());
+        run(sound, &line)
+    };
+    assert_eq!(merge("more"), Exit::Idle);
+    assert_eq!(sweep("busy", "4..5"), Exit::Fine);
+    assert_eq!(merge("busy"), Exit::Fine);
+}
+
+/// Every fourth seed meets a goal.
+fn restless(plan: &Plan) -> Result<Run, RunError> {
+    let mut events = events(&Plan { seed: 0, ..plan.clone() });
+    if plan.seed % 4 == 0 {
+        let last = events.pop().unwrap();
+        let kind = EventKind::ResyncCompleted { shard: "articles/0".parse().unwrap(), term: Term(2) };
+        events.push(Event { host: Some(HostId::search(1)), kind, ..last.clone() });
+        events.push(Event { seq: last.seq + 1, ..last });
+    }
+    Ok(recorded(events))
+}
+
+#[test]
+fn run_with_two_fingerprints_is_internal_and_leaves_both_directories() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    sweep_into(wavering, &at("one"), "--seeds 0..3");
+    sweep_into(wavering, &at("two"), "--seeds 0..3");
+    let before = (bytes(&at("one")), bytes(&at("two")));
+    let line =
+        format!("merge {} {} --out {}", at("one").display(), at("two").display(), at("both").display());
+    assert_eq!(run(sound, &line), Exit::Internal);
+    assert_eq!((bytes(&at("one")), bytes(&at("two"))), before);
+    assert!(!at("both").exists());
+}
+
+#[test]
+fn sweep_that_was_killed_is_unfinished_after_the_merge() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    sweep_into(sound, &at("whole"), "--seeds 0..5");
+    killed(&at("whole"), &at("broken"), 3);
+    let line = format!("merge {} --out {}", at("broken").display(), at("merged").display());
+    assert_eq!(run(sound, &line), Exit::Unfinished);
+    assert_eq!(seeds(&at("merged")).len(), 3);
+    assert_eq!(
+        run(sound, &format!("merge {} --out {}", dir.path().display(), at("x").display())),
+        Exit::Usage
+    );
+}
+
+#[test]
+fn run_that_takes_too_long_is_given_up_and_done_again_later() {
+    fn slow(plan: &Plan) -> Result<Run, RunError> {
+        if plan.seed == 2 {
+            std::thread::sleep(Duration::from_secs(5));
+        }
+        sound(plan)
+    }
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(sweep_into(slow, dir.path(), "--seeds 0..5 --time-limit 500ms"), Exit::Unfinished);
+    assert_eq!(seeds(dir.path()), [0, 1, 3, 4].into());
+    assert_eq!(sweep_into(sound, dir.path(), "--seeds 0..5 --time-limit 500ms --resume"), Exit::Fine);
+    assert_eq!(seeds(dir.path()), (0..5).collect());
+}
+
+#[test]
+fn stored_failures_are_judged_again() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(sweep_into(sound, dir.path(), "--seeds 0..14"), Exit::Broken);
+    assert_eq!(run(sound, &format!("check {}", dir.path().display())), Exit::Broken);
+    assert_eq!(run(sound, &format!("check {} --law session.expires", dir.path().display())), Exit::Usage);
+    assert_eq!(
+        run(sound, &format!("check {} --law ensemble.settles", dir.path().display())),
+        Exit::Undecided
+    );
+    let failure = fs::read_dir(dir.path().join("failures")).unwrap().next().unwrap().unwrap().path();
+    fs::write(failure.join("trace.ndjson"), "torn").unwrap();
+    assert_eq!(run(sound, &format!("check {}", dir.path().display())), Exit::Usage);
+}
+
+#[test]
+fn every_point_of_a_grid_is_swept() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = "--set zookeeper.session_timeout=2s,4s --set clocks.drift_max_ppm=0,50,100";
+    assert_eq!(sweep_into(sound, dir.path(), &format!("--seeds 0..3 {set}")), Exit::Fine);
+    let records = records(dir.path());
+    let points: BTreeSet<String> =
+        records.iter().map(|record| record["set"].as_str().unwrap().to_owned()).collect();
+    assert_eq!((records.len(), points.len()), (18, 6));
+    assert!(points.contains("zookeeper.session_timeout=4s, clocks.drift_max_ppm=50"), "{points:?}");
+    for bad in
+        ["cluster.sesion_timeout=2s", "cluster.session_timeout=2", "workloads.3.index=a", "defect=none"]
+    {
+        assert_eq!(sweep_into(sound, dir.path(), &format!("--seeds 0..3 --set {bad}")), Exit::Usage, "{bad}");
+    }
+    let one = "run tests/scenarios/one-leader.toml --set clocks.drift_max_ppm=";
+    assert_eq!(run(sound, &format!("{one}50")), Exit::Fine);
+    assert_eq!(run(sound, &format!("{one}50,100")), Exit::Usage);
+}
+
+#[test]
+fn shard_that_nothing_names_is_refused() {
+    let sweep = "sweep tests/scenarios/one-leader.toml --seeds 0..3";
+    assert_eq!(run(sound, &format!("{sweep} --of 3")), Exit::Usage);
+    assert_eq!(run(sound, &format!("{sweep} --partition 1/3 --of 3")), Exit::Usage);
 }

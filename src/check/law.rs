@@ -11,7 +11,7 @@ use crate::{
     check::{
         agreement, answers, checkpoints, clients, control, copies, deciders, documents, durability,
         ephemerals, epochs, fences, in_sync, membership, moves, notices, order, placement, primaries,
-        primary, promises, recipes, refreshed, replicas, search, session, settings, settle,
+        primary, promises, recipes, refreshed, refusals, replicas, search, session, settings, settle,
         verdict::{Judged, Judgement, Verdict},
         watches,
     },

@@ -26,10 +26,12 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// One run: its timeline and verdicts.
     Run(RunArgs),
-    /// The laws over a stored trace.
+    /// The laws over a stored trace, or over those of a results directory.
     Check(CheckArgs),
     /// Many runs: scenarios × seeds, side by side.
     Sweep(SweepArgs),
+    /// The union of results directories: shards of one sweep, or sweeps of other seeds.
+    Merge(MergeArgs),
     /// One stored plan again: `plan.json` of a failure, or the plan in a trace.
     Replay(ReplayArgs),
     /// A smaller plan that breaks the same law, as a scenario file.
@@ -72,26 +74,69 @@ pub(super) enum Format {
     Json,
 }
 
-/// `--set KEY=VALUE`.
+/// `--set KEY=VALUE`, or `--set KEY=VALUE,VALUE…` for a grid.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Setting {
-    /// `defect=NAME`: switches a historic bug on.
-    Defect(Defect),
+pub(super) struct Setting {
+    /// A path in the scenario file, or `defect`.
+    pub(super) key: String,
+    /// At least one.
+    pub(super) values: Vec<String>,
 }
 
 impl FromStr for Setting {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (key, value) =
-            text.split_once('=').ok_or("write KEY=VALUE, such as defect=zab-ack-before-sync")?;
-        if key != "defect" {
-            return Err(format!("there is no setting `{key}`: {}", suggestion(key, ["defect"])));
+        let (key, values) = text
+            .split_once('=')
+            .filter(|(key, _)| !key.trim().is_empty())
+            .ok_or("write KEY=VALUE, such as cluster.session_timeout=2s or defect=zab-ack-before-sync")?;
+        let setting = Self { key: key.trim().to_owned(), values: split(values) };
+        if setting.key == DEFECT {
+            setting.values.iter().try_for_each(|value| defect(value).map(drop))?;
         }
-        let names = Defect::ALL.map(Defect::name);
-        Defect::named(value)
-            .map(Self::Defect)
-            .ok_or_else(|| format!("there is no defect `{value}`: {}", suggestion(value, names)))
+        Ok(setting)
+    }
+}
+
+/// The key that switches a historic bug on.
+pub(super) const DEFECT: &str = "defect";
+
+/// The historic bug of this name.
+pub(super) fn defect(name: &str) -> Result<Defect, String> {
+    let names = Defect::ALL.map(Defect::name);
+    Defect::named(name).ok_or_else(|| format!("there is no defect `{name}`: {}", suggestion(name, names)))
+}
+
+/// Splits at commas, but not within quotes or brackets.
+fn split(text: &str) -> Vec<String> {
+    let (mut depth, mut quoted) = (0_i32, false);
+    let parts = text.split(|char: char| {
+        match char {
+            '"' => quoted = !quoted,
+            '[' | '{' | '(' if !quoted => depth += 1,
+            ']' | '}' | ')' if !quoted => depth -= 1,
+            _ => {}
+        }
+        char == ',' && depth == 0 && !quoted
+    });
+    parts.map(|part| part.trim().to_owned()).collect()
+}
+
+/// `--partition`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shard {
+    /// The one that the environment names.
+    Auto,
+    /// This one.
+    Given(Partition),
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "auto" { Ok(Self::Auto) } else { text.parse().map(Self::Given) }
     }
 }
 
@@ -108,7 +153,8 @@ pub(super) struct RunArgs {
     /// Write the run as a scenario file with every operation in it, which runs to the same fingerprint.
     #[arg(long, value_name = "FILE")]
     pub(super) save: Option<PathBuf>,
-    /// Change a setting: `defect=NAME` switches a historic bug on.
+    /// Change a key of the scenario file, such as `cluster.session_timeout=2s`; `defect=NAME` switches a historic
+    /// bug on. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) set: Vec<Setting>,
     /// For whom the report is.
@@ -171,7 +217,7 @@ pub(super) struct ShrinkArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
-    /// The trace, as `run --trace` stored it.
+    /// The trace, as `run --trace` stored it, or a results directory, whose traces are those of its failures.
     pub(super) trace: PathBuf,
     /// Judge by this law only; may be repeated. Default: those of the scenario.
     #[arg(long, value_name = "NAME")]
@@ -195,24 +241,48 @@ pub(super) struct SweepArgs {
     /// Runs at a time. Default: one a core.
     #[arg(long, short = 'j', value_name = "J")]
     pub(super) jobs: Option<NonZeroUsize>,
-    /// Only the K-th of N shards, from 1.
-    #[arg(long, value_name = "K/N", default_value = "1/1")]
-    pub(super) partition: Partition,
+    /// Only the K-th of N shards, from 1; `auto`: the one that the environment of a Slurm array, a Kubernetes Indexed
+    /// Job or a CI matrix names.
+    #[arg(long, value_name = "K/N|auto", default_value = "1/1")]
+    pub(super) partition: Shard,
+    /// Of `--partition auto`: how many shards there are, where the environment does not say it.
+    #[arg(long, value_name = "N")]
+    pub(super) of: Option<usize>,
     /// Stop after so many failing runs.
     #[arg(long, value_name = "F")]
     pub(super) max_fail: Option<NonZeroUsize>,
     /// Start no further run after so much wall time, such as `30m`.
     #[arg(long = "for", value_name = "SPAN", value_parser = crate::scenario::duration::parse)]
     pub(super) wall: Option<Duration>,
+    /// Give a run up after so much wall time, such as `60s`.
+    #[arg(long, value_name = "SPAN", value_parser = crate::scenario::duration::parse)]
+    pub(super) time_limit: Option<Duration>,
     /// Do this share of the runs twice and compare fingerprints, 0 to 1.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     pub(super) double: f64,
-    /// Change a setting: `defect=NAME` switches a historic bug on.
-    #[arg(long, value_name = "KEY=VALUE")]
+    /// Change a key of the scenario file, such as `cluster.session_timeout=2s`; of several values each is tried, and
+    /// of several settings each combination. `defect=NAME` switches a historic bug on. May be repeated.
+    #[arg(long, value_name = "KEY=VALUE[,VALUE…]")]
     pub(super) set: Vec<Setting>,
     /// Store records, timings and failures here.
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
+    /// Go on with what an earlier sweep of the same runs left in DIR, however it ended.
+    #[arg(long, requires = "out")]
+    pub(super) resume: bool,
+    /// For whom the report is.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MergeArgs {
+    /// Results directories.
+    #[arg(required = true, value_name = "DIR")]
+    pub(super) dirs: Vec<PathBuf>,
+    /// Where their union goes.
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: PathBuf,
     /// For whom the report is.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
@@ -248,8 +318,15 @@ mod tests {
     fn misspelt_defect_names_the_nearest() {
         let error = "defect=zab-ack-before-synk".parse::<Setting>().unwrap_err();
         assert!(error.contains("did you mean `zab-ack-before-sync`?"), "{error}");
-        assert!("defekt=x".parse::<Setting>().unwrap_err().contains("did you mean `defect`?"));
-        assert!("x".parse::<Setting>().is_err());
+        assert!("x".parse::<Setting>().is_err() && "=x".parse::<Setting>().is_err());
+    }
+
+    #[test]
+    fn values_are_split_at_commas_outside_of_brackets() {
+        let values = |text: &str| text.parse::<Setting>().unwrap().values;
+        assert_eq!(values("a.b=2s,4s, 8s"), ["2s", "4s", "8s"]);
+        assert_eq!(values("zones=[\"a\", \"b\"],[\"c\"]"), ["[\"a\", \"b\"]", "[\"c\"]"]);
+        assert_eq!(values("cut=minority(a,b)"), ["minority(a,b)"]);
     }
 
     #[test]

@@ -168,6 +168,7 @@ mod tests {
             messages: 50,
             simulated: Duration::from_secs(10),
             wall: Duration::from_millis(wall_ms),
+            cpu: None,
         };
         let line = line("x", vec![figures(100), figures(10), figures(20)]);
         assert_eq!((line.wall_seconds, line.times_real_time), (0.02, 500.0));

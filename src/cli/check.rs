@@ -1,6 +1,10 @@
-//! Check — decides the steps of judging a stored run. It never runs one.
+//! Check — decides the steps of judging stored runs. It never runs one.
 
-use std::{fs, io::BufReader};
+use std::{
+    fs,
+    io::BufReader,
+    path::{Path, PathBuf},
+};
 
 use serde::Serialize;
 
@@ -10,7 +14,7 @@ use super::{
     output::say,
 };
 use crate::{
-    check::verdict::Judgement,
+    check::verdict::{Judgement, Verdict},
     report::{
         text,
         trace_file::{self, Trace},
@@ -20,30 +24,88 @@ use crate::{
 };
 
 pub(super) fn check(args: &CheckArgs) -> Result<Exit, Failure> {
-    let trace = stored(args)?;
-    let laws = chosen(args, &trace)?;
+    refuse_unknown(args)?;
+    if args.trace.is_dir() {
+        return check_all(args);
+    }
+    let trace = stored(&args.trace)?;
+    let laws = chosen(args, &trace);
     let judgements = judge(&trace.events, &laws);
     say(&report(&trace, &judgements, args.format))?;
     Ok(Standing::of(&judgements).into())
 }
 
-fn stored(args: &CheckArgs) -> Result<Trace, Failure> {
-    let name = args.trace.display();
-    let file = fs::File::open(&args.trace)
+/// Every trace of a results directory, a line each. Those that cannot be read are told at the end.
+fn check_all(args: &CheckArgs) -> Result<Exit, Failure> {
+    let (mut standing, mut unread) = (Standing::Holds, Vec::new());
+    let paths = traces(&args.trace).map_err(|error| {
+        Failure::usage(format!("error: cannot read results in {}: {error}", args.trace.display()))
+    })?;
+    for path in &paths {
+        match stored(path) {
+            Ok(trace) => {
+                let judgements = judge(&trace.events, &chosen(args, &trace));
+                standing = standing.max(Standing::of(&judgements));
+                say(&line(&trace, &judgements, args.format))?;
+            }
+            Err(failure) => unread.push(failure.message().to_owned()),
+        }
+    }
+    match (unread.is_empty(), paths.is_empty()) {
+        (false, _) => Err(Failure::usage(unread.join("\n"))),
+        (true, true) => Ok(Exit::Nothing),
+        (true, false) => Ok(standing.into()),
+    }
+}
+
+/// The traces of a results directory's failures, in order of their keys.
+fn traces(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(dir.join("failures"))?.collect::<Result<Vec<_>, _>>()?;
+    let mut paths: Vec<_> = entries.iter().map(|entry| entry.path().join("trace.ndjson")).collect();
+    paths.retain(|path| path.is_file());
+    paths.sort();
+    Ok(paths)
+}
+
+fn line(trace: &Trace, judgements: &[Judgement], format: Format) -> String {
+    let (scenario, seed) = (&trace.header.scenario, trace.header.seed);
+    let verdict = Standing::of(judgements).word();
+    let broken = |judgement: &&Judgement| matches!(judgement.verdict, Verdict::Fail { .. });
+    let broken: Vec<&str> =
+        judgements.iter().filter(broken).map(|judgement| judgement.law.as_str()).collect();
+    let line = match format {
+        Format::Text => format!("{scenario}, seed {seed}: {verdict} {}", broken.join(", ")),
+        Format::Json => {
+            serde_json::json!({ "scenario": scenario, "seed": seed, "verdict": verdict, "laws": broken })
+                .to_string()
+        }
+    };
+    format!("{}\n", line.trim_end())
+}
+
+fn stored(path: &Path) -> Result<Trace, Failure> {
+    let name = path.display();
+    let file = fs::File::open(path)
         .map_err(|error| Failure::usage(format!("error: cannot read {name}: {error}")))?;
     trace_file::read(BufReader::new(file)).map_err(|error| Failure::usage(format!("error: {name}: {error}")))
 }
 
-/// The laws asked for, else those of the scenario that this version knows.
-fn chosen(args: &CheckArgs, trace: &Trace) -> Result<Vec<String>, Failure> {
+fn refuse_unknown(args: &CheckArgs) -> Result<(), Failure> {
     let known = Vocabulary::current().laws;
-    if let Some(unknown) = args.law.iter().find(|law| !known.contains(&law.as_str())) {
-        let help = suggestion(unknown, known.iter().copied());
-        return Err(Failure::usage(format!("error: there is no law `{unknown}`: {help}")));
+    match args.law.iter().find(|law| !known.contains(&law.as_str())) {
+        None => Ok(()),
+        Some(unknown) => {
+            let help = suggestion(unknown, known.iter().copied());
+            Err(Failure::usage(format!("error: there is no law `{unknown}`: {help}")))
+        }
     }
+}
+
+/// The laws asked for, else those of the scenario that this version knows.
+fn chosen(args: &CheckArgs, trace: &Trace) -> Vec<String> {
     match args.law.as_slice() {
-        [] => Ok(trace.header.plan.expect.laws.clone()),
-        laws => Ok(laws.to_vec()),
+        [] => trace.header.plan.expect.laws.clone(),
+        laws => laws.to_vec(),
     }
 }
 

@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod exit;
 mod list;
+mod merge;
 mod output;
 mod run;
 mod serve;
@@ -52,6 +53,7 @@ fn perform(command: Option<Command>, arguments: &[OsString], machine: Machine) -
         Command::Shrink(args) => shrink::shrink(&args, machine),
         Command::Check(args) => check::check(&args),
         Command::Sweep(args) => sweep::sweep(&args, arguments, machine),
+        Command::Merge(args) => merge::merge(&args),
         Command::List { topic } => say(&list::list(topic)).map(|()| Exit::Fine),
         Command::Bench(args) => bench::bench(&args, machine),
         Command::Serve(args) => serve::serve(&args),

@@ -61,7 +61,7 @@ fn plan(args: &ShrinkArgs) -> Result<Plan, Failure> {
     }
     let subject = subject(Some(&args.file), &args.set)?;
     let seed = args.seed.or(subject.seed).unwrap_or(RunArgs::SEED);
-    Ok(Plan { seed, ..subject.plan })
+    Ok(subject.plan(seed))
 }
 
 fn place(name: &str) -> PathBuf {

@@ -1,43 +1,82 @@
 //! Sources — decides what a scenario argument names: a file, or a built-in scenario. It never reads more into
 //! a file than `scenario::read` does.
 
-use std::{fs, io, path::Path};
+use std::{collections::BTreeSet, fs, io, path::Path};
 
-use super::{args::Setting, exit::Failure};
+use super::{
+    args::{DEFECT, Setting, defect},
+    exit::Failure,
+};
 use crate::{
     report::words::quoted,
     scenario::{
         builtin::{self, Builtin},
         check::Vocabulary,
         nearest::suggestion,
-        plan::Plan,
+        overlay::{self, overlaid},
         read::read,
     },
-    sweep::Subject,
+    sweep::{Subject, record::key},
 };
 
 /// The scenario that an argument names; without one, the default.
+///
+/// # Errors
+///
+/// If a setting has several values: that is for sweeps.
 pub(super) fn subject(argument: Option<&str>, settings: &[Setting]) -> Result<Subject, Failure> {
-    let name = argument.unwrap_or(builtin::DEFAULT.name);
-    let text = text(name)?;
-    let scenario = read(name, &text, &Vocabulary::current())
-        .map_err(|problems| Failure::Usage(problems.render_styled()))?;
-    let mut plan = scenario.plan(0);
-    for setting in settings {
-        match setting {
-            Setting::Defect(defect) => drop(plan.defects.0.insert(*defect)),
-        }
+    if let Some(grid) = settings.iter().find(|setting| setting.values.len() > 1) {
+        let key = &grid.key;
+        return Err(Failure::usage(format!("error: `--set {key}` has several values: `sweep` tries each")));
     }
-    Ok(Subject { name: name.to_owned(), text, seed: scenario.seed, plan })
+    let name = argument.unwrap_or(builtin::DEFAULT.name);
+    with_settings(name, &text(name)?, &grid(settings)[0])
 }
 
-/// The scenarios that arguments name. One that ends with `/`, or is a folder, stands for every scenario in it.
+/// The scenarios that arguments name, each at every point of the grid that the settings span. A name that ends with
+/// `/`, or is a folder, stands for every scenario in it. What is named twice counts once.
 pub(super) fn subjects(arguments: &[String], settings: &[Setting]) -> Result<Vec<Subject>, Failure> {
     let names = match arguments {
         [] => builtin::STANDARD.map(str::to_owned).to_vec(),
         _ => arguments.iter().map(|name| expanded(name)).collect::<Result<Vec<_>, _>>()?.concat(),
     };
-    names.iter().map(|name| subject(Some(name), settings)).collect()
+    let (mut subjects, mut keys) = (Vec::new(), BTreeSet::new());
+    for name in &names {
+        let text = text(name)?;
+        for point in grid(settings) {
+            let subject = with_settings(name, &text, &point)?;
+            if keys.insert(key(&subject.text, &subject.plan, 0)) {
+                subjects.push(subject);
+            }
+        }
+    }
+    Ok(subjects)
+}
+
+/// Every combination of values; one without settings.
+fn grid(settings: &[Setting]) -> Vec<Vec<overlay::Setting>> {
+    settings.iter().fold(vec![Vec::new()], |points, Setting { key, values }| {
+        let with = |point: &Vec<overlay::Setting>, value: &String| {
+            point.iter().cloned().chain([(key.clone(), value.clone())]).collect()
+        };
+        points.iter().flat_map(|point| values.iter().map(move |value| with(point, value))).collect()
+    })
+}
+
+/// The scenario of a text with these settings in it. What is wrong with one is told like a mistake in the file.
+fn with_settings(name: &str, text: &str, point: &[overlay::Setting]) -> Result<Subject, Failure> {
+    let (defects, settings): (Vec<_>, Vec<_>) = point.iter().cloned().partition(|(key, _)| key == DEFECT);
+    let usage = |why: String| Failure::usage(format!("error: {name}: {why}"));
+    let shown = settings.iter().map(|(key, value)| format!(" --set {key}={value}")).collect::<String>();
+    let text = overlaid(text, &settings).map_err(usage)?;
+    let scenario = read(&format!("{name}{shown}"), &text, &Vocabulary::current())
+        .map_err(|problems| Failure::Usage(problems.render_styled()))?;
+    let mut plan = scenario.plan(0);
+    for (_, value) in &defects {
+        plan.defects.0.insert(defect(value).map_err(usage)?);
+    }
+    let (name, set, seed) = (name.to_owned(), point.to_vec(), scenario.seed);
+    Ok(Subject { name, text, set, seed, scenario, plan })
 }
 
 /// The scenarios of a folder, on disk or built in; else the name itself.
@@ -100,10 +139,10 @@ fn missing(name: &str, error: &io::Error) -> Failure {
 }
 
 /// The command that does this run again.
-pub(super) fn command(name: &str, plan: &Plan, settings: &[Setting]) -> String {
-    let mut command = format!("shardarium run {} --seed {}", quoted(name), plan.seed);
-    for Setting::Defect(defect) in settings {
-        command += &format!(" --set defect={}", defect.name());
+pub(super) fn command(name: &str, seed: u64, set: &[overlay::Setting]) -> String {
+    let mut command = format!("shardarium run {} --seed {seed}", quoted(name));
+    for (key, value) in set {
+        command += &format!(" --set {}", quoted(&format!("{key}={value}")));
     }
     command
 }

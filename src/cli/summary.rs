@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{self, IsTerminal},
     time::Duration,
 };
 
@@ -12,10 +11,11 @@ use serde::Serialize;
 use super::{args::Format, exit::Exit};
 use crate::{
     report::{
+        grid,
         style::{Painted, Tone},
         words::{counted, grouped},
     },
-    sweep::{Done, Ending, Finding, Job, Subject, Sweep},
+    sweep::{Ending, manifest::Listed, record::Record},
 };
 
 /// Failing runs that the summary names.
@@ -26,17 +26,23 @@ pub(super) struct Summary {
     planned: usize,
     tallies: Vec<Tally>,
     failures: Vec<Failed>,
+    given_up: Vec<String>,
     internal: bool,
     wall: Duration,
     simulated: f64,
     events: u64,
-    progress: bool,
+    /// Every run that counts, without its goals, which are tallied.
+    records: Vec<Record>,
 }
 
 /// The count of one scenario.
 #[derive(Debug, Default, Serialize)]
 struct Tally {
     scenario: String,
+    #[serde(skip)]
+    title: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    set: String,
     runs: u64,
     pass: u64,
     fail: u64,
@@ -61,33 +67,36 @@ struct Failed {
 }
 
 impl Summary {
-    /// Nothing done yet.
-    pub(super) fn of(sweep: &Sweep) -> Self {
-        let tally = |subject: &Subject| {
-            let unmet = subject.plan.expect.goals.iter().cloned().collect();
-            Tally { scenario: subject.name.clone(), unmet, ..Tally::default() }
+    /// Nothing counted yet, of so many runs of these scenarios.
+    pub(super) fn of(planned: usize, scenarios: &[Listed]) -> Self {
+        let tally = |listed: &Listed| Tally {
+            scenario: listed.name.clone(),
+            title: listed.title.clone(),
+            set: listed.set.clone(),
+            unmet: listed.goals.iter().cloned().collect(),
+            ..Tally::default()
         };
         Self {
-            planned: sweep.jobs.len(),
-            tallies: sweep.subjects.iter().map(tally).collect(),
+            planned,
+            tallies: scenarios.iter().map(tally).collect(),
             failures: Vec::new(),
+            given_up: Vec::new(),
             internal: false,
             wall: Duration::ZERO,
             simulated: 0.0,
             events: 0,
-            progress: io::stderr().is_terminal(),
+            records: Vec::new(),
         }
     }
 
     /// Counts a run; `command` reproduces it.
-    pub(super) fn add(&mut self, done: &Done, command: String) {
-        let Done { job: Job { subject, .. }, record, wall, finding } = done;
-        self.wall += *wall;
+    pub(super) fn add(&mut self, mut record: Record, wall: Duration, command: impl FnOnce() -> String) {
+        self.wall += wall;
         self.simulated += record.simulated;
         self.events += record.events;
-        self.tallies[*subject].add(&record.verdict, &record.goals);
-        self.internal |= finding.as_ref().is_some_and(Finding::is_internal);
-        if finding.as_ref().is_some_and(Finding::is_failure) {
+        self.internal |= record.is_internal();
+        self.tally(&record);
+        if record.is_failure() {
             self.failures.push(Failed {
                 scenario: record.scenario.clone(),
                 seed: record.seed,
@@ -95,13 +104,32 @@ impl Summary {
                 law: record.law.clone(),
                 when: record.when,
                 why: record.why.clone(),
-                command,
+                command: command(),
             });
         }
+        record.goals = Vec::new();
+        self.records.push(record);
+    }
+
+    /// Two scenarios of one title count together.
+    fn tally(&mut self, record: &Record) {
+        let is_its = |tally: &Tally| tally.title == record.scenario && tally.set == record.set;
+        let found = self.tallies.iter().position(is_its);
+        let place = found.unwrap_or_else(|| {
+            let (title, set) = (record.scenario.clone(), record.set.clone());
+            self.tallies.push(Tally { scenario: title.clone(), title, set, ..Tally::default() });
+            self.tallies.len() - 1
+        });
+        self.tallies[place].add(&record.verdict, &record.goals);
+    }
+
+    /// A run took too long.
+    pub(super) fn give_up(&mut self, command: String) {
+        self.given_up.push(command);
     }
 
     fn runs(&self) -> u64 {
-        self.tallies.iter().map(|tally| tally.runs).sum()
+        self.records.len() as u64
     }
 
     /// The worst of what happened decides.
@@ -118,21 +146,6 @@ impl Summary {
         }
     }
 
-    /// One line on stderr, if that is a terminal.
-    pub(super) fn show_progress(&self) {
-        if self.progress {
-            let (runs, failures) = (self.runs(), self.failures.len());
-            eprint!("\r{runs} of {} runs, {failures} failing\x1b[K", self.planned);
-        }
-    }
-
-    /// Takes that line away.
-    pub(super) fn clear_progress(&self) {
-        if self.progress {
-            eprint!("\r\x1b[K");
-        }
-    }
-
     /// For a person or a program.
     pub(super) fn report(&self, format: Format, ending: Ending) -> String {
         match format {
@@ -143,42 +156,48 @@ impl Summary {
 
     fn text(&self, ending: Ending) -> String {
         let mut text: String = self.tallies.iter().map(Tally::text).collect();
+        text += &grid::table(&grid::points(&self.records));
         for failed in self.failures.iter().take(FAILURES_SHOWN) {
             text += &failed.text();
         }
         if let more @ 1.. = self.failures.len().saturating_sub(FAILURES_SHOWN) {
             text += &format!("… and {}\n", counted(more as u64, "more failing run", "more failing runs"));
         }
+        for command in self.given_up.iter().take(FAILURES_SHOWN) {
+            text += &format!("{}\n  {command}\n", Painted(Tone::Fault, "given up: it took too long"));
+        }
         text += match ending {
             Ending::Complete if self.planned == 0 => "Nothing to run.\n",
             Ending::Complete => "",
             Ending::EnoughFailures => "Stopped: enough runs have failed.\n",
-            Ending::OutOfTime => "Stopped: the time is up.\n",
+            Ending::OutOfTime => "Not every run was done: --resume goes on.\n",
         };
-        let wall = self.wall.as_secs_f64();
-        text + &format!(
-            "{}, {:.0} s simulated in {wall:.1} s of runs, {:.0} times real time, {} events\n",
-            counted(self.runs(), "run", "runs"),
-            self.simulated,
-            self.simulated / wall.max(1e-9),
-            grouped(self.events),
-        )
+        text + &self.figures()
+    }
+
+    fn figures(&self) -> String {
+        let runs = counted(self.runs(), "run", "runs");
+        let (simulated, events) = (self.simulated, grouped(self.events));
+        match self.wall.as_secs_f64() {
+            0.0 => format!("{runs}, {simulated:.0} s simulated, {events} events\n"),
+            wall => format!(
+                "{runs}, {simulated:.0} s simulated in {wall:.1} s of runs, {:.0} times real time, {events} events\n",
+                simulated / wall,
+            ),
+        }
     }
 
     fn json(&self, ending: Ending) -> String {
-        let ending = match ending {
-            Ending::Complete => "complete",
-            Ending::EnoughFailures => "enough_failures",
-            Ending::OutOfTime => "out_of_time",
-        };
         let value = serde_json::json!({
-            "ending": ending,
+            "ending": ending.word(),
             "runs": self.runs(),
             "simulated_seconds": self.simulated,
             "wall_seconds": self.wall.as_secs_f64(),
             "events": self.events,
             "scenarios": self.tallies,
+            "grid": grid::points(&self.records),
             "failures": self.failures,
+            "given_up": self.given_up,
         });
         format!("{value:#}\n")
     }
@@ -208,7 +227,8 @@ impl Tally {
         ];
         let shown = verdicts.iter().filter(|(count, ..)| *count > 0);
         let shown = shown.map(|(count, word, tone)| Painted(*tone, format!("{count} {word}")).to_string());
-        let mut text = format!("{:<20} {}\n", self.scenario, shown.collect::<Vec<_>>().join(", "));
+        let set = if self.set.is_empty() { String::new() } else { format!("{}  ", self.set) };
+        let mut text = format!("{:<20} {set}{}\n", self.scenario, shown.collect::<Vec<_>>().join(", "));
         if !self.goals.is_empty() {
             let goals = self.goals.iter().map(|(goal, runs)| format!("{goal} {runs}"));
             text += &format!("  goals met, by runs: {}\n", goals.collect::<Vec<_>>().join(", "));

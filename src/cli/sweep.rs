@@ -1,10 +1,18 @@
 //! Sweeping — decides the steps of a sweep: plan, make sure of the output, run, store, sum up. It never decides
 //! what is kept of a run.
 
-use std::{ffi::OsString, io, num::NonZeroUsize, path::Path, thread};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    ffi::OsString,
+    io,
+    num::NonZeroUsize,
+    path::Path,
+    thread,
+};
 
 use super::{
-    args::SweepArgs,
+    args::{Shard, SweepArgs},
     exit::{Exit, Failure},
     output::say,
     source::{command, subjects},
@@ -12,32 +20,27 @@ use super::{
 };
 use crate::{
     sweep::{
-        Sweep,
-        seeds::{over_seeds, runs},
-        store::{Manifest, Store},
+        Counted, Done, Job, Ledger, Sweep,
+        manifest::Manifest,
+        seeds::{Partition, over_seeds, runs},
+        store::{ResumeError, Store},
         sweep as do_sweep,
     },
     trial::Machine,
 };
 
 pub(super) fn sweep(args: &SweepArgs, arguments: &[OsString], machine: Machine) -> Result<Exit, Failure> {
-    let sweep = planned(args)?;
-    let mut store = args.out.as_deref().map(|dir| open(dir, args, &sweep, arguments)).transpose()?;
-    let mut summary = Summary::of(&sweep);
-    let ending = do_sweep(&sweep, machine, |done| {
-        let subject = &sweep.subjects[done.job.subject];
-        let plan = sweep.plan(done.job);
-        let again = command(&subject.name, &plan, &args.set);
-        if let Some(store) = &mut store {
-            store.add(&done, &plan, &again)?;
-        }
-        summary.add(&done, again);
-        summary.show_progress();
-        Ok::<(), io::Error>(())
-    });
-    summary.clear_progress();
-    store.map_or(Ok(()), Store::close).map_err(|error| unfinished(&error))?;
+    let partition = partition(args)?;
+    let mut sweep = planned(args, partition)?;
+    let manifest = manifest(&sweep, partition, arguments);
+    let summary = Summary::of(sweep.jobs.len(), &manifest.scenarios);
+    let store = args.out.as_deref().map(|dir| open(dir, manifest, args.resume, &mut sweep)).transpose()?;
+    let mut books = Books { sweep: &sweep, store, summary, counted: BTreeSet::new() };
+    let ending = do_sweep(&sweep, machine, &mut books);
+    let Books { store, summary, counted, .. } = books;
+    // What was kept stays as it is if something could not be written.
     let ending = ending.map_err(|error| unfinished(&error))?;
+    store.map_or(Ok(()), |store| store.close(&counted, ending)).map_err(|error| unfinished(&error))?;
     say(&summary.report(args.format, ending))?;
     Ok(summary.exit(ending))
 }
@@ -46,7 +49,51 @@ fn unfinished(error: &io::Error) -> Failure {
     Failure::Unfinished(format!("error: cannot write results: {error}"))
 }
 
-fn planned(args: &SweepArgs) -> Result<Sweep, Failure> {
+/// What is written down of a sweep.
+struct Books<'a> {
+    sweep: &'a Sweep,
+    store: Option<Store>,
+    summary: Summary,
+    counted: BTreeSet<String>,
+}
+
+impl Books<'_> {
+    fn command(&self, job: Job) -> String {
+        let subject = &self.sweep.subjects[job.subject];
+        command(&subject.name, job.seed, &subject.set)
+    }
+}
+
+impl Ledger for Books<'_> {
+    type Error = io::Error;
+
+    fn keep(&mut self, done: &Done) -> io::Result<()> {
+        let (plan, command) = (self.sweep.plan(done.job), self.command(done.job));
+        self.store.as_mut().map_or(Ok(()), |store| store.keep(done, &plan, &command))
+    }
+
+    fn count(&mut self, counted: Counted) {
+        let command = self.command(counted.job);
+        match counted.record {
+            Some(record) => {
+                self.counted.insert(record.key.clone());
+                self.summary.add(record, counted.wall, || command);
+            }
+            None => self.summary.give_up(command),
+        }
+    }
+}
+
+fn partition(args: &SweepArgs) -> Result<Partition, Failure> {
+    match (args.partition, args.of) {
+        (Shard::Given(_), Some(_)) => Err(Failure::usage("error: `--of N` goes with `--partition auto`")),
+        (Shard::Given(partition), None) => Ok(partition),
+        (Shard::Auto, of) => Partition::auto(|name| env::var(name).ok(), of)
+            .map_err(|why| Failure::usage(format!("error: --partition auto: {why}"))),
+    }
+}
+
+fn planned(args: &SweepArgs, partition: Partition) -> Result<Sweep, Failure> {
     let subjects = subjects(&args.scenarios, &args.set)?;
     let all = match (&args.seeds, args.runs) {
         (Some(seeds), _) => over_seeds(subjects.len(), seeds),
@@ -55,23 +102,34 @@ fn planned(args: &SweepArgs) -> Result<Sweep, Failure> {
     let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     Ok(Sweep {
         subjects,
-        jobs: args.partition.of(all),
+        jobs: partition.of(all),
+        known: BTreeMap::new(),
         threads: args.jobs.unwrap_or_else(cores),
         fail_max: args.max_fail,
         double: args.double,
         wall_max: args.wall,
+        run_wall_max: args.time_limit,
     })
 }
 
-fn open(dir: &Path, args: &SweepArgs, sweep: &Sweep, arguments: &[OsString]) -> Result<Store, Failure> {
+fn manifest(sweep: &Sweep, partition: Partition, arguments: &[OsString]) -> Manifest {
     let arguments =
         arguments.iter().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
-    let titles = sweep.subjects.iter().map(|subject| subject.plan.title.clone()).collect();
-    let partition = format!("{}/{}", args.partition.number, args.partition.of);
-    let mut manifest = Manifest::new(arguments, titles, partition);
-    manifest.runs = sweep.jobs.len();
-    let seeds = sweep.jobs.iter().map(|job| job.seed);
-    manifest.seeds = seeds.clone().min().zip(seeds.max());
-    Store::open(dir, &manifest)
-        .map_err(|error| Failure::usage(format!("error: cannot write results to {}: {error}", dir.display())))
+    Manifest::of(sweep, partition, arguments)
+}
+
+fn open(dir: &Path, manifest: Manifest, resume: bool, sweep: &mut Sweep) -> Result<Store, Failure> {
+    let opened = match resume {
+        false => Store::open(dir, manifest).map_err(ResumeError::Io),
+        true => Store::resume(dir, manifest).map(|(store, known)| {
+            sweep.known = known;
+            store
+        }),
+    };
+    opened.map_err(|error| match error {
+        ResumeError::Io(error) => {
+            Failure::usage(format!("error: cannot write results to {}: {error}", dir.display()))
+        }
+        other => Failure::usage(format!("error: cannot go on in {}: {other}", dir.display())),
+    })
 }

@@ -1,8 +1,10 @@
 //! Reports: what a person or a program gets to see of a run. They read events and verdicts, never a core.
 
 pub mod failover;
+pub mod grid;
 mod health;
 pub mod json;
+pub mod measures;
 pub mod scenario_file;
 pub mod style;
 pub mod text;

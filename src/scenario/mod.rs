@@ -13,6 +13,7 @@ pub mod make_plan;
 pub mod nearest;
 pub mod nemesis;
 pub mod operations;
+pub mod overlay;
 pub mod plan;
 pub mod problem;
 pub mod read;

@@ -239,6 +239,7 @@ impl Parts {
         match news {
             ShardNews::Report(report) => self.control.report(ctx, report),
             ShardNews::Write { token, result } => self.serving.write_ended(ctx, token, result),
+            ShardNews::Refresh { token, result } => self.serving.refresh_ended(ctx, token, result),
             ShardNews::Get { token, result } => {
                 let view = view(self.applied.as_ref(), &self.control, ctx);
                 self.serving.get_ended(ctx, view, token, result);

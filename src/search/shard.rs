@@ -9,6 +9,7 @@ mod damage;
 mod durability;
 mod flush;
 mod gets;
+mod group_refresh;
 pub mod layout;
 mod lease;
 mod lifecycle;
@@ -151,6 +152,14 @@ impl Shard {
         }
         let result = match body {
             Body::Operations(operations) => self.operations_received(step, (node, from), term, operations),
+            Body::Refresh { request } => {
+                self.refresh_asked(step, (node, from), term, request);
+                Ok(())
+            }
+            Body::Refreshed { request } => {
+                self.refresh_answered(step, request, true);
+                Ok(())
+            }
             Body::GlobalCheckpoint(checkpoint) => self.take_global_checkpoint(step, term, checkpoint),
             Body::Persisted { local_checkpoint } => self.copy_persisted(step, from, term, local_checkpoint),
             Body::RetentionLeases(leases) => {

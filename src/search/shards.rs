@@ -65,6 +65,13 @@ pub enum ShardNews {
         /// What came of it.
         result: Result<Option<GotDoc>, ShardRefusal>,
     },
+    /// A refresh of all copies of a shard ended.
+    Refresh {
+        /// The caller's token.
+        token: u64,
+        /// Copies that refreshed, and copies that should have.
+        result: Result<(u32, u32), ShardRefusal>,
+    },
     /// Something for the controller.
     Report(ShardReport),
 }

@@ -31,6 +31,7 @@ fn run(plan: &Plan) -> Result<Run, RunError> {
                 messages: 0,
                 simulated: Duration::ZERO,
                 wall: Duration::ZERO,
+                cpu: None,
             };
             Ok(Run { events: Vec::new(), fingerprint: 0, figures })
         }

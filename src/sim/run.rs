@@ -41,6 +41,8 @@ pub struct Figures {
     pub simulated: Duration,
     /// Wall time.
     pub wall: Duration,
+    /// Time on a processor, where the system tells.
+    pub cpu: Option<Duration>,
 }
 
 /// A run that did not come to its end: something panicked outside what is tested.
@@ -95,11 +97,18 @@ fn run_here(plan: &Plan, extensions: Extensions) -> Result<Run, RunError> {
     match outcome {
         Ok(()) => {
             runtime.block_on(async { world.end() });
-            let figures = Figures { events: events.len() as u64, messages, simulated, wall: began.elapsed() };
+            let (wall, cpu) = (began.elapsed(), processor_time());
+            let figures = Figures { events: events.len() as u64, messages, simulated, wall, cpu };
             Ok(Run { events, fingerprint, figures })
         }
         Err(panic) => Err(RunError { at: simulated, message: panic_message(&*panic), events }),
     }
+}
+
+/// How long this thread has been on a processor: Linux counts it in nanoseconds.
+fn processor_time() -> Option<Duration> {
+    let counts = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    counts.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }
 
 fn madsim_time(runtime: &Runtime) -> madsim::time::TimeHandle {

@@ -2,21 +2,25 @@
 //! runs or judges one itself.
 //!
 //! Runs are independent; a shard of a sweep is a pure function of its number and their count. Runs are done
-//! side by side and counted in order, so that the same sweep gives the same records, to the byte, however
-//! many threads work on it.
+//! side by side, kept as they end and counted in order, so that the same sweep gives the same records, to the
+//! byte, however many threads work on it and however often it was killed and resumed.
 
+mod failures;
+mod journal;
+pub mod manifest;
+pub mod merge;
 mod pool;
 pub mod record;
 pub mod seeds;
 pub mod store;
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroUsize, time::Duration};
 
 pub(crate) use self::pool::Watch;
-pub use self::pool::sweep;
+pub use self::pool::{Ledger, sweep};
 use self::record::{Record, key};
 use crate::{
-    scenario::plan::Plan,
+    scenario::{format::Scenario, overlay::Setting, plan::Plan},
     sim::RunError,
     trial::{Standing, Trial},
 };
@@ -26,12 +30,29 @@ use crate::{
 pub struct Subject {
     /// How the user names it: for the commands that reproduce.
     pub name: String,
-    /// The file's text: part of each run's key.
+    /// The file's text with what was set in it: part of each run's key.
     pub text: String,
-    /// The seed that the scenario itself names.
+    /// What was set from outside.
+    pub set: Vec<Setting>,
+    /// The seed that the file asks for.
     pub seed: Option<u64>,
-    /// Its plan for seed 0; other seeds change the seed alone.
+    /// What it says.
+    pub scenario: Scenario,
+    /// Its plan for seed 0.
     pub plan: Plan,
+}
+
+impl Subject {
+    /// Its plan for a seed: when a fault strikes that repeats is drawn by it.
+    pub fn plan(&self, seed: u64) -> Plan {
+        Plan { defects: self.plan.defects.clone(), ..self.scenario.plan(seed) }
+    }
+
+    /// What was set, in one line.
+    pub fn set_text(&self) -> String {
+        let parts: Vec<String> = self.set.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        parts.join(", ")
+    }
 }
 
 /// One run to do.
@@ -50,6 +71,8 @@ pub struct Sweep {
     pub subjects: Vec<Subject>,
     /// The runs, in the order in which they count.
     pub jobs: Vec<Job>,
+    /// Runs that were done before, by key: they are counted and not done again.
+    pub known: BTreeMap<String, Record>,
     /// Runs at a time.
     pub threads: NonZeroUsize,
     /// Stop after so many failing runs.
@@ -58,12 +81,14 @@ pub struct Sweep {
     pub double: f64,
     /// Start no further run after so much wall time.
     pub wall_max: Option<Duration>,
+    /// Give a run up after so much wall time.
+    pub run_wall_max: Option<Duration>,
 }
 
 impl Sweep {
     /// The plan of a job.
     pub fn plan(&self, job: Job) -> Plan {
-        Plan { seed: job.seed, ..self.subjects[job.subject].plan.clone() }
+        self.subjects[job.subject].plan(job.seed)
     }
 
     /// The key of a job.
@@ -88,8 +113,21 @@ pub struct Done {
     pub record: Record,
     /// Wall time, its second run and the judgement not included.
     pub wall: Duration,
+    /// Time on a processor, where the system tells.
+    pub cpu: Option<Duration>,
     /// What is kept besides, if something is wrong.
     pub finding: Option<Finding>,
+}
+
+/// A run as it counts.
+#[derive(Debug)]
+pub struct Counted {
+    /// Which it was.
+    pub job: Job,
+    /// What is kept of it; none if it was given up.
+    pub record: Option<Record>,
+    /// Wall time; zero if it was done before.
+    pub wall: Duration,
 }
 
 /// What is wrong with a run.
@@ -109,17 +147,8 @@ pub enum Finding {
 }
 
 impl Finding {
-    /// Whether the run counts as failing.
-    pub fn is_failure(&self) -> bool {
-        match self {
-            Self::Judged(trial) => trial.standing() == Standing::Broken,
-            Self::Panicked(_) | Self::Differs { .. } => true,
-        }
-    }
-
-    /// Whether the tool itself is at fault.
-    pub fn is_internal(&self) -> bool {
-        !matches!(self, Self::Judged(_))
+    fn of(trial: Trial) -> Option<Self> {
+        (trial.standing() != Standing::Holds).then(|| Self::Judged(Box::new(trial)))
     }
 }
 
@@ -130,6 +159,17 @@ pub enum Ending {
     Complete,
     /// So many runs failed that it stopped.
     EnoughFailures,
-    /// Its wall time was up.
+    /// Its wall time was up, or that of a run.
     OutOfTime,
+}
+
+impl Ending {
+    /// The word for reports and manifests.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::EnoughFailures => "enough_failures",
+            Self::OutOfTime => "out_of_time",
+        }
+    }
 }

@@ -1,5 +1,5 @@
 //! The pool — decides how runs are shared among threads. It never lets a thread's speed show in a result: what
-//! it hands on is in the order of the jobs.
+//! counts, counts in the order of the jobs.
 
 use std::{
     collections::BTreeMap,
@@ -11,22 +11,35 @@ use std::{
     time::Duration,
 };
 
-use super::{Done, Ending, Finding, Job, Sweep, record::Record};
+use super::{Counted, Done, Ending, Finding, Job, Sweep, record::Record};
 use crate::{
+    scenario::plan::Plan,
     sim::RunError,
-    trial::{Machine, Standing, Trial},
+    trial::{Machine, Trial},
 };
 
-/// Does the runs of a sweep and hands each on, in the order of jobs.
+/// What becomes of runs.
+pub trait Ledger {
+    /// Why a run cannot be kept; ends the sweep.
+    type Error;
+
+    /// Keeps a run that has just ended. Runs end in any order.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be kept.
+    fn keep(&mut self, done: &Done) -> Result<(), Self::Error>;
+
+    /// Counts the next run, in the order of jobs; those that were known or given up are among them.
+    fn count(&mut self, counted: Counted);
+}
+
+/// Does the runs of a sweep and hands each on: as it ends, and in the order of jobs.
 ///
 /// # Errors
 ///
-/// Whatever `each` returns ends the sweep.
-pub fn sweep<E>(
-    sweep: &Sweep,
-    machine: Machine,
-    mut each: impl FnMut(Done) -> Result<(), E>,
-) -> Result<Ending, E> {
+/// Whatever the ledger returns ends the sweep.
+pub fn sweep<L: Ledger>(sweep: &Sweep, machine: Machine, ledger: &mut L) -> Result<Ending, L::Error> {
     let desk = Desk {
         sweep,
         machine,
@@ -35,39 +48,59 @@ pub fn sweep<E>(
         watch: Watch::start(),
     };
     thread::scope(|scope| {
-        let (sender, results) = mpsc::channel();
+        // What waits to be kept holds a whole record: a thread that is far ahead waits.
+        let (sender, results) = mpsc::sync_channel(sweep.threads.get());
         for _ in 0..sweep.threads.get().min(sweep.jobs.len()) {
             let sender = sender.clone();
             let desk = &desk;
             scope.spawn(move || desk.work(&sender));
         }
         drop(sender);
-        let ending = in_order(sweep, &results, &mut each);
+        let ending = in_order(sweep, results, ledger);
         desk.stop.store(true, Ordering::Relaxed);
         ending
     })
 }
 
-/// Takes results as they come and hands them on in order, until there are no more or enough have failed.
-fn in_order<E>(
+/// A run as a thread hands it on.
+enum Outcome {
+    Ended(Done),
+    Known(Job, Record),
+    GivenUp(Job),
+}
+
+/// Keeps results as they come and counts them in order, until there are no more or enough have failed.
+fn in_order<L: Ledger>(
     sweep: &Sweep,
-    results: &mpsc::Receiver<(usize, Done)>,
-    each: &mut impl FnMut(Done) -> Result<(), E>,
-) -> Result<Ending, E> {
+    results: mpsc::Receiver<(usize, Outcome)>,
+    ledger: &mut L,
+) -> Result<Ending, L::Error> {
     let mut waiting = BTreeMap::new();
-    let (mut next, mut failures) = (0, 0);
-    for (number, done) in results {
-        waiting.insert(number, done);
-        while let Some(done) = waiting.remove(&next) {
+    let (mut next, mut failures, mut given_up) = (0, 0, 0);
+    for (number, result) in results {
+        waiting.insert(number, kept(result, ledger)?);
+        while let Some(counted) = waiting.remove(&next) {
             next += 1;
-            failures += usize::from(done.finding.as_ref().is_some_and(Finding::is_failure));
-            each(done)?;
+            failures += usize::from(counted.record.as_ref().is_some_and(Record::is_failure));
+            given_up += usize::from(counted.record.is_none());
+            ledger.count(counted);
             if sweep.fail_max.is_some_and(|most| failures >= most.get()) {
                 return Ok(Ending::EnoughFailures);
             }
         }
     }
-    Ok(if next == sweep.jobs.len() { Ending::Complete } else { Ending::OutOfTime })
+    Ok(if next == sweep.jobs.len() && given_up == 0 { Ending::Complete } else { Ending::OutOfTime })
+}
+
+fn kept<L: Ledger>(result: Outcome, ledger: &mut L) -> Result<Counted, L::Error> {
+    Ok(match result {
+        Outcome::Ended(done) => {
+            ledger.keep(&done)?;
+            Counted { job: done.job, record: Some(done.record), wall: done.wall }
+        }
+        Outcome::Known(job, record) => Counted { job, record: Some(record), wall: Duration::ZERO },
+        Outcome::GivenUp(job) => Counted { job, record: None, wall: Duration::ZERO },
+    })
 }
 
 /// Where threads fetch their work.
@@ -80,11 +113,11 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    fn work(&self, results: &mpsc::Sender<(usize, Done)>) {
+    fn work(&self, results: &mpsc::SyncSender<(usize, Outcome)>) {
         while !self.stop.load(Ordering::Relaxed) && !self.is_time_up() {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(job) = self.sweep.jobs.get(number) else { return };
-            if results.send((number, self.done(*job))).is_err() {
+            if results.send((number, self.result(*job))).is_err() {
                 return;
             }
         }
@@ -94,38 +127,64 @@ impl Desk<'_> {
         self.sweep.wall_max.is_some_and(|most| self.watch.elapsed() >= most)
     }
 
-    fn done(&self, job: Job) -> Done {
-        let (key, plan) = (self.sweep.key(job), self.sweep.plan(job));
-        let trial = match self.machine.trial(&plan) {
+    fn result(&self, job: Job) -> Outcome {
+        let key = self.sweep.key(job);
+        match self.sweep.known.get(&key) {
+            Some(record) => Outcome::Known(job, record.clone()),
+            None => self.done(job, key).map_or(Outcome::GivenUp(job), Outcome::Ended),
+        }
+    }
+
+    /// None if it took too long.
+    fn done(&self, job: Job, key: String) -> Option<Done> {
+        let set = self.sweep.subjects[job.subject].set_text();
+        let plan = self.sweep.plan(job);
+        let trial = match self.trial(&plan)? {
             Ok(trial) => trial,
-            Err(error) => return panicked(job, Record::of_panic(key, &plan, &error), error),
+            Err(error) => return Some(panicked(job, Record::of_panic(key, &set, &plan, &error), error)),
         };
-        let wall = trial.run.figures.wall;
-        let mut record = Record::of(key, &trial);
-        let finding = match self.second(&record.key, &trial) {
-            Ok(None) => (trial.standing() != Standing::Holds).then(|| Finding::Judged(Box::new(trial))),
+        let (wall, cpu) = (trial.run.figures.wall, trial.run.figures.cpu);
+        let mut record = Record::of(key, &set, &trial);
+        let finding = match self.second(&record.key, &trial)? {
+            Ok(None) => Finding::of(trial),
             Ok(Some(second)) => {
                 record.verdict = "error".into();
                 record.why = Some("two runs of one plan differ".into());
                 Some(Finding::Differs { first: Box::new(trial), second: Box::new(second) })
             }
-            Err(error) => return panicked(job, Record::of_panic(record.key, &plan, &error), error),
+            Err(error) => {
+                return Some(panicked(job, Record::of_panic(record.key, &set, &plan, &error), error));
+            }
         };
-        Done { job, record, wall, finding }
+        Some(Done { job, record, wall, cpu, finding })
     }
 
-    /// The second run of a plan that is done twice, if it differs from the first.
-    fn second(&self, key: &str, first: &Trial) -> Result<Option<Trial>, RunError> {
+    /// The second run of a plan that is done twice, if it differs from the first; none if it took too long.
+    fn second(&self, key: &str, first: &Trial) -> Option<Result<Option<Trial>, RunError>> {
         if !self.sweep.is_doubled(key) {
-            return Ok(None);
+            return Some(Ok(None));
         }
-        let second = self.machine.trial(&first.plan)?;
-        Ok((second.run.fingerprint != first.run.fingerprint).then_some(second))
+        let second = self.trial(&first.plan)?;
+        Some(second.map(|second| (second.run.fingerprint != first.run.fingerprint).then_some(second)))
+    }
+
+    /// Runs and judges a plan; none if it takes too long. What was given up may go on in the background until the
+    /// process ends: a thread cannot be stopped from outside.
+    fn trial(&self, plan: &Plan) -> Option<Result<Trial, RunError>> {
+        let Some(most) = self.sweep.run_wall_max else { return Some(self.machine.trial(plan)) };
+        let (sender, result) = mpsc::channel();
+        let (machine, plan) = (self.machine, plan.clone());
+        thread::spawn(move || {
+            // Nobody listens any more if it took too long.
+            let _ = sender.send(machine.trial(&plan));
+        });
+        result.recv_timeout(most).ok()
     }
 }
 
 fn panicked(job: Job, record: Record, error: RunError) -> Done {
-    Done { job, record, wall: Duration::ZERO, finding: Some(Finding::Panicked(Box::new(error))) }
+    let finding = Some(Finding::Panicked(Box::new(error)));
+    Done { job, record, wall: Duration::ZERO, cpu: None, finding }
 }
 
 /// Wall time since a start: outside of runs, where nothing simulated can see it.

@@ -7,6 +7,7 @@ use crate::{
     check::verdict::Verdict,
     event::{Event, EventKind},
     name::SimTime,
+    report::measures::{Measures, measures},
     scenario::plan::Plan,
     sim::RunError,
     trial::Trial,
@@ -19,6 +20,9 @@ pub struct Record {
     pub key: String,
     /// Title of the scenario.
     pub scenario: String,
+    /// What was set from outside, `KEY=VALUE` with commas between; empty if nothing was.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub set: String,
     /// The seed.
     pub seed: u64,
     /// `pass`, `fail`, `unknown`; `error` if the tool itself is at fault.
@@ -43,6 +47,16 @@ pub struct Record {
     pub cuts: u32,
     /// Faults that found nobody to hit.
     pub missed: u32,
+    /// Seconds until a loss was noticed, the median of the run ([`Measures`]).
+    pub detect: Option<f64>,
+    /// Seconds until another copy was primary, the median of the run.
+    pub promote: Option<f64>,
+    /// Seconds without green, the longest of the run.
+    pub green: Option<f64>,
+    /// Seconds in which requests failed.
+    pub unavailable: f64,
+    /// Copies that moved.
+    pub moves: u32,
     /// Goals met.
     pub goals: Vec<String>,
     /// The run's fingerprint, 32 hexadecimal digits; none if it did not come to its end.
@@ -62,9 +76,11 @@ pub fn key(text: &str, plan: &Plan, seed: u64) -> String {
 
 impl Record {
     /// The record of a run that came to its end.
-    pub fn of(key: String, trial: &Trial) -> Self {
+    pub fn of(key: String, set: &str, trial: &Trial) -> Self {
         let figures = trial.run.figures;
         let mut record = Self::empty(key, &trial.plan, trial.standing().word(), &trial.run.events);
+        record.set = set.to_owned();
+        record.measured(measures(&trial.run.events));
         record.events = figures.events;
         record.messages = figures.messages;
         record.simulated = figures.simulated.as_secs_f64();
@@ -80,9 +96,26 @@ impl Record {
         record
     }
 
+    fn measured(&mut self, measures: Measures) {
+        let Measures { detect, promote, green, unavailable, moves } = measures;
+        (self.detect, self.promote, self.green) = (detect, promote, green);
+        (self.unavailable, self.moves) = (unavailable, moves);
+    }
+
+    /// Whether the run counts as failing.
+    pub fn is_failure(&self) -> bool {
+        self.verdict == "fail" || self.is_internal()
+    }
+
+    /// Whether the tool itself is at fault.
+    pub fn is_internal(&self) -> bool {
+        self.verdict == "error"
+    }
+
     /// The record of a run that panicked.
-    pub fn of_panic(key: String, plan: &Plan, error: &RunError) -> Self {
+    pub fn of_panic(key: String, set: &str, plan: &Plan, error: &RunError) -> Self {
         let mut record = Self::empty(key, plan, "error", &error.events);
+        record.set = set.to_owned();
         record.events = error.events.len() as u64;
         record.simulated = error.at.as_secs_f64();
         record.when = Some(record.simulated);
@@ -95,6 +128,7 @@ impl Record {
         Self {
             key,
             scenario: plan.title.clone(),
+            set: String::new(),
             seed: plan.seed,
             verdict: verdict.to_owned(),
             law: None,
@@ -107,6 +141,11 @@ impl Record {
             pauses: faults.pauses,
             cuts: faults.cuts,
             missed: faults.missed,
+            detect: None,
+            promote: None,
+            green: None,
+            unavailable: 0.0,
+            moves: 0,
             goals: Vec::new(),
             fingerprint: None,
         }

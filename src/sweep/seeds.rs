@@ -1,6 +1,6 @@
 //! Seeds and shards — decides which runs a sweep, or one shard of it, consists of. It never does one.
 
-use std::{ops::Range, str::FromStr};
+use std::{fmt, ops::Range, str::FromStr};
 
 use super::Job;
 
@@ -36,9 +36,47 @@ impl Partition {
     /// The whole.
     pub const WHOLE: Self = Self { number: 1, of: 1 };
 
+    /// The shard that an engine's environment names: a Slurm array, a Kubernetes Indexed Job (which does not say
+    /// how many there are: `of` must), or a CI matrix.
+    ///
+    /// # Errors
+    ///
+    /// If it names none, or one that cannot be.
+    pub fn auto(variable: impl Fn(&str) -> Option<String>, of: Option<usize>) -> Result<Self, String> {
+        let number = |name: &str| -> Result<Option<usize>, String> {
+            let Some(text) = variable(name) else { return Ok(None) };
+            text.trim().parse().map(Some).map_err(|_| format!("{name} is `{text}`, which is no number"))
+        };
+        let (found, name) = if let Some(task) = number("SLURM_ARRAY_TASK_ID")? {
+            let (first, step) = (number("SLURM_ARRAY_TASK_MIN")?, number("SLURM_ARRAY_TASK_STEP")?);
+            let place = task.saturating_sub(first.unwrap_or(0)) / step.unwrap_or(1).max(1);
+            ((Some(place + 1), of.or(number("SLURM_ARRAY_TASK_COUNT")?)), "SLURM_ARRAY_TASK_COUNT or --of N")
+        } else if let Some(index) = number("JOB_COMPLETION_INDEX")? {
+            ((Some(index + 1), of), "--of N, the job's completions")
+        } else {
+            ((number("CI_NODE_INDEX")?, of.or(number("CI_NODE_TOTAL")?)), "CI_NODE_TOTAL or --of N")
+        };
+        match found {
+            (None, _) => {
+                Err("nothing names a shard: set SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX or CI_NODE_INDEX, \
+                 or write `--partition K/N`"
+                    .into())
+            }
+            (Some(number), None) => Err(format!("shard {number} of how many? {name} says it")),
+            (Some(number), Some(of)) if (1..=of).contains(&number) => Ok(Self { number, of }),
+            (Some(number), Some(of)) => Err(format!("there is no shard {number} of {of}")),
+        }
+    }
+
     /// The runs of this shard.
     pub fn of<T>(self, all: Vec<T>) -> Vec<T> {
         all.into_iter().skip(self.number - 1).step_by(self.of).collect()
+    }
+}
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.number, self.of)
     }
 }
 
@@ -87,6 +125,29 @@ mod tests {
         for text in ["0/4", "5/4", "1/0", "1", "a/b"] {
             assert!(text.parse::<Partition>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn shard_is_found_in_the_environment_of_an_engine() {
+        let auto = |set: &[(&str, &str)], of| {
+            let set: Vec<(String, String)> =
+                set.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+            let found = |name: &str| set.iter().find(|(set, _)| set == name).map(|(_, value)| value.clone());
+            Partition::auto(found, of).map(|shard| shard.to_string())
+        };
+        let slurm = [
+            ("SLURM_ARRAY_TASK_ID", "14"),
+            ("SLURM_ARRAY_TASK_MIN", "10"),
+            ("SLURM_ARRAY_TASK_STEP", "2"),
+            ("SLURM_ARRAY_TASK_COUNT", "5"),
+        ];
+        assert_eq!(auto(&slurm, None), Ok("3/5".into()));
+        assert_eq!(auto(&[("JOB_COMPLETION_INDEX", "0")], Some(8)), Ok("1/8".into()));
+        assert!(auto(&[("JOB_COMPLETION_INDEX", "0")], None).unwrap_err().contains("--of N"));
+        assert_eq!(auto(&[("CI_NODE_INDEX", "2"), ("CI_NODE_TOTAL", "4")], None), Ok("2/4".into()));
+        assert!(auto(&[("CI_NODE_INDEX", "5"), ("CI_NODE_TOTAL", "4")], None).is_err());
+        assert!(auto(&[("CI_NODE_INDEX", "x")], None).unwrap_err().contains("no number"));
+        assert!(auto(&[], Some(3)).unwrap_err().contains("--partition K/N"));
     }
 
     #[test]

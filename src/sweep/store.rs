@@ -1,66 +1,31 @@
 //! Stores — decides which files a sweep leaves behind. It never decides what is in a record.
 //!
-//! Each file is written beside its place and moved there whole: what lies in a results directory is never
-//! half a file.
+//! While a sweep is under way, each run that ends adds a line to `runs.ndjson` and `timing.ndjson`, after what is
+//! kept of a failure has been written: whatever kills the sweep, what it had is readable and can be resumed. At
+//! its end the records are sorted. Every other file is written beside its place and moved there whole.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
 };
 
 use serde::Serialize;
 
-use super::{Done, Finding, record::Record};
+use super::{Done, Ending, failures, journal::Journal, manifest::Manifest, record::Record};
 use crate::{
-    event::EVENT_VERSION,
     event::{Event, Fingerprint},
-    report::{text, trace_file},
     scenario::plan::Plan,
-    trial::Trial,
 };
 
-/// What `manifest.json` says of a sweep.
-#[derive(Debug, Clone, Serialize)]
-pub struct Manifest {
-    /// The tool's version.
-    pub tool: &'static str,
-    /// The version of the vocabulary of events.
-    pub event_version: u32,
-    /// The version of the lines of `runs.ndjson`.
-    pub schema: u32,
-    /// The arguments of the sweep, the program's name left out.
-    pub arguments: Vec<String>,
-    /// Titles of the scenarios.
-    pub scenarios: Vec<String>,
-    /// Which shard, `1/1` if it is the whole.
-    pub partition: String,
-    /// The first and the last seed.
-    pub seeds: Option<(u64, u64)>,
-    /// Runs that the sweep consists of.
-    pub runs: usize,
-}
-
-impl Manifest {
-    /// A manifest of this version of the tool.
-    pub fn new(arguments: Vec<String>, scenarios: Vec<String>, partition: String) -> Self {
-        let tool = env!("CARGO_PKG_VERSION");
-        Self {
-            tool,
-            event_version: EVENT_VERSION,
-            schema: 1,
-            arguments,
-            scenarios,
-            partition,
-            seeds: None,
-            runs: 0,
-        }
-    }
-}
+/// What files begin with that are not complete yet.
+const BEGUN: &str = ".shardarium-";
 
 #[derive(Serialize)]
 struct Timing<'a> {
     key: &'a str,
     wall_seconds: f64,
+    cpu_seconds: Option<f64>,
     peak_memory_bytes: Option<u64>,
 }
 
@@ -68,90 +33,146 @@ struct Timing<'a> {
 #[derive(Debug)]
 pub struct Store {
     dir: PathBuf,
-    lines: Vec<(String, String)>,
-    timings: Vec<String>,
+    manifest: Manifest,
+    runs: Journal,
+    timings: Journal,
+}
+
+/// Why a directory cannot be gone on with.
+#[derive(Debug, thiserror::Error)]
+pub enum ResumeError {
+    /// It cannot be read or written.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// It holds something else.
+    #[error("it holds another sweep (`shardarium {}`): leave --resume out to replace it", .0.join(" "))]
+    OtherSweep(Vec<String>),
+    /// A line is no record.
+    #[error("runs.ndjson:{line}: not a record: {why}")]
+    BadLine {
+        /// Which, from 1.
+        line: usize,
+        /// Why.
+        why: String,
+    },
 }
 
 impl Store {
-    /// Makes the directory and shows by writing the manifest that it can be written to. The failures of an
-    /// earlier sweep in it are removed.
+    /// Makes the directory and shows by writing the manifest that it can be written to. The results of an earlier
+    /// sweep in it are removed.
     ///
     /// # Errors
     ///
     /// If it cannot.
-    pub fn open(dir: &Path, manifest: &Manifest) -> io::Result<Self> {
+    pub fn open(dir: &Path, manifest: Manifest) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
         let failures = dir.join("failures");
         if dir.join("manifest.json").is_file() && failures.is_dir() {
             fs::remove_dir_all(&failures)?;
         }
         fs::create_dir_all(failures)?;
-        let store = Self { dir: dir.to_owned(), lines: Vec::new(), timings: Vec::new() };
-        store.put("manifest.json", |out| Ok(serde_json::to_writer_pretty(out, manifest)?))?;
-        Ok(store)
+        let runs = Journal::create(&dir.join("runs.ndjson"))?;
+        let timings = Journal::create(&dir.join("timing.ndjson"))?;
+        manifest.write(dir)?;
+        Ok(Self { dir: dir.to_owned(), manifest, runs, timings })
     }
 
-    /// Takes a run's record, and what is wrong with it if something is; `command` reproduces it.
+    /// Goes on with what an earlier sweep of the same runs left in the directory: its records, by key. A directory
+    /// without a manifest is begun anew.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read or written, or holds another sweep.
+    pub fn resume(dir: &Path, manifest: Manifest) -> Result<(Self, BTreeMap<String, Record>), ResumeError> {
+        let Some(before) = Manifest::read(dir)? else {
+            return Ok((Self::open(dir, manifest)?, BTreeMap::new()));
+        };
+        if !before.is_same_sweep(&manifest) {
+            return Err(ResumeError::OtherSweep(before.arguments));
+        }
+        let (runs, lines) = Journal::resume(&dir.join("runs.ndjson"))?;
+        let (timings, _) = Journal::resume(&dir.join("timing.ndjson"))?;
+        let known = records(&lines).map_err(|(line, why)| ResumeError::BadLine { line, why })?;
+        let known = known.into_iter().map(|record| (record.key.clone(), record)).collect();
+        Ok((Self { dir: dir.to_owned(), manifest, runs, timings }, known))
+    }
+
+    /// Keeps a run that has ended, and what is wrong with it if something is; `command` reproduces it.
     ///
     /// # Errors
     ///
     /// If a file cannot be written.
-    pub fn add(&mut self, done: &Done, plan: &Plan, command: &str) -> io::Result<()> {
+    pub fn keep(&mut self, done: &Done, plan: &Plan, command: &str) -> io::Result<()> {
         let Record { key, .. } = &done.record;
-        self.lines.push((key.clone(), serde_json::to_string(&done.record)?));
-        let timing = Timing { key, wall_seconds: done.wall.as_secs_f64(), peak_memory_bytes: peak_memory() };
-        self.timings.push(serde_json::to_string(&timing)?);
-        done.finding.as_ref().map_or(Ok(()), |finding| self.keep(key, finding, plan, command))
+        if let Some(finding) = &done.finding {
+            failures::keep(&self.dir.join("failures").join(key), finding, plan, command)?;
+        }
+        let timing = Timing {
+            key,
+            wall_seconds: done.wall.as_secs_f64(),
+            cpu_seconds: done.cpu.map(|cpu| cpu.as_secs_f64()),
+            peak_memory_bytes: peak_memory(),
+        };
+        self.timings.add(&serde_json::to_string(&timing)?)?;
+        self.runs.add(&serde_json::to_string(&done.record)?)
     }
 
-    /// Writes the records, sorted by key.
+    /// Ends the sweep: these runs are its result.
     ///
     /// # Errors
     ///
-    /// If a file cannot be written.
-    pub fn close(mut self) -> io::Result<()> {
-        self.lines.sort();
-        let lines: String = self.lines.iter().map(|(_, line)| format!("{line}\n")).collect();
-        let timings: String = self.timings.iter().map(|line| format!("{line}\n")).collect();
-        self.put("timing.ndjson", |out| out.write_all(timings.as_bytes()))?;
-        self.put("runs.ndjson", |out| out.write_all(lines.as_bytes()))
+    /// If a file cannot be written; then what was kept stays as it is.
+    pub fn close(mut self, counted: &BTreeSet<String>, ending: Ending) -> io::Result<()> {
+        let (_, lines) = Journal::resume(&self.dir.join("runs.ndjson"))?;
+        let records = records(&lines).map_err(|(_, why)| io::Error::new(io::ErrorKind::InvalidData, why))?;
+        let records: Vec<Record> =
+            records.into_iter().filter(|record| counted.contains(&record.key)).collect();
+        write_records(&self.dir, &records)?;
+        self.manifest.parts.iter_mut().for_each(|part| part.ending = Some(ending.word().to_owned()));
+        self.manifest.write(&self.dir)?;
+        tidy(&self.dir, counted)
     }
+}
 
-    fn keep(&self, key: &str, finding: &Finding, plan: &Plan, command: &str) -> io::Result<()> {
-        let dir = format!("failures/{key}");
-        fs::create_dir_all(self.dir.join(&dir))?;
-        self.put(&format!("{dir}/plan.json"), |out| Ok(serde_json::to_writer_pretty(out, plan)?))?;
-        self.put(&format!("{dir}/command"), |out| writeln!(out, "{command}"))?;
-        match finding {
-            Finding::Judged(trial) => {
-                self.trace(&format!("{dir}/trace.ndjson"), trial)?;
-                self.explain(&dir, &text::explanation(trial))
-            }
-            Finding::Differs { first, second } => {
-                self.trace(&format!("{dir}/trace.ndjson"), first)?;
-                self.trace(&format!("{dir}/trace-second.ndjson"), second)?;
-                self.explain(&dir, &difference(&first.run.events, &second.run.events))
-            }
-            Finding::Panicked(error) => {
-                let fingerprint = fingerprint(&error.events);
-                let path = format!("{dir}/trace.ndjson");
-                self.put(&path, |out| trace_file::write(out, plan, &error.events, fingerprint))?;
-                self.explain(&dir, &format!("{error}\n"))
-            }
+/// The records of these lines.
+///
+/// # Errors
+///
+/// The first line that is none, from 1, and why.
+pub(super) fn records(lines: &[String]) -> Result<Vec<Record>, (usize, String)> {
+    let read = |(number, line): (usize, &String)| {
+        serde_json::from_str(line).map_err(|error: serde_json::Error| (number, error.to_string()))
+    };
+    (1..).zip(lines).map(read).collect()
+}
+
+/// Writes `runs.ndjson`, sorted by key.
+///
+/// # Errors
+///
+/// If it cannot be written.
+pub(super) fn write_records(dir: &Path, records: &[Record]) -> io::Result<()> {
+    let mut lines = BTreeMap::new();
+    for record in records {
+        lines.insert(&record.key, serde_json::to_string(record)?);
+    }
+    let text: String = lines.values().map(|line| format!("{line}\n")).collect();
+    put(&dir.join("runs.ndjson"), |out| out.write_all(text.as_bytes()))
+}
+
+/// Removes what a kill left half done, and failures of runs that do not count.
+pub(super) fn tidy(dir: &Path, counted: &BTreeSet<String>) -> io::Result<()> {
+    for entry in fs::read_dir(dir)?.chain(fs::read_dir(dir.join("failures"))?) {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+        let name = name.to_string_lossy();
+        let is_failure = path.parent().is_some_and(|parent| parent.ends_with("failures"));
+        if name.starts_with(BEGUN) && path.is_file() {
+            fs::remove_file(&path)?;
+        } else if is_failure && !counted.contains(&*name) {
+            fs::remove_dir_all(&path)?;
         }
     }
-
-    fn trace(&self, path: &str, trial: &Trial) -> io::Result<()> {
-        let run = &trial.run;
-        self.put(path, |out| trace_file::write(out, &trial.plan, &run.events, run.fingerprint))
-    }
-
-    fn explain(&self, dir: &str, text: &str) -> io::Result<()> {
-        self.put(&format!("{dir}/explanation.txt"), |out| out.write_all(text.as_bytes()))
-    }
-
-    fn put(&self, name: &str, fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> io::Result<()> {
-        put(&self.dir.join(name), fill)
-    }
+    Ok(())
 }
 
 /// Writes a file beside its place and moves it there.
@@ -180,7 +201,7 @@ pub fn beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
     let permissions = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666);
     #[cfg(unix)]
     builder.permissions(permissions);
-    builder.prefix(".shardarium-").tempfile_in(dir)
+    builder.prefix(BEGUN).tempfile_in(dir)
 }
 
 /// The fingerprint of a record that ended early.

@@ -76,6 +76,7 @@ fn figures(die: &mut Die) -> Value {
         "aggs": {
             "tags": { "terms": { "field": "tag.keyword" }, "aggs": { "most": { "max": { "field": "n" } } } },
             "numbers": { "stats": { "field": "n" } },
+            "weeks": { "date_histogram": { "field": "at", "fixed_interval": "7d" } },
             "spread": { "histogram": { "field": "n", "interval": 10 } },
             "halves": { "range": { "field": "n", "ranges": [{ "to": 50 }, { "from": 50 }] } },
         },

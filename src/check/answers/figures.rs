@@ -20,6 +20,8 @@ pub(super) enum Figure {
     Max(String),
     /// Documents of each stretch of a number.
     Histogram(String, f64),
+    /// Documents of each stretch of so many days.
+    Days(String, u64),
     /// Documents in each range of a number.
     Ranges(String, Vec<(Option<f64>, Option<f64>)>),
 }
@@ -44,6 +46,10 @@ impl Figure {
             "stats" => Some(Self::Stats(field)),
             "max" => Some(Self::Max(field)),
             "histogram" => Some(Self::Histogram(field, params.get("interval")?.as_f64()?)),
+            "date_histogram" => {
+                let interval = params.get("fixed_interval")?.as_str()?;
+                Some(Self::Days(field, interval.strip_suffix('d')?.parse().ok().filter(|days| *days > 0)?))
+            }
             "range" => {
                 let ranges = params.get("ranges")?.as_array()?.iter();
                 let end = |range: &Value, name| range.get(name).and_then(Value::as_f64);
@@ -67,14 +73,13 @@ impl Figure {
                 differs("value", most, result.get("value").and_then(Value::as_f64))
             }
             Self::Histogram(field, interval) => {
-                let mut counts: BTreeMap<i64, u64> = BTreeMap::new();
-                for number in numbers(field) {
-                    *counts.entry(((number / interval).floor() * interval) as i64).or_default() += 1;
-                }
-                let key = |bucket: &Value| bucket.get("key").and_then(Value::as_f64).map(|key| key as i64);
-                let told = buckets(result).filter_map(|bucket| Some((key(bucket)?, count(bucket))));
-                let told: BTreeMap<_, _> = told.filter(|(_, count)| *count > 0).collect();
-                (told != counts).then(|| format!("{told:?} by key, but the documents are {counts:?}"))
+                let key = |number: f64| ((number / interval).floor() * interval) as i64;
+                by_key(numbers(field).into_iter().map(key), result)
+            }
+            Self::Days(field, days) => {
+                let span = (*days * MILLIS_OF_DAY) as i64;
+                let moments = docs.iter().filter_map(|doc| january(doc.keyword(field)?));
+                by_key(moments.map(|moment| moment.div_euclid(span) * span), result)
             }
             Self::Ranges(field, ranges) => {
                 let numbers = numbers(field);
@@ -103,6 +108,28 @@ pub(super) fn flaw(figures: &Figures, docs: &[&Known], results: &Value) -> Optio
         };
         flaw.map(|flaw| format!("aggregation {name}: {flaw}"))
     })
+}
+
+/// Milliseconds in a day.
+const MILLIS_OF_DAY: u64 = 24 * 60 * 60 * 1_000;
+/// The first of January 2024, in milliseconds since 1970.
+const JANUARY: i64 = 1_704_067_200_000;
+
+/// The moment of a whole hour in January 2024, in milliseconds since 1970: workloads write no other dates.
+fn january(date: &str) -> Option<i64> {
+    let (day, hour) = date.strip_prefix("2024-01-")?.strip_suffix(":00:00Z")?.split_once('T')?;
+    let (day, hour): (i64, i64) = (day.parse().ok()?, hour.parse().ok()?);
+    Some(JANUARY + ((day - 1) * 24 + hour) * 60 * 60 * 1_000)
+}
+
+/// What is wrong with the buckets of a histogram over documents of these keys.
+fn by_key(keys: impl Iterator<Item = i64>, result: &Value) -> Option<String> {
+    let mut counts: BTreeMap<i64, u64> = BTreeMap::new();
+    keys.for_each(|key| *counts.entry(key).or_default() += 1);
+    let key = |bucket: &Value| bucket.get("key").and_then(Value::as_f64).map(|key| key as i64);
+    let told = buckets(result).filter_map(|bucket| Some((key(bucket)?, count(bucket))));
+    let told: BTreeMap<_, _> = told.filter(|(_, count)| *count > 0).collect();
+    (told != counts).then(|| format!("{told:?} by key, but the documents are {counts:?}"))
 }
 
 fn buckets(result: &Value) -> impl Iterator<Item = &Value> {
@@ -167,15 +194,18 @@ mod tests {
     use super::*;
 
     fn flaw_of(result: Value) -> Option<String> {
-        let docs = [("owl", 7), ("owl", 12), ("fox", 60)]
-            .map(|(tag, n)| Known::new("", &json!({ "tag": tag, "n": n }).to_string()));
+        let docs = [("owl", 7), ("owl", 12), ("fox", 60)].map(|(tag, n)| {
+            let at = format!("2024-01-{:02}T06:00:00Z", n % 20 + 1);
+            Known::new("", &json!({ "tag": tag, "n": n, "at": at }).to_string())
+        });
         let figures = read(&json!({
             "tags": { "terms": { "field": "tag.keyword" }, "aggs": { "most": { "max": { "field": "n" } } } },
             "n": { "stats": { "field": "n" } },
+            "weeks": { "date_histogram": { "field": "at", "fixed_interval": "7d" } },
             "spread": { "histogram": { "field": "n", "interval": 10 } },
             "halves": { "range": { "field": "n", "ranges": [{ "to": 50 }, { "from": 50 }] } },
         }));
-        assert_eq!(figures.len(), 4);
+        assert_eq!(figures.len(), 5);
         flaw(&figures, &docs.iter().collect::<Vec<_>>(), &result)
     }
 
@@ -190,6 +220,12 @@ mod tests {
                 { "key": 0.0, "doc_count": 1 }, { "key": 10.0, "doc_count": 1 },
                 { "key": 20.0, "doc_count": 0 }, { "key": 60.0, "doc_count": 1 },
             ] },
+            // The first, the eighth and the thirteenth; weeks begin with a Thursday, as 1970 does.
+            "weeks": { "buckets": [
+                { "key": 1_703_721_600_000_i64, "doc_count": 1 },
+                { "key": 1_704_326_400_000_i64, "doc_count": 1 },
+                { "key": 1_704_931_200_000_i64, "doc_count": 1 },
+            ] },
             "halves": { "buckets": [
                 { "to": 50.0, "doc_count": 2 }, { "from": 50.0, "doc_count": 1 },
             ] },
@@ -203,7 +239,8 @@ mod tests {
 
     #[test]
     fn each_wrong_figure_is_found() {
-        let wrong: [(&str, Value, &str); 6] = [
+        let wrong: [(&str, Value, &str); 7] = [
+            ("/weeks/buckets/0/doc_count", json!(2), "aggregation weeks: "),
             ("/tags/buckets/0/doc_count", json!(3), "aggregation tags: "),
             ("/tags/buckets/1/most/value", json!(59), "aggregation most: value is Some(59.0)"),
             ("/n/avg", json!(26.0), "aggregation n: avg"),

@@ -177,6 +177,9 @@ impl Coordinator {
 
     /// A newer state was applied.
     pub fn state_applied(&mut self, ctx: &mut Ctx<'_>, view: View<'_>) {
+        if let Some(state) = view.state {
+            self.choices.copies.responses.forget(|node| !state.nodes.contains_key(&node));
+        }
         let numbers: Vec<u64> = self.requests.keys().copied().collect();
         for number in numbers {
             self.try_again(ctx, view, number);

@@ -1,7 +1,5 @@
 //! Intake — decides whether a client's request can begin, and as which flow. It never waits.
 
-use std::collections::VecDeque;
-
 use super::{
     View, admin,
     blocks::{self, Level},
@@ -88,8 +86,7 @@ pub(super) fn begin(
             Box::new(MultiGetFlow::new(items.collect()))
         }
         ApiCall::Refresh(RefreshRequest { index }) => {
-            let shards = copies(rotation, &index, metadata(state, &index)?);
-            Box::new(RefreshFlow::new(&index, shards))
+            Box::new(RefreshFlow::new(&index, metadata(state, &index)?.shards.len() as u32))
         }
         ApiCall::Search(request) => {
             readable(state, &request.index)?;
@@ -192,11 +189,6 @@ fn readable<'a>(state: &'a ClusterState, index: &IndexName) -> Result<&'a IndexM
 
 fn metadata<'a>(state: &'a ClusterState, index: &IndexName) -> Result<&'a IndexMetadata, ApiError> {
     state.indices.get(index).ok_or_else(|| error::no_index(index))
-}
-
-fn copies(rotation: &mut Rotation, index: &IndexName, metadata: &IndexMetadata) -> Vec<VecDeque<HostId>> {
-    let shards = (0..).zip(&metadata.shards);
-    shards.map(|(number, table)| rotation.order(&ShardId { index: index.clone(), number }, table)).collect()
 }
 
 #[cfg(test)]

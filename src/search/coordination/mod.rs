@@ -102,6 +102,17 @@ pub enum Ask {
         /// What to write.
         call: WriteCall,
     },
+    /// Several writes, of the active primary: the items of a bulk request that its shard gets.
+    Bulk {
+        /// The shard.
+        shard: ShardId,
+        /// The copy that the coordinating node takes for the primary.
+        allocation: AllocationId,
+        /// The shard's term in the coordinating node's state.
+        term: Term,
+        /// What to write, in this order.
+        calls: Vec<WriteCall>,
+    },
     /// A get, of an active copy.
     Get {
         /// The shard.
@@ -116,7 +127,7 @@ pub enum Ask {
         /// The round.
         ask: SearchAsk,
     },
-    /// A refresh.
+    /// A refresh of all copies, of the active primary.
     Refresh {
         /// The shard.
         shard: ShardId,
@@ -129,6 +140,7 @@ impl Ask {
             Self::Write { call: WriteCall { action: WriteAction::Index { .. }, .. }, .. } => "index",
             Self::Write { call: WriteCall { action: WriteAction::Delete, .. }, .. } => "delete",
             Self::Write { call: WriteCall { action: WriteAction::Update { .. }, .. }, .. } => "update",
+            Self::Bulk { .. } => "bulk",
             Self::Get { .. } => "get",
             Self::Search { ask, .. } => ask.label(),
             Self::Refresh { .. } => "refresh",
@@ -141,21 +153,29 @@ impl Ask {
 pub enum Served {
     /// The write is acknowledged.
     Written(Written),
+    /// What came of several writes, in their order.
+    Bulk(Vec<Result<Written, ShardRefusal>>),
     /// The document, if there is one.
     Got(Option<GotDoc>),
     /// A round of a search.
     Searched(SearchServed),
-    /// Every operation is searchable.
-    Refreshed,
+    /// Every operation is searchable, on the first of so many copies.
+    Refreshed {
+        /// Copies that refreshed.
+        successful: u32,
+        /// Copies that should have.
+        total: u32,
+    },
 }
 
 impl Served {
     fn label(&self) -> &'static str {
         match self {
             Self::Written(_) => "written",
+            Self::Bulk(_) => "bulk-written",
             Self::Got(_) => "got",
             Self::Searched(answer) => answer.label(),
-            Self::Refreshed => "refreshed",
+            Self::Refreshed { .. } => "refreshed",
         }
     }
 }

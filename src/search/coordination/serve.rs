@@ -12,7 +12,7 @@ use crate::{
     scenario::plan::ReadPolicy,
     search::{
         api::GotDoc,
-        shards::{Copies, ReadCall, SearchServed, ShardRefusal, Written},
+        shards::{Copies, ReadCall, SearchServed, ShardRefusal, WriteCall, Written},
         transport::Ctx,
         wire::Transport,
     },
@@ -45,13 +45,32 @@ struct PendingGet {
     policy: ReadPolicy,
 }
 
+/// Whom the end of a write is for.
+#[derive(Debug)]
+enum Writer {
+    /// Who asked for it alone.
+    Alone(HostId, Ticket),
+    /// The item of this place of several.
+    Item(u64, usize),
+}
+
+/// Several writes under way.
+#[derive(Debug)]
+struct PendingBulk {
+    from: HostId,
+    ticket: Ticket,
+    ended: Vec<Option<Result<Written, ShardRefusal>>>,
+}
+
 /// What other nodes, and this one, asked of the copies on this node.
 #[derive(Debug)]
 pub struct Serving {
     timeout: Duration,
     next: u64,
     held: BTreeMap<u64, Held>,
-    writes: BTreeMap<u64, (HostId, Ticket)>,
+    writes: BTreeMap<u64, Writer>,
+    bulks: BTreeMap<u64, PendingBulk>,
+    refreshes: BTreeMap<u64, (HostId, Ticket)>,
     gets: BTreeMap<u64, PendingGet>,
     alarms: Alarms<u64>,
 }
@@ -59,8 +78,9 @@ pub struct Serving {
 impl Serving {
     /// Nothing asked yet. What waits for a state is refused after `timeout`.
     pub fn new(timeout: Duration) -> Self {
-        let (held, writes, gets) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { timeout, next: 0, held, writes, gets, alarms: Alarms::default() }
+        let (held, writes, bulks) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (gets, refreshes) = (BTreeMap::new(), BTreeMap::new());
+        Self { timeout, next: 0, held, writes, bulks, refreshes, gets, alarms: Alarms::default() }
     }
 
     /// A node asks something.
@@ -85,10 +105,38 @@ impl Serving {
 
     /// A write of a copy on this node ended.
     pub fn write_ended(&mut self, ctx: &mut Ctx<'_>, token: u64, result: Result<Written, ShardRefusal>) {
-        let asker = self.writes.remove(&token);
-        assert!(asker.is_some(), "a write ends once");
+        let writer = self.writes.remove(&token);
+        assert!(writer.is_some(), "a write ends once");
+        match writer {
+            Some(Writer::Alone(from, ticket)) => answer(ctx, from, ticket, result.map(Served::Written)),
+            Some(Writer::Item(bulk, nth)) => self.item_ended(ctx, bulk, nth, result),
+            None => {}
+        }
+    }
+
+    fn item_ended(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        bulk: u64,
+        nth: usize,
+        result: Result<Written, ShardRefusal>,
+    ) {
+        let Some(pending) = self.bulks.get_mut(&bulk) else { return };
+        pending.ended[nth] = Some(result);
+        if pending.ended.iter().all(Option::is_some)
+            && let Some(PendingBulk { from, ticket, ended }) = self.bulks.remove(&bulk)
+        {
+            answer(ctx, from, ticket, Ok(Served::Bulk(ended.into_iter().flatten().collect())));
+        }
+    }
+
+    /// A refresh that a primary on this node saw to ended.
+    pub fn refresh_ended(&mut self, ctx: &mut Ctx<'_>, token: u64, result: Result<(u32, u32), ShardRefusal>) {
+        let asker = self.refreshes.remove(&token);
+        assert!(asker.is_some(), "a refresh ends once");
         if let Some((from, ticket)) = asker {
-            answer(ctx, from, ticket, result.map(Served::Written));
+            let served = result.map(|(successful, total)| Served::Refreshed { successful, total });
+            answer(ctx, from, ticket, served);
         }
     }
 
@@ -148,11 +196,17 @@ impl Serving {
             call.policy = ReadPolicy::Primary;
         }
         let outcome = match ask {
-            Ask::Write { .. } if !view.connected => Err(ShardRefusal::NotHere { certain: true }),
+            Ask::Write { .. } | Ask::Bulk { .. } if !view.connected => {
+                Err(ShardRefusal::NotHere { certain: true })
+            }
             Ask::Write { shard, allocation, term, call } => {
                 let token = self.draw();
-                self.writes.insert(token, (from, ticket));
-                return copies.write(ctx, token, &shard, allocation, term, call);
+                self.writes.insert(token, Writer::Alone(from, ticket));
+                return copies.write(ctx, &shard, allocation, term, vec![(token, call)]);
+            }
+            Ask::Bulk { shard, allocation, term, calls } => {
+                let calls = self.items(from, ticket, calls);
+                return copies.write(ctx, &shard, allocation, term, calls);
             }
             Ask::Get { call: ReadCall { policy: ReadPolicy::Lease, .. }, .. } if !view.leased => {
                 Err(ShardRefusal::NotHere { certain: true })
@@ -165,9 +219,25 @@ impl Serving {
             Ask::Search { shard, ask } => {
                 copies.search(ctx, &shard, &ask).map(|answer| self.searched(answer))
             }
-            Ask::Refresh { shard } => copies.refresh(ctx, &shard).map(|()| Served::Refreshed),
+            Ask::Refresh { shard } => {
+                let token = self.draw();
+                self.refreshes.insert(token, (from, ticket));
+                return copies.refresh(ctx, token, &shard);
+            }
         };
         answer(ctx, from, ticket, outcome);
+    }
+
+    /// Gives each of several writes its token.
+    fn items(&mut self, from: HostId, ticket: Ticket, calls: Vec<WriteCall>) -> Vec<(u64, WriteCall)> {
+        let bulk = self.draw();
+        self.bulks.insert(bulk, PendingBulk { from, ticket, ended: vec![None; calls.len()] });
+        let item = |(nth, call)| {
+            let token = self.draw();
+            self.writes.insert(token, Writer::Item(bulk, nth));
+            (token, call)
+        };
+        calls.into_iter().enumerate().map(item).collect()
     }
 
     fn searched(&self, mut answer: SearchServed) -> Served {
@@ -220,27 +290,27 @@ mod tests {
     struct Fake {
         writes: Vec<u64>,
         gets: Vec<u64>,
+        refreshes: Vec<u64>,
     }
 
     impl Copies for Fake {
         fn write(
             &mut self,
             _: &mut Ctx<'_>,
-            token: u64,
             _: &ShardId,
             _: AllocationId,
             _: Term,
-            _: WriteCall,
+            calls: Vec<(u64, WriteCall)>,
         ) {
-            self.writes.push(token);
+            self.writes.extend(calls.into_iter().map(|(token, _)| token));
         }
 
         fn get(&mut self, _: &mut Ctx<'_>, token: u64, _: &ShardId, _: &ReadCall) {
             self.gets.push(token);
         }
 
-        fn refresh(&mut self, _: &mut Ctx<'_>, _: &ShardId) -> Result<(), ShardRefusal> {
-            Ok(())
+        fn refresh(&mut self, _: &mut Ctx<'_>, token: u64, _: &ShardId) {
+            self.refreshes.push(token);
         }
 
         fn search(
@@ -356,6 +426,28 @@ mod tests {
         let refusal = ShardRefusal::NotHere { certain: false };
         let answers = bench.act(|it, ctx, _, _| it.write_ended(ctx, token, Err(refusal.clone())));
         assert_eq!(answers, [Err(refusal)]);
+    }
+
+    #[test]
+    fn several_writes_are_answered_when_the_last_has_ended() {
+        let mut bench = Bench::new();
+        let calls = vec![WriteCall::delete("a"), WriteCall::delete("b")];
+        let (shard, allocation) = ("articles/0".parse().unwrap(), AllocationId(1));
+        assert_eq!(bench.ask(3, Ask::Bulk { shard, allocation, term: Term(1), calls }), []);
+        let refused = |certain| Err(ShardRefusal::NotHere { certain });
+        let [first, second] = bench.fake.writes[..] else { panic!("{:?}", bench.fake.writes) };
+        assert_eq!(bench.act(|it, ctx, _, _| it.write_ended(ctx, second, refused(true))), []);
+        let answers = bench.act(|it, ctx, _, _| it.write_ended(ctx, first, refused(false)));
+        assert_eq!(answers, [Ok(Served::Bulk(vec![refused(false), refused(true)]))]);
+    }
+
+    #[test]
+    fn refresh_is_answered_when_it_ends() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.ask(3, Ask::Refresh { shard: "articles/0".parse().unwrap() }), []);
+        let token = bench.fake.refreshes[0];
+        let answers = bench.act(|it, ctx, _, _| it.refresh_ended(ctx, token, Ok((1, 2))));
+        assert_eq!(answers, [Ok(Served::Refreshed { successful: 1, total: 2 })]);
     }
 
     #[test]

@@ -218,6 +218,7 @@ mod tests {
         assert_eq!(asked(flow.heard(0, lost(true), &new)).0, HostId::search(2));
     }
 
+    /// D23: "versioned retry conflicts with own first try; update applied twice".
     #[test]
     fn write_that_may_have_been_applied_is_not_tried_again() {
         let mut flow = flow();

@@ -1,4 +1,4 @@
-//! Columns — decides which documents of a segment have a value that is wanted: keywords, numbers, booleans. It
+//! Columns — decides which documents of a segment have a value that is wanted: keywords, dates, numbers, booleans. It
 //! never looks at text.
 
 use std::cmp::Ordering;
@@ -18,6 +18,8 @@ pub(super) enum Scalar<'a> {
     Long(i64),
     Double(f64),
     Bool(bool),
+    /// In milliseconds since 1970.
+    Date(i64),
 }
 
 impl Scalar<'_> {
@@ -29,6 +31,7 @@ impl Scalar<'_> {
             (Self::Long(ours), wanted) => (ours as f64).partial_cmp(&wanted.number()?),
             (Self::Double(ours), wanted) => ours.partial_cmp(&wanted.number()?),
             (Self::Bool(ours), wanted) => Some(ours.cmp(&wanted.bool()?)),
+            (Self::Date(ours), wanted) => Some(ours.cmp(&wanted.moment()?)),
         }
     }
 
@@ -48,7 +51,7 @@ impl Scalar<'_> {
     pub(super) fn sort_value(self) -> SortValue {
         match self {
             Self::Keyword(text) => SortValue::Text(text.to_owned()),
-            Self::Long(number) => SortValue::Long(number),
+            Self::Long(number) | Self::Date(number) => SortValue::Long(number),
             Self::Double(number) => SortValue::Double(number),
             Self::Bool(value) => SortValue::Long(value.into()),
         }
@@ -95,6 +98,9 @@ pub(super) fn each(
             }),
             (DynamicColumn::F64(column), Kind::Others) => {
                 each_of(&column, docs, |doc, n| take(doc, Scalar::Double(n)))
+            }
+            (DynamicColumn::DateTime(column), Kind::Others) => {
+                each_of(&column, docs, |doc, date| take(doc, Scalar::Date(date.into_timestamp_millis())))
             }
             (DynamicColumn::Bool(column), Kind::Others) => {
                 each_of(&column, docs, |doc, v| take(doc, Scalar::Bool(v)))

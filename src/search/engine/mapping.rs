@@ -1,16 +1,16 @@
 //! Mapping — decides which fields a document has and what of them is indexed. It never writes an index.
 //!
 //! As Elasticsearch's dynamic mapping: a string is text and, up to 256 characters, a keyword
-//! (`field.keyword`); numbers and booleans are values; the fields of an object are named with dots; a list is
+//! (`field.keyword`), unless it is a date; dates, numbers and booleans are values; the fields of an object are named with dots; a list is
 //! its items. Unlike there, the type is that of each value and not of the field: a document whose value has
 //! another type than an earlier one's is taken, and both are found as what they are. So what a copy does with
 //! a document never depends on which documents it has seen before.
 
 use std::collections::BTreeMap;
 
-use tantivy::schema::OwnedValue;
+use tantivy::{DateTime, schema::OwnedValue};
 
-use crate::search::query::analysis;
+use crate::search::query::{analysis, dates};
 
 /// Longer strings are no keywords (`ignore_above` of a dynamically mapped string).
 const KEYWORD_CHARS_MAX: usize = 256;
@@ -20,7 +20,7 @@ const KEYWORD_CHARS_MAX: usize = 256;
 pub(super) struct Mapped {
     /// Strings by field, to be analysed.
     pub(super) text: BTreeMap<String, OwnedValue>,
-    /// Keywords, numbers and booleans by field.
+    /// Keywords, dates, numbers and booleans by field.
     pub(super) values: BTreeMap<String, OwnedValue>,
     /// How many words each text field has.
     pub(super) lengths: BTreeMap<String, u32>,
@@ -55,6 +55,11 @@ impl Mapped {
     }
 
     fn text(&mut self, path: &str, text: String) {
+        // `date_detection`.
+        if let Some(millis) = dates::millis(&text) {
+            let date = OwnedValue::Date(DateTime::from_timestamp_millis(millis));
+            return push(&mut self.values, path, date);
+        }
         let words = analysis::spans(&text).len() as u32;
         if words > 0 {
             *self.lengths.entry(path.to_owned()).or_default() += words;
@@ -94,6 +99,13 @@ mod tests {
         assert_eq!(names(&mapped.text), "tags tags.deep title");
         assert_eq!(names(&mapped.values), "d n ok tags tags.deep title");
         assert_eq!(mapped.lengths, [("tags".into(), 1), ("tags.deep".into(), 2), ("title".into(), 2)].into());
+    }
+
+    #[test]
+    fn date_is_neither_text_nor_keyword() {
+        let mapped = Mapped::of(r#"{"at":"2024-01-05T06:00:00Z","on":"2024"}"#);
+        assert!(matches!(mapped.values["at"], OwnedValue::Date(_)) && !mapped.text.contains_key("at"));
+        assert!(matches!(mapped.values["on"], OwnedValue::Str(_)) && mapped.text.contains_key("on"));
     }
 
     #[test]

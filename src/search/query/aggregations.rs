@@ -28,6 +28,11 @@ pub struct Aggregation {
 const KINDS: &[(&str, &[&str], bool)] = &[
     ("avg", &["missing"], false),
     ("cardinality", &["missing"], false),
+    (
+        "date_histogram",
+        &["fixed_interval", "offset", "min_doc_count", "hard_bounds", "extended_bounds", "keyed"],
+        true,
+    ),
     ("extended_stats", &["missing", "sigma"], false),
     ("histogram", &["interval", "offset", "min_doc_count", "hard_bounds", "extended_bounds", "keyed"], true),
     ("max", &["missing"], false),
@@ -130,11 +135,24 @@ fn read_params(kind: &str, node: &Node) -> Result<Params, Malformed> {
     Ok((field, params))
 }
 
+/// A whole number with a unit. A calendar's months and years are no fixed spans, and not modeled.
+fn is_fixed_interval(interval: &serde_json::Value) -> bool {
+    let Some(text) = interval.as_str() else { return false };
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let count: u64 = text[..text.len() - unit.len()].parse().unwrap_or(0);
+    count > 0 && matches!(unit, "ms" | "s" | "m" | "h" | "d")
+}
+
 /// What Elasticsearch refuses of the parameters, before any shard sees them.
 fn check(kind: &str, params: &serde_json::Map<String, serde_json::Value>) -> Result<(), Malformed> {
     let number = |name: &str| params.get(name).and_then(serde_json::Value::as_f64);
     if kind == "histogram" && !number("interval").is_some_and(|interval| interval > 0.0) {
         return Err(Malformed::illegal("[interval] must be >0 for histogram aggregation"));
+    }
+    if kind == "date_histogram" && !params.get("fixed_interval").is_some_and(is_fixed_interval) {
+        let reason =
+            "Required one of fields [interval, calendar_interval, fixed_interval], but none were specified. ";
+        return Err(Malformed::illegal(reason));
     }
     if kind == "terms" && params.contains_key("size") && !number("size").is_some_and(|size| size >= 1.0) {
         let size = &params["size"];

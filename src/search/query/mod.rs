@@ -3,6 +3,7 @@
 
 mod aggregations;
 pub mod analysis;
+pub mod dates;
 mod json;
 mod leaf;
 mod minimum;
@@ -83,6 +84,15 @@ impl Value {
             Self::Long(number) => Some(*number as f64),
             Self::Double(number) => Some(*number),
             Self::Bool(_) => None,
+        }
+    }
+
+    /// As a moment in milliseconds since 1970, if it is a number or reads as a date.
+    pub fn moment(&self) -> Option<i64> {
+        match self {
+            Self::Text(text) => dates::millis(text).or_else(|| text.parse().ok()),
+            Self::Long(millis) => Some(*millis),
+            Self::Double(_) | Self::Bool(_) => None,
         }
     }
 

@@ -9,6 +9,7 @@ use std::{
 use super::{
     Phase, Shard,
     gets::PendingGet,
+    group_refresh::PendingRefresh,
     refreshes::Listeners,
     source::{Draining, Session},
     store::Store,
@@ -42,12 +43,14 @@ pub(super) struct Primary {
     pub(super) gets: Vec<PendingGet>,
     /// Writes that wait to be searchable.
     pub(super) listeners: Listeners,
+    /// Refreshes that wait for the other copies.
+    pub(super) refreshes: Vec<PendingRefresh>,
     pub(super) sessions: BTreeMap<AllocationId, Session>,
     pub(super) draining: Option<Draining>,
     checkpoint_sync_at: Option<Instant>,
     pub(super) lease_sync_at: Option<Instant>,
     /// Operations that have not been sent to the group that was sampled for them.
-    pub(super) unsent: Vec<(Sampled, Arc<Operation>)>,
+    pub(super) unsent: Vec<(Sampled, Vec<Arc<Operation>>)>,
 }
 
 /// Copies of a group as it was sampled, and where they are.
@@ -60,8 +63,13 @@ impl Primary {
         // Of one timeout, the first is the oldest.
         let asked = self.gets.first().map(PendingGet::deadline);
         let listening = self.listeners.next_wake();
+        let refreshing = self.refreshes.first().map(PendingRefresh::deadline);
         let background = [self.checkpoint_sync_at, self.lease_sync_at, throttled];
-        [self.group.next_deadline(), queued, asked, listening].into_iter().chain(background).flatten().min()
+        [self.group.next_deadline(), queued, asked, listening, refreshing]
+            .into_iter()
+            .chain(background)
+            .flatten()
+            .min()
     }
 
     /// Whether writes have to wait.
@@ -104,6 +112,7 @@ impl Shard {
             queue: VecDeque::new(),
             gets: Vec::new(),
             listeners: Listeners::default(),
+            refreshes: Vec::new(),
             sessions: BTreeMap::new(),
             draining: None,
             checkpoint_sync_at: None,
@@ -208,16 +217,18 @@ impl Shard {
         request
     }
 
-    /// Sends a client's operation to the copies that were tracked when it was numbered.
+    /// Sends clients' operations to the copies that were tracked when they were numbered.
     pub(super) fn send_to_group(
         &mut self,
         step: &mut Step<'_, '_>,
-        copies: Vec<(AllocationId, HostId)>,
+        copies: &[(AllocationId, HostId)],
         purpose: Purpose,
-        operation: &Arc<Operation>,
+        operations: &[Arc<Operation>],
     ) {
         for (copy, node) in copies {
-            self.send_operations(step, (node, copy), purpose, vec![operation.clone()]);
+            for part in operations.chunks(BATCH) {
+                self.send_operations(step, (*node, *copy), purpose, part.to_vec());
+            }
         }
     }
 
@@ -237,8 +248,8 @@ impl Shard {
     pub(super) fn appended(&mut self, step: &mut Step<'_, '_>, up_to: SeqNo) -> Result<(), Failure> {
         let Phase::Primary(primary) = &mut self.phase else { return Ok(()) };
         primary.group.synced(up_to);
-        for (copies, operation) in std::mem::take(&mut primary.unsent) {
-            self.send_to_group(step, copies, Purpose::Write { refresh: false }, &operation);
+        for (copies, operations) in std::mem::take(&mut primary.unsent) {
+            self.send_to_group(step, &copies, Purpose::Write { refresh: false }, &operations);
         }
         self.advance(step)
     }
@@ -286,6 +297,7 @@ impl Shard {
         copy: AllocationId,
         request: u64,
     ) -> Result<(), Failure> {
+        self.refresh_answered(step, request, false);
         match &mut self.phase {
             Phase::Primary(primary) if primary.group.awaits(copy, request) => {
                 self.report_copy(step, copy, "not open on its node");
@@ -438,6 +450,7 @@ impl Shard {
     pub(super) fn group_peer_lost(&mut self, step: &mut Step<'_, '_>, node: HostId) {
         let Phase::Primary(primary) = &mut self.phase else { return };
         primary.group.peer_lost(node, step.now());
+        self.refreshes_lost(step, node);
     }
 
     // `ReplicationOperation`: a request that a copy has not taken because its node could not be reached, or was
@@ -463,6 +476,7 @@ impl Shard {
         expired.into_iter().for_each(|queued| queued.refuse(step));
         self.gets_wake(step);
         self.listeners_wake(step);
+        self.refreshes_wake(step);
         self.sync_global_checkpoint(step);
         self.renew_leases(step);
         self.send_throttled(step);
@@ -496,7 +510,8 @@ impl Shard {
         let (shard, allocation, term) = (self.id.clone(), self.allocation, self.term);
         step.note(EventKind::PrimaryDeactivated { shard, allocation, term, why });
         let Phase::Primary(primary) = std::mem::replace(&mut self.phase, Phase::Deposed) else { return };
-        let Primary { mut group, queue, gets, listeners, .. } = *primary;
+        let Primary { mut group, queue, gets, listeners, refreshes, .. } = *primary;
+        refreshes.into_iter().for_each(|refresh| refresh.refuse(step));
         listeners.close(step);
         gets.into_iter().for_each(|get| get.refuse(step));
         for write in group.abandon() {

@@ -45,44 +45,58 @@ impl Queued {
 }
 
 impl Shard {
-    /// A write for the primary of `term`.
-    pub fn write(&mut self, step: &mut Step<'_, '_>, token: u64, term: Term, call: WriteCall) {
+    /// Writes for the primary of `term`, in this order, each with its token.
+    pub fn write(&mut self, step: &mut Step<'_, '_>, term: Term, calls: Vec<(u64, WriteCall)>) {
         let deadline = step.request_deadline();
-        let queued = Queued { token, call, deadline };
-        let result = match &mut self.phase {
-            Phase::Primary(primary) if term == self.term => {
-                if let Err(error) = check(&queued.call) {
-                    let result = Err(ShardRefusal::Error(error));
-                    step.desk.news.push(ShardNews::Write { token, result });
-                    return;
-                }
-                primary.queue.push_back(queued);
-                self.work_off_queue(step).map(|()| self.complete_writes(step))
+        for (token, call) in calls {
+            let queued = Queued { token, call, deadline };
+            match &mut self.phase {
+                Phase::Primary(primary) if term == self.term => match check(&queued.call) {
+                    Ok(()) => primary.queue.push_back(queued),
+                    Err(error) => {
+                        let result = Err(ShardRefusal::Error(error));
+                        step.desk.news.push(ShardNews::Write { token, result });
+                    }
+                },
+                _ => queued.refuse(step),
             }
-            _ => {
-                queued.refuse(step);
-                Ok(())
-            }
-        };
+        }
+        let result = self.work_off_queue(step).map(|()| self.complete_writes(step));
         self.settle(step, result);
     }
 
-    /// Numbers the writes that wait, unless they still have to.
+    /// Numbers the writes that wait, unless they still have to. They go to the other copies together
+    /// (`TransportShardBulkAction`: one request to each copy).
     pub(super) fn work_off_queue(&mut self, step: &mut Step<'_, '_>) -> Result<(), Failure> {
+        let (mut operations, mut refresh) = (Vec::new(), false);
         while let Phase::Primary(primary) = &mut self.phase
             && !primary.is_blocked()
             && let Some(queued) = primary.queue.pop_front()
         {
-            self.execute(step, queued)?;
+            let policy = queued.call.refresh;
+            if let Some(operation) = self.execute(step, queued)? {
+                refresh |= policy != RefreshPolicy::None;
+                operations.push(operation);
+            }
         }
-        Ok(())
+        if operations.is_empty() {
+            return Ok(());
+        }
+        self.replicate(step, Purpose::Write { refresh }, &operations);
+        self.await_own_disk(step);
+        self.flush_if_due(step)
     }
 
-    fn execute(&mut self, step: &mut Step<'_, '_>, queued: Queued) -> Result<(), Failure> {
+    /// Gives the operation that a write has become, unless it has ended.
+    fn execute(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        queued: Queued,
+    ) -> Result<Option<Arc<Operation>>, Failure> {
         let Queued { token, call, deadline } = queued;
         if let Err(why) = self.check_active(step, &call) {
             step.desk.news.push(ShardNews::Write { token, result: Err(ShardRefusal::Unavailable(why)) });
-            return Ok(());
+            return Ok(None);
         }
         let call = match self.resolve_update(call)? {
             Ok(Update::Write(call)) => call,
@@ -91,11 +105,11 @@ impl Shard {
                 let (result, copies) = (WriteResult::Noop, (0, 0));
                 let written = Written { result, seq_no, term, version, copies, forced_refresh: false };
                 step.desk.news.push(ShardNews::Write { token, result: Ok(written) });
-                return Ok(());
+                return Ok(None);
             }
             Err(error) => {
                 step.desk.news.push(ShardNews::Write { token, result: Err(ShardRefusal::Error(error)) });
-                return Ok(());
+                return Ok(None);
             }
         };
         let (term, store) = (self.term, self.open_store());
@@ -103,7 +117,7 @@ impl Shard {
             Ok(plan) => plan,
             Err(error) => {
                 step.desk.news.push(ShardNews::Write { token, result: Err(ShardRefusal::Error(error)) });
-                return Ok(());
+                return Ok(None);
             }
         };
         let seq_no = store.max_seq_no().next();
@@ -118,10 +132,8 @@ impl Shard {
         let operation = Arc::new(Operation { seq_no, term, version, action });
         self.append(step, &operation)?;
         written.forced_refresh = self.refresh_for(step, token, refresh);
-        let purpose = Purpose::Write { refresh: refresh != RefreshPolicy::None };
-        self.replicate(step, (token, deadline), written, purpose, &operation);
-        self.await_own_disk(step);
-        self.flush_if_due(step)
+        self.begin(step, (token, deadline), written);
+        Ok(Some(operation))
     }
 
     fn resolve_update(&mut self, call: WriteCall) -> Result<Result<Update, ApiError>, Failure> {
@@ -170,25 +182,23 @@ impl Shard {
         Ok(())
     }
 
-    fn replicate(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        (token, deadline): (u64, Instant),
-        written: Written,
-        purpose: Purpose,
-        operation: &Arc<Operation>,
-    ) {
+    fn begin(&mut self, step: &mut Step<'_, '_>, (token, deadline): (u64, Instant), written: Written) {
         let reachable = self.reachable(step);
         let Phase::Primary(primary) = &mut self.phase else { return };
         let unreachable = primary.group.begin(token, written, deadline, |copy| reachable.contains(&copy));
-        let copies: Vec<_> = primary.group.tracked().collect();
-        if step.desk.config.defects.has(Defect::CheckpointAfterGroup) {
-            primary.unsent.push((copies, operation.clone()));
-        } else {
-            self.send_to_group(step, copies, purpose, operation);
-        }
         for copy in unreachable {
             self.report_copy(step, copy, "in sync, but on no node");
+        }
+    }
+
+    fn replicate(&mut self, step: &mut Step<'_, '_>, purpose: Purpose, operations: &[Arc<Operation>]) {
+        let Phase::Primary(primary) = &mut self.phase else { return };
+        let copies: Vec<_> = primary.group.tracked().collect();
+        if step.desk.config.defects.has(Defect::CheckpointAfterGroup) {
+            let each = operations.iter().map(|operation| (copies.clone(), vec![operation.clone()]));
+            primary.unsent.extend(each);
+        } else {
+            self.send_to_group(step, &copies, purpose, operations);
         }
     }
 }

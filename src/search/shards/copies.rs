@@ -9,26 +9,22 @@ use crate::{
 
 /// The copies on this node, as far as they serve.
 pub trait Copies {
-    /// A write for the primary `allocation` in `term`; ends in [`ShardNews::Write`] with this token.
+    /// Writes for the primary `allocation` in `term`, in this order; each ends in [`ShardNews::Write`] with its token.
     fn write(
         &mut self,
         ctx: &mut Ctx<'_>,
-        token: u64,
         shard: &ShardId,
         allocation: AllocationId,
         term: Term,
-        call: WriteCall,
+        calls: Vec<(u64, WriteCall)>,
     );
 
     /// A get from this node's active copy; ends in [`ShardNews::Get`] with this token.
     fn get(&mut self, ctx: &mut Ctx<'_>, token: u64, shard: &ShardId, call: &ReadCall);
 
-    /// Makes every operation of this node's active copy searchable now.
-    ///
-    /// # Errors
-    ///
-    /// If there is no active copy here, or it fails.
-    fn refresh(&mut self, ctx: &mut Ctx<'_>, shard: &ShardId) -> Result<(), ShardRefusal>;
+    /// Makes every operation searchable on all copies, if the primary is here; ends in [`ShardNews::Refresh`] with
+    /// this token.
+    fn refresh(&mut self, ctx: &mut Ctx<'_>, token: u64, shard: &ShardId);
 
     /// One round of a search on this node's active copy, as of its last refresh.
     ///
@@ -47,18 +43,18 @@ impl Copies for Shards {
     fn write(
         &mut self,
         ctx: &mut Ctx<'_>,
-        token: u64,
         shard: &ShardId,
         allocation: AllocationId,
         term: Term,
-        call: WriteCall,
+        calls: Vec<(u64, WriteCall)>,
     ) {
         let mut step = Step { ctx, desk: &mut self.desk };
         match self.copies.get_mut(&(shard.clone(), allocation)) {
-            Some(copy) => copy.write(&mut step, token, term, call),
+            Some(copy) => copy.write(&mut step, term, calls),
             None => {
-                let result = Err(ShardRefusal::NotHere { certain: true });
-                self.desk.news.push(ShardNews::Write { token, result });
+                let refused = || Err(ShardRefusal::NotHere { certain: true });
+                let news = calls.into_iter().map(|(token, _)| ShardNews::Write { token, result: refused() });
+                self.desk.news.extend(news);
             }
         }
     }
@@ -70,9 +66,11 @@ impl Copies for Shards {
         }
     }
 
-    fn refresh(&mut self, ctx: &mut Ctx<'_>, shard: &ShardId) -> Result<(), ShardRefusal> {
-        let (copy, mut step) = self.serving(ctx, shard)?;
-        copy.refresh(&mut step)
+    fn refresh(&mut self, ctx: &mut Ctx<'_>, token: u64, shard: &ShardId) {
+        match self.serving(ctx, shard) {
+            Ok((copy, mut step)) => copy.refresh_group(&mut step, token),
+            Err(refusal) => self.desk.news.push(ShardNews::Refresh { token, result: Err(refusal) }),
+        }
     }
 
     fn search(

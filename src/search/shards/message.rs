@@ -52,6 +52,16 @@ pub enum Body {
         /// Which request, or which attempt of a recovery.
         request: u64,
     },
+    /// Primary to copy: all that you have is to be searchable.
+    Refresh {
+        /// The sender's number; answers name it.
+        request: u64,
+    },
+    /// Copy to primary: it is.
+    Refreshed {
+        /// Which request.
+        request: u64,
+    },
     /// Primary to copy, when no operation would carry it: the global checkpoint.
     GlobalCheckpoint(SeqNo),
     /// Target to primary: send me what I lack.
@@ -159,6 +169,7 @@ impl ShardMessage {
     pub(super) fn absent(&self) -> Option<Self> {
         let request = match &self.body {
             Body::Operations(operations) => operations.request,
+            Body::Refresh { request } => *request,
             Body::Recover { attempt, .. } | Body::Fetch { attempt, .. } => *attempt,
             _ => return None,
         };
@@ -190,6 +201,8 @@ impl ShardMessage {
             Body::RetentionLeases(_) => "retention-leases",
             Body::Refused { .. } => "operations-refused",
             Body::Absent { .. } => "copy-absent",
+            Body::Refresh { .. } => "refresh",
+            Body::Refreshed { .. } => "refreshed",
             Body::GlobalCheckpoint(_) => "global-checkpoint",
             Body::Recover { .. } => "recover",
             Body::Later { .. } => "recover-later",

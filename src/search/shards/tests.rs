@@ -7,6 +7,7 @@ mod failover;
 mod fuzz;
 mod gets;
 mod harness;
+mod papers;
 mod recovery;
 mod refreshes;
 mod refusals;

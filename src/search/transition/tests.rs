@@ -191,6 +191,7 @@ fn all_copies_lost_at_once_leave_no_primary_and_both_in_sync() {
     assert!(table.copies[0].primary, "the last primary is still meant to be it");
 }
 
+/// B6: "newer copy then overwritten by recovery", B7: "out-of-date replicas back first lead", D3.
 #[test]
 fn nothing_but_an_in_sync_copy_is_promoted() {
     let mut state = started(&[A, B, C]);
@@ -226,7 +227,8 @@ fn failed_replica_leaves_the_in_sync_set_and_its_identity_behind() {
     assert_eq!((copy.allocation, copy.failures), (None, 1));
 }
 
-/// "the controller refuses a report of an older term (the reporter is deposed)"
+/// "the controller refuses a report of an older term (the reporter is deposed)"; B5: "a leader that lost its session
+/// marks the real leader down", D11.
 #[test]
 fn deposed_primary_fails_nobody() {
     let mut state = started(&[A, B, C]);

@@ -181,6 +181,7 @@ fn replica_of_two_terms_ago_is_brought_level() {
     assert!(cluster.get(C, "2").is_none() && cluster.get(C, "3").is_some());
 }
 
+/// D18: "failed resync op ignored: hole stays".
 #[test]
 fn resync_waits_for_a_silent_copy_until_it_is_removed() {
     let mut cluster = Cluster::with_copies(3, config());

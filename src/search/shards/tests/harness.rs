@@ -1,6 +1,7 @@
 //! Harness — decides how the nodes of a test are wired: queues for links, two images for a disk, a controller
 //! that does as it is told. It never checks anything.
 
+mod calls;
 mod damage;
 mod knobs;
 pub(super) mod look;
@@ -62,6 +63,7 @@ pub(super) struct Cluster {
     pub(super) events: Vec<(HostId, EventKind)>,
     pub(super) written: BTreeMap<u64, Result<Written, ShardRefusal>>,
     pub(super) got: BTreeMap<u64, Result<Option<GotDoc>, ShardRefusal>>,
+    pub(super) refreshed: BTreeMap<u64, Result<(u32, u32), ShardRefusal>>,
     pub(super) reports: Vec<ShardReport>,
     config: ShardsConfig,
     settings: Arc<SettingsDocument>,
@@ -137,6 +139,7 @@ impl Cluster {
             events: Vec::new(),
             written: BTreeMap::new(),
             got: BTreeMap::new(),
+            refreshed: BTreeMap::new(),
             reports: Vec::new(),
             config,
             settings: Arc::default(),
@@ -229,6 +232,9 @@ impl Cluster {
             }
             ShardNews::Get { token, result } => {
                 self.got.insert(token, result);
+            }
+            ShardNews::Refresh { token, result } => {
+                self.refreshed.insert(token, result);
             }
             ShardNews::Report(report) => self.reports.push(report),
         }
@@ -342,7 +348,7 @@ impl Cluster {
         let (host, allocation, term) = (primary.node?, primary.allocation?, table.term);
         let token = self.next_token;
         self.next_token += 1;
-        self.step(host, |shards, ctx| shards.write(ctx, token, &shard(), allocation, term, call))?;
+        self.step(host, |shards, ctx| shards.write(ctx, &shard(), allocation, term, vec![(token, call)]))?;
         Some(token)
     }
 
@@ -450,7 +456,7 @@ impl Cluster {
         let token = self.next_token;
         self.next_token += 1;
         let (allocation, term) = self.primary_as_seen(host);
-        self.step(host, |shards, ctx| shards.write(ctx, token, &shard(), allocation, term, call));
+        self.step(host, |shards, ctx| shards.write(ctx, &shard(), allocation, term, vec![(token, call)]));
         token
     }
 

@@ -87,6 +87,7 @@ fn files_are_sent_when_the_history_is_too_short() {
     cluster.assert_copies_equal(&[A, B]);
 }
 
+/// B13: "buffering starts after PeerSync began", B20: "compares lists while updates flow";
 /// D27: "target joins tracking first, then the primary reads max seq_no".
 #[test]
 fn writes_during_recovery_are_not_lost() {
@@ -113,6 +114,7 @@ fn writes_during_recovery_are_not_lost() {
     }
 }
 
+/// B14: "connection loss in recovery treated as done".
 #[test]
 fn recovery_starts_over_when_the_connection_breaks() {
     for step in 0..30 {
@@ -283,6 +285,7 @@ fn copy_shown_as_started_that_is_not_is_reported_after_a_while() {
     assert_eq!(cluster.reports.len(), 1);
 }
 
+/// D25: "recovery goes on from a closed primary".
 #[test]
 fn recovery_from_a_deposed_primary_does_not_count() {
     let mut cluster = Cluster::with_copies(2, config());

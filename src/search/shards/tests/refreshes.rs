@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use super::harness::{A, B, Cluster, config, index};
-use crate::search::{
-    api::{ActiveShards, RefreshPolicy},
-    shards::{ShardRefusal, WriteCall},
+use crate::{
+    event::CopyState,
+    search::{
+        api::{ActiveShards, RefreshPolicy},
+        shards::{ShardRefusal, WriteCall},
+    },
 };
 
 fn with(refresh: RefreshPolicy, id: &str) -> WriteCall {
@@ -127,4 +130,56 @@ fn write_begins_only_with_enough_active_copies() {
     cluster.run();
     assert!(matches!(cluster.written[&token], Err(ShardRefusal::Unavailable(_))));
     assert!(write(&mut cluster, ActiveShards::AtLeast(1)).is_ok());
+}
+
+/// D29: "refresh skips a copy whose state is behind". The primary knows the copies, not whoever asks.
+#[test]
+fn refresh_reaches_a_copy_that_the_state_does_not_show_as_started() {
+    let mut cluster = Cluster::with_copies(1, config());
+    switched_off(&mut cluster);
+    cluster.write(A, index("1", "x"));
+    cluster.controller_acts = false;
+    cluster.add_copy(B, CopyState::Initializing);
+    cluster.publish();
+    cluster.run();
+    cluster.write(A, index("2", "x"));
+    cluster.run();
+    let token = cluster.refresh(A);
+    cluster.run();
+    assert_eq!(cluster.refreshed[&token], Ok((2, 2)));
+    cluster.controller_acts = true;
+    cluster.run();
+    assert_eq!(found(&mut cluster), [2, 2]);
+}
+
+#[test]
+fn copy_that_does_not_refresh_is_counted_and_not_failed() {
+    let mut cluster = searched();
+    cluster.cut(A, B);
+    let token = cluster.refresh(A);
+    cluster.run();
+    assert_eq!(cluster.refreshed.get(&token), None);
+    cluster.pass(Duration::from_secs(3));
+    assert_eq!(cluster.refreshed[&token], Ok((1, 2)));
+    assert!(cluster.reports.is_empty() && cluster.table().copies.len() == 2);
+}
+
+#[test]
+fn copy_that_is_no_primary_refuses_to_refresh_the_group() {
+    let mut cluster = searched();
+    let token = cluster.refresh(B);
+    assert_eq!(cluster.refreshed[&token], Err(ShardRefusal::NotHere { certain: true }));
+}
+
+/// `IndexShard.finalizeRecovery`: also without any refresh by itself, a copy shows what it has when it begins to serve.
+#[test]
+fn copy_shows_all_that_it_has_when_its_recovery_ends() {
+    let mut cluster = Cluster::with_copies(1, config());
+    switched_off(&mut cluster);
+    cluster.write(A, with(RefreshPolicy::Immediate, "1"));
+    cluster.run();
+    cluster.add_copy(B, CopyState::Initializing);
+    cluster.publish();
+    cluster.run();
+    assert_eq!(found(&mut cluster), [1, 1]);
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The copy on `from` begins to move to `to`.
-fn relocate(cluster: &mut Cluster, from: HostId, to: HostId) -> AllocationId {
+pub(super) fn relocate(cluster: &mut Cluster, from: HostId, to: HostId) -> AllocationId {
     let source = cluster.copy_on(from);
     let target = cluster.add_copy(to, CopyState::Initializing);
     for copy in &mut cluster.table_mut().copies {
@@ -209,7 +209,7 @@ fn target_acts_only_when_the_state_shows_it_started() {
     let target = relocate(&mut cluster, A, C);
     cluster.publish();
     let (term, shard) = (cluster.table().term, super::harness::shard());
-    cluster.step(C, |shards, ctx| shards.write(ctx, 99, &shard, target, term, index("1", "x")));
+    cluster.step(C, |shards, ctx| shards.write(ctx, &shard, target, term, vec![(99, index("1", "x"))]));
     assert_eq!(cluster.written[&99], Err(ShardRefusal::NotHere { certain: true }));
     assert!(!cluster.happened(C, "PrimaryActivated"));
     cluster.controller_acts = true;

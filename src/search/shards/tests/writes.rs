@@ -107,7 +107,9 @@ fn write_of_another_term_or_to_a_replica_is_refused() {
     for (host, allocation, term) in
         [(A, primary, Term(2)), (A, primary, Term(0)), (B, replica, Term(1)), (B, primary, Term(1))]
     {
-        cluster.step(host, |shards, ctx| shards.write(ctx, 77, &shard(), allocation, term, index("1", "a")));
+        cluster.step(host, |shards, ctx| {
+            shards.write(ctx, &shard(), allocation, term, vec![(77, index("1", "a"))])
+        });
         assert_eq!(cluster.written.remove(&77), Some(Err(ShardRefusal::NotHere { certain: true })));
     }
 }
@@ -220,9 +222,23 @@ fn search_sees_what_was_there_at_the_last_multiple_of_the_interval() {
     cluster.write(A, index("2", "a"));
     cluster.run();
     assert_eq!(cluster.search(A), 1);
-    cluster.step(A, |shards, ctx| shards.refresh(ctx, &shard())).unwrap().unwrap();
+    cluster.refresh(A);
     assert_eq!(cluster.search(A), 2);
     assert_eq!(cluster.count("CopyRefreshed"), 2);
+}
+
+/// `TransportShardBulkAction`: the items of a shard go to each copy in one request, and each ends by itself.
+#[test]
+fn several_writes_are_one_request_to_each_copy() {
+    let mut cluster = Cluster::with_copies(2, config());
+    let bad = WriteCall::index("2", "[]");
+    let tokens =
+        cluster.write_several(A, vec![index("1", "a"), bad, WriteCall::delete("1"), index("3", "c")]);
+    assert_eq!(cluster.on_the_way(A, B), 1);
+    cluster.run();
+    let numbers = tokens.iter().map(|token| cluster.acknowledged(*token).map(|written| written.seq_no.0));
+    assert_eq!(numbers.collect::<Vec<_>>(), [Some(0), None, Some(1), Some(2)]);
+    assert_eq!((cluster.get(B, "1"), cluster.get(B, "3")), (None, Some("{\"text\":\"c\"}".to_owned())));
 }
 
 #[test]

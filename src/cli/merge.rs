@@ -1,0 +1,55 @@
+//! Merging — decides the steps of a merge: read, unite, store, sum up. It never does a run.
+
+use std::{fs, path::Path, time::Duration};
+
+use super::{
+    args::{Format, MergeArgs},
+    exit::{Exit, Failure},
+    output::say,
+    summary::Summary,
+};
+use crate::sweep::{
+    Ending,
+    manifest::Manifest,
+    merge::{Stored, union, write},
+    record::Record,
+};
+
+pub(super) fn merge(args: &MergeArgs) -> Result<Exit, Failure> {
+    let stored = args.dirs.iter().map(|dir| stored(dir)).collect::<Result<Vec<_>, _>>()?;
+    let (manifest, records) = union(&stored).map_err(|conflict| {
+        Failure::Internal(format!("internal error: {conflict}\n  both directories are left as they are"))
+    })?;
+    write(&args.out, &stored, &manifest, &records).map_err(|error| {
+        Failure::Unfinished(format!("error: cannot write results to {}: {error}", args.out.display()))
+    })?;
+    let ending = if manifest.is_complete() { Ending::Complete } else { Ending::OutOfTime };
+    let summary = summary(&args.out, &manifest, records);
+    if args.format == Format::Text {
+        say(&unfinished(&manifest))?;
+    }
+    say(&summary.report(args.format, ending))?;
+    Ok(summary.exit(ending))
+}
+
+fn stored(dir: &Path) -> Result<Stored, Failure> {
+    Stored::read(dir)
+        .map_err(|error| Failure::usage(format!("error: cannot read results in {}: {error}", dir.display())))
+}
+
+/// The sum of stored runs; failures tell the commands that reproduce them.
+fn summary(dir: &Path, manifest: &Manifest, records: Vec<Record>) -> Summary {
+    let mut summary = Summary::of(manifest.runs, &manifest.scenarios);
+    for record in records {
+        let command = dir.join("failures").join(&record.key).join("command");
+        summary.add(record, Duration::ZERO, || {
+            fs::read_to_string(command).map_or(String::new(), |command| command.trim_end().to_owned())
+        });
+    }
+    summary
+}
+
+fn unfinished(manifest: &Manifest) -> String {
+    let parts = manifest.parts.iter().filter(|part| !part.is_complete());
+    parts.map(|part| format!("shard {} did not come to its end\n", part.partition)).collect()
+}
