@@ -136,3 +136,18 @@ fn corrupt_copy_in_sync_is_not_opened_again() {
     cluster.publish();
     assert!(cluster.happened(A, "CorruptionFound") && !cluster.happened(A, "PrimaryActivated"));
 }
+
+/// The controller died with the report: the next one is told again.
+#[test]
+fn failure_that_no_controller_acted_on_is_reported_again() {
+    let mut cluster = Cluster::with_copies(2, config());
+    fill(&mut cluster, 3);
+    cluster.controller_acts = false;
+    cluster.refuse(B, "translog.1", DiskError::Full);
+    for _ in 0..3 {
+        cluster.reports.clear();
+        cluster.publish();
+        cluster.pass(Duration::from_secs(9));
+        assert_eq!(cluster.reports.len(), 1, "{:?}", cluster.reports);
+    }
+}
