@@ -122,6 +122,15 @@ pub enum Input<M> {
         /// The token given with the wait.
         token: u64,
     },
+    /// What [`Output::measure_disk`] asked for.
+    DiskMeasured {
+        /// The size of the disk in bytes.
+        total: u64,
+        /// What is free of it, in bytes.
+        free: u64,
+        /// This host's files, with their bytes; others may use the disk as well.
+        files: BTreeMap<FileName, u64>,
+    },
     /// The disk has refused something. Whatever waits for a sync of the file, and nothing that was asked of the file
     /// after what was refused, has been or will be done; from here on the file is as it is found.
     DiskFailed {
@@ -273,6 +282,8 @@ pub enum Effect<M> {
         /// What waits.
         then: Deferred<M>,
     },
+    /// Measure the disk: ends in [`Input::DiskMeasured`], at once, or in nothing if its size is not known.
+    MeasureDisk,
     /// The process ends by itself, as after `System.exit`; its host may be restarted by a supervisor.
     Halt {
         /// The reason.
@@ -341,6 +352,11 @@ impl<M> Output<M> {
     /// Changes the disk.
     pub fn disk(&mut self, op: DiskOp) {
         self.effects.push(Effect::Disk(op));
+    }
+
+    /// Has the core told how full its disk is.
+    pub fn measure_disk(&mut self) {
+        self.effects.push(Effect::MeasureDisk);
     }
 
     /// Ends the process.

@@ -795,6 +795,26 @@ event_kinds! {
         #[serde(default)]
         given_up: Vec<ShardId>,
     },
+    /// A node has told the controller how full its disk is.
+    DiskReported {
+        /// Whose.
+        node: HostId,
+        /// Its size in bytes.
+        total: u64,
+        /// What is free of it, in bytes.
+        free: u64,
+    },
+    /// An index takes no writes but deletes, since a disk with a copy of it is nearly full; comes before the state
+    /// that shows it.
+    IndexBlocked {
+        /// Which.
+        index: IndexName,
+    },
+    /// An index takes writes again, since its disks have room; comes before the state that shows it.
+    IndexReleased {
+        /// Which.
+        index: IndexName,
+    },
     /// A copy has failed so often in a row that it is left alone; comes before the state that shows it.
     RetriesExhausted {
         /// Of which shard.

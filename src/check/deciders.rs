@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     check::{
+        disks::{Disks, Mark},
         law::{Law, Monitor},
         verdict::{Judged, broken},
     },
@@ -14,8 +15,8 @@ use crate::{
 
 pub(super) const HOLD: Law = Law {
     name: "allocation.deciders-hold",
-    sentence: "No published state places or moves a copy against a decider: filters, awareness, limits, enable, throttles, \
-               order.",
+    sentence: "No published state places or moves a copy against a decider: filters, awareness, limits, enable, disks, \
+               throttles, order.",
     source: "Elasticsearch, AllocationDeciders",
     monitor: || Box::<Hold>::default(),
 };
@@ -23,7 +24,8 @@ pub(super) const HOLD: Law = Law {
 const AREA: &str = "cluster.routing.allocation";
 
 /// Judged are copies that come to a node with the state, not those that are there: settings may have changed
-/// since. Allowed: what a reroute command asked for. Not judged: disks, whose usage is in no event.
+/// since. Allowed: what a reroute command asked for. Of disks only the low watermark is judged (of a new primary the
+/// high one): how large a copy is when it comes is in no event.
 #[derive(Default)]
 struct Hold {
     cluster: BTreeMap<String, String>,
@@ -31,6 +33,7 @@ struct Hold {
     attributes: BTreeMap<HostId, BTreeMap<String, String>>,
     commanded: BTreeSet<ShardId>,
     placed: BTreeMap<AllocationId, CopyState>,
+    disks: Disks,
 }
 
 /// A published state, and the copies that come to a node with it.
@@ -208,6 +211,12 @@ impl Hold {
         if on_node.len() as u64 > most || of_index > limit(most_of_index) {
             return Some("shards_limit: too many copies on the node".to_owned());
         }
+        // A primary that comes from a copy that has served is in sync.
+        let is_new = copy.primary && !copy.in_sync;
+        let mark = if is_new { Mark::High } else { Mark::Low };
+        if self.disks.is_beyond(node, mark) {
+            return Some(format!("disk_threshold: its disk is beyond the {mark:?} watermark"));
+        }
         let enabled = self.settings_of(index).and_then(|set| set.get("index.routing.allocation.enable"));
         let enabled = enabled.or(self.cluster.get(&format!("{AREA}.enable"))).map_or("all", String::as_str);
         let is_enabled = match enabled {
@@ -287,7 +296,9 @@ impl Hold {
         let leaving = state.leaving(shard);
         let filtered =
             |copy: &&Placement| copy.node.is_some_and(|node| self.filtered(&shard.index, node).is_some());
-        may_be_forced || leaving.iter().any(filtered) || nodes.is_empty()
+        let is_full =
+            |copy: &&Placement| copy.node.is_some_and(|node| self.disks.may_be_beyond(node, Mark::High));
+        may_be_forced || leaving.iter().any(filtered) || leaving.iter().any(is_full) || nodes.is_empty()
     }
 
     fn published(&self, event: &Event, version: u64, nodes: &[HostId], routing: &[Placement]) -> Judged {
@@ -335,6 +346,7 @@ impl Monitor for Hold {
             }
             _ => {}
         }
+        self.disks.observe(event);
         Ok(())
     }
 }
@@ -462,6 +474,20 @@ mod tests {
             );
             record.assert_fails(LAW, why);
         }
+    }
+
+    #[test]
+    fn copy_on_a_node_beyond_the_low_watermark_fails() {
+        let mut record = Record::default();
+        let full = |free| EventKind::DiskReported { node: search(2), total: 100, free };
+        record.on(search(1), full(10));
+        let mut freed = record.clone();
+        replica_comes_to(&mut record, 2);
+        record.assert_fails(LAW, "disk_threshold: its disk is beyond the Low watermark");
+        publish(&mut freed, 1, &[(0, 1, Some(1), Started, true)]);
+        freed.on(search(1), full(90));
+        replica_comes_to(&mut freed, 2);
+        freed.assert_passes(LAW);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 
 use crate::{
     check::{
-        agreement, answers, checkpoints, clients, control, copies, deciders, documents, durability,
+        agreement, answers, checkpoints, clients, control, copies, deciders, disks, documents, durability,
         ephemerals, epochs, fences, in_sync, membership, moves, notices, order, placement, primaries,
         primary, promises, recipes, refreshed, refusals, replicas, search, session, settings, settle,
         verdict::{Judged, Judgement, Verdict},
@@ -77,6 +77,7 @@ pub static LAWS: &[Law] = &[
     placement::ONE_COPY_PER_NODE,
     placement::BALANCED,
     deciders::HOLD,
+    disks::FLOOD_STAGE,
     moves::NO_STALE_PRIMARY,
     moves::MOVES_END,
     primaries::ONE_PRIMARY,

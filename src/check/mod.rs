@@ -12,6 +12,7 @@ mod committed;
 mod control;
 mod copies;
 mod deciders;
+mod disks;
 mod documents;
 mod durability;
 mod ephemerals;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     check::{
+        disks::Disks,
         law::{Law, Monitor},
         verdict::{Judged, broken},
     },
@@ -124,6 +125,7 @@ struct MovesEnd {
     placed: BTreeMap<AllocationId, CopyState>,
     moved: BTreeSet<Hop>,
     begun: usize,
+    disks: Disks,
 }
 
 impl MovesEnd {
@@ -199,9 +201,12 @@ impl Monitor for MovesEnd {
         match &event.kind {
             EventKind::RerouteCommanded { .. } | EventKind::AllocationInputs { .. } => self.restart(),
             EventKind::StatePublished { version, nodes, routing, .. } => {
-                return self.published(event, *version, nodes, routing);
+                self.published(event, *version, nodes, routing)?;
             }
             _ => {}
+        }
+        if self.disks.observe(event).is_some() {
+            self.restart();
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::{
     check::{
         calm::Calm,
+        disks::{Disks, Mark},
         law::{Law, Monitor},
         verdict::{Judged, Point, broken},
     },
@@ -57,12 +58,13 @@ impl Monitor for OneCopyPerNode {
     }
 }
 
-/// Allowed: any spread while a copy is not started, for nothing moves for the sake of balance before every
+/// Allowed: any lead over a node whose disk is beyond the low watermark; any spread while a copy is not started, for nothing moves for the sake of balance before every
 /// copy of every index is active (`cluster.routing.allocation.allow_rebalance`: `indices_all_active`). Not
 /// judged if the run gave the cluster no time to settle.
 #[derive(Default)]
 struct Balanced {
     calm: Calm,
+    disks: Disks,
     last: Option<Published>,
 }
 
@@ -88,10 +90,11 @@ impl Published {
     }
 
     /// A copy that should have moved, and where to.
-    fn overdue(&self) -> Option<(&Placement, HostId, HostId)> {
+    fn overdue(&self, disks: &Disks) -> Option<(&Placement, HostId, HostId)> {
         let counts = self.counts();
         let placed = self.routing.iter().filter_map(|copy| Some((copy, copy.node?)));
-        let mut moves = placed.flat_map(|(copy, from)| self.nodes.iter().map(move |to| (copy, from, *to)));
+        let moves = placed.flat_map(|(copy, from)| self.nodes.iter().map(move |to| (copy, from, *to)));
+        let mut moves = moves.filter(|(_, _, to)| !disks.may_be_beyond(*to, Mark::Low));
         moves.find(|(copy, from, to)| self.is_overdue(&counts, copy, (*from, *to)))
     }
 
@@ -113,6 +116,7 @@ impl Published {
 impl Monitor for Balanced {
     fn observe(&mut self, event: &Event) -> Judged {
         self.calm.observe(event);
+        self.disks.observe(event);
         if let EventKind::StatePublished { version, nodes, routing, .. } = &event.kind
             && self.last.as_ref().is_none_or(|last| *version >= last.version)
         {
@@ -128,7 +132,7 @@ impl Monitor for Balanced {
         if last.routing.iter().any(|copy| copy.state != CopyState::Started) {
             return Ok(());
         }
-        let Some((copy, from, to)) = last.overdue() else { return Ok(()) };
+        let Some((copy, from, to)) = last.overdue(&self.disks) else { return Ok(()) };
         let counts = last.counts();
         let count = |node| counts.get(&(node, None)).copied().unwrap_or_default();
         broken(

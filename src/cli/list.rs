@@ -18,7 +18,7 @@ const ALL: [Topic; 6] =
     [Topic::Scenarios, Topic::Laws, Topic::Goals, Topic::Faults, Topic::Events, Topic::Defects];
 
 /// What a fault can do, as scenario files write it.
-const DEEDS: [(&str, &str); 20] = [
+const DEEDS: [(&str, &str); 21] = [
     (
         "crash = \"WHO\"",
         "the process dies and what was not synced meets the disk's fault contract; `power = true`: peers see silence, not resets; undone: restart",
@@ -60,6 +60,10 @@ const DEEDS: [(&str, &str); 20] = [
     ),
     ("read_error = \"WHO\"", "a process that starts cannot read `files`"),
     ("full = \"WHO\"", "writes to `files` find no space; files can be cut and removed"),
+    (
+        "fill = \"WHO\"",
+        "another program takes up `bytes = \"2mb\"` of a disk that has a size (`[disks] capacity`); undone: it gives it back",
+    ),
     ("slow_disk = \"WHO\"", "a sync takes `delay`, as of a slow link"),
     ("jump = \"WHO\"", "the wall clock jumps `by = \"5s\"` or `by = \"-5s\"`; undone: it jumps back"),
     ("drift = \"WHO\"", "clocks run faster by `ppm` parts per million, or slower; undone: as before"),

@@ -64,7 +64,8 @@ fn plan(args: &ShrinkArgs) -> Result<Plan, Failure> {
     Ok(subject.plan(seed))
 }
 
-fn place(name: &str) -> PathBuf {
+/// A place for a finding of this name.
+pub(super) fn place(name: &str) -> PathBuf {
     let findings = Path::new(FINDINGS);
     if findings.is_dir() { findings.join(name) } else { PathBuf::from(name) }
 }

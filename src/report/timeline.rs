@@ -167,6 +167,31 @@ impl Watch {
             EventKind::StepEnded { what, error: Some(error), .. } => {
                 self.add(at, "operator", Tone::Bad, "does not get", format!("{what}: {error}"));
             }
+            EventKind::IndexBlocked { index } => {
+                self.add(
+                    at,
+                    host,
+                    Tone::Bad,
+                    "lets nobody write (a disk is nearly full):",
+                    index.to_string(),
+                );
+            }
+            EventKind::IndexReleased { index } => {
+                self.add(at, host, Tone::Good, "lets everybody write again:", index.to_string());
+            }
+            EventKind::RetriesExhausted { shard, failures } => {
+                self.add(
+                    at,
+                    host,
+                    Tone::Bad,
+                    format!("leaves a copy alone after {failures} failures:"),
+                    shard.to_string(),
+                );
+            }
+            EventKind::RetriesReset { shards } => {
+                let shards: Vec<_> = shards.iter().map(ToString::to_string).collect();
+                self.add(at, host, Tone::Plain, "tries failed copies again:", shards.join(", "));
+            }
             EventKind::FaultMissed { what, .. } => self.add(at, "world", Tone::Bad, "fault missed:", what),
             EventKind::HostHalted { why } => {
                 self.halted.extend(event.host);

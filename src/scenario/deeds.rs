@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    bytes::Bytes,
     duration,
     format::{Spread, When},
     plan::{
@@ -107,6 +108,12 @@ pub struct Fault {
     /// Whose disk has no space left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub full: Option<Selector>,
+    /// On whose disk another program takes up `bytes`; only disks that have a size (`[disks] capacity`) fill.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fill: Option<Selector>,
+    /// Of a disk that is filled: how much, such as `"2mb"`; at most what there is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<Bytes>,
     /// Of what happens to disks: to which files (`any`, `segments`, `translog`, `log`, `snapshot`, `state`).
     /// Default `any`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -202,7 +209,7 @@ impl From<Shift> for String {
 
 impl Fault {
     /// Its deeds, each with the key that names it and whether it is given.
-    pub fn deeds(&self) -> [(&'static str, bool); 19] {
+    pub fn deeds(&self) -> [(&'static str, bool); 20] {
         [
             ("crash", self.crash.is_some()),
             ("wipe", self.wipe.is_some()),
@@ -218,6 +225,7 @@ impl Fault {
             ("write_error", self.write_error.is_some()),
             ("fsync_error", self.fsync_error.is_some()),
             ("full", self.full.is_some()),
+            ("fill", self.fill.is_some()),
             ("slow_disk", self.slow_disk.is_some()),
             ("lose_reply", self.lose_reply.is_some()),
             ("disconnect", self.disconnect.is_some()),
@@ -227,7 +235,7 @@ impl Fault {
     }
 
     /// Whom it hits, by the key that says so.
-    pub fn targets(&self) -> [(&'static str, Option<&Selector>); 18] {
+    pub fn targets(&self) -> [(&'static str, Option<&Selector>); 19] {
         [
             ("crash", self.crash.as_ref()),
             ("wipe", self.wipe.as_ref()),
@@ -241,6 +249,7 @@ impl Fault {
             ("write_error", self.write_error.as_ref()),
             ("fsync_error", self.fsync_error.as_ref()),
             ("full", self.full.as_ref()),
+            ("fill", self.fill.as_ref()),
             ("slow_disk", self.slow_disk.as_ref()),
             ("lose_reply", self.lose_reply.as_ref()),
             ("disconnect", self.disconnect.as_ref()),
@@ -313,7 +322,11 @@ impl Fault {
             let (target, delay) = (self.slow_disk.clone()?, self.delay?.into());
             Some(FaultAction::SlowDisk { target, delay })
         };
-        failing.or(rot).or(misdirect).or_else(slow)
+        let fill = || {
+            let (target, Bytes(bytes)) = (self.fill.clone()?, self.bytes?);
+            Some(FaultAction::Fill { target, bytes })
+        };
+        failing.or(rot).or(misdirect).or_else(slow).or_else(fill)
     }
 
     fn of_clock(&self) -> Option<FaultAction> {
@@ -397,6 +410,9 @@ impl Fault {
                     DiskFailure::SyncKept => (self.fsync_error, self.page) = (target, Some(Page::Kept)),
                     DiskFailure::SyncDropped => (self.fsync_error, self.page) = (target, Some(Page::Dropped)),
                 }
+            }
+            FaultAction::Fill { target, bytes } => {
+                (self.fill, self.bytes) = (Some(target.clone()), Some(Bytes(*bytes)));
             }
             FaultAction::SlowDisk { target, delay } => {
                 (self.slow_disk, self.delay) = (Some(target.clone()), Some((*delay).into()));

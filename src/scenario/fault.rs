@@ -126,6 +126,13 @@ pub enum FaultAction {
         /// Which operations.
         how: DiskFailure,
     },
+    /// Another program takes up a part of the disk. Undone: it gives it back.
+    Fill {
+        /// Whose disk; only those that have a size.
+        target: Selector,
+        /// How many bytes, or what there is.
+        bytes: u64,
+    },
     /// Syncs take this long. Undone: as before.
     SlowDisk {
         /// On whose disk.
@@ -186,6 +193,7 @@ impl FaultAction {
             Self::Rot { .. } => "rot",
             Self::Misdirect { .. } => "misdirect",
             Self::FailDisk { how, .. } => how.key(),
+            Self::Fill { .. } => "fill",
             Self::SlowDisk { .. } => "slow_disk",
             Self::LoseReply { .. } => "lose_reply",
             Self::Disconnect { .. } => "disconnect",

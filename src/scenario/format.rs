@@ -13,6 +13,7 @@ use crate::{
     defect::Defect,
     name::HostId,
     scenario::{
+        bytes::Bytes,
         duration,
         ensemble::{ZooKeeperClients, ZooKeeperSettings},
         load::{Options, SearchMix, WriteMix},
@@ -177,6 +178,9 @@ pub struct Node {
     /// Its attributes, beside or instead of those given in turn.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
+    /// The size of its disk. Default: that of `[disks] capacity`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Bytes>,
     /// When it first starts. Default: with the run.
     #[serde(with = "duration::Span")]
     pub joins_at: Duration,
@@ -282,11 +286,14 @@ impl Default for Clocks {
 pub struct Disks {
     /// How long a sync takes. Default 200 us at least, 1 ms on average.
     pub sync: Spread,
+    /// The size of each search node's disk, such as `"8mb"`. Default: without a limit, and never measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Bytes>,
 }
 
 impl Default for Disks {
     fn default() -> Self {
-        Self { sync: Spread::micros(200, 1000) }
+        Self { sync: Spread::micros(200, 1000), capacity: None }
     }
 }
 

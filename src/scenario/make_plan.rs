@@ -7,6 +7,7 @@ use crate::{
     defect::Defects,
     name::HostId,
     scenario::{
+        bytes::Bytes,
         format::{Cluster, Index, Links, Node, Scenario, When, Workload},
         nemesis,
         plan::{
@@ -103,6 +104,7 @@ pub(super) fn nodes(scenario: &Scenario) -> Vec<NodePlan> {
             zone: node.zone.unwrap_or_else(|| turn.unwrap_or("a").to_owned()),
             attributes: attributes(cluster, usize::from(number) - 1, node.attributes),
             joins_at: node.joins_at,
+            disk: node.disk.or(scenario.disks.capacity).map(|Bytes(bytes)| bytes),
         })
         .collect()
 }

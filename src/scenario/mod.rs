@@ -1,6 +1,7 @@
 //! Scenarios: data in, data out. TOML text to a [`Scenario`](format::Scenario), with a seed to a [`plan`].
 
 pub mod builtin;
+pub mod bytes;
 pub mod cast;
 pub mod check;
 pub mod deeds;
@@ -8,6 +9,7 @@ pub mod duration;
 pub mod ensemble;
 pub mod fault;
 pub mod format;
+pub mod generate;
 pub mod load;
 pub mod make_plan;
 pub mod nearest;

@@ -167,6 +167,7 @@ fn aimed_at(action: &FaultAction, host: HostId) -> FaultAction {
         | FaultAction::Slow { from: target, .. }
         | FaultAction::FailDisk { target, .. }
         | FaultAction::SlowDisk { target, .. }
+        | FaultAction::Fill { target, .. }
         | FaultAction::JumpClock { target, .. }
         | FaultAction::DriftClock { target, .. } => *target = Selector::Host(host),
         _ => {}
@@ -189,6 +190,7 @@ fn leaves_a_choice(action: &FaultAction) -> bool {
         | FaultAction::Wipe { target }
         | FaultAction::Expire { target }
         | FaultAction::SlowDisk { target, .. }
+        | FaultAction::Fill { target, .. }
         | FaultAction::Disconnect { target }
         | FaultAction::JumpClock { target, .. }
         | FaultAction::DriftClock { target, .. } => is_random(target),

@@ -95,6 +95,9 @@ pub struct NodePlan {
     pub attributes: BTreeMap<String, String>,
     /// When it first starts.
     pub joins_at: Duration,
+    /// The size of its disk in bytes; none: without a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<u64>,
 }
 
 /// Settings of the search cluster.

@@ -59,6 +59,7 @@ pub fn settle_bound(plan: &Plan) -> Duration {
 /// | a node that was told of its expiry, or a successor of the controller, to act | T + request timeout |
 /// | replicas whose node may return | delayed allocation |
 /// | copies to recover or move, *r* at a time | ⌈copies / r⌉ · (request timeout + 1 s) |
+/// | disks that have a size to be measured and to be found as full as they are | 2 · `cluster.info.update.interval` |
 /// | searches and replication that hang on a lost request | 2 · request timeout |
 /// | a recovery whose request was lost to ask again | 5 s |
 ///
@@ -81,6 +82,7 @@ pub fn settle_waits(plan: &Plan) -> Vec<Wait> {
         wait("a controller to act", session + request),
         wait("nodes that may return", plan.search.delayed_allocation),
         wait("copies to recover", recovery_waves(plan) * (request + Duration::from_secs(1))),
+        wait("disks to be measured", measured(plan)),
         wait("requests that were lost", 2 * request),
         wait("a recovery to ask again", RECOVERY_RETRY),
     ];
@@ -97,6 +99,14 @@ pub fn granted_session(plan: &Plan) -> Duration {
     let clients = plan.zookeeper_clients.iter().map(|clients| clients.session_timeout);
     let members = plan.recipe_clients.iter().map(|clients| clients.session_timeout);
     nodes.into_iter().chain(clients).chain(members).max().unwrap_or_default().clamp(least, most)
+}
+
+/// How long nobody may know how full a disk is, by the settings of the start.
+fn measured(plan: &Plan) -> Duration {
+    let set = plan.settings.0.get("cluster.info.update.interval");
+    let interval =
+        set.and_then(|text| humantime::parse_duration(text).ok()).unwrap_or(Duration::from_secs(30));
+    if plan.nodes.iter().any(|node| node.disk.is_some()) { 2 * interval } else { Duration::ZERO }
 }
 
 /// Waves of recoveries until every copy has recovered once.

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::scenario::{
+    bytes::Bytes,
     check::Vocabulary,
     ensemble::ZooKeeperSettings,
     format::{Clocks, Cluster, Disks, Expect, Fault, Index, Links, Node, Pair, Scenario, When, Workload},
@@ -26,7 +27,7 @@ impl From<&Plan> for Scenario {
             nodes: plan.nodes.iter().map(node).collect(),
             links: links(&plan.links),
             clocks: Clocks { offset_max: plan.clocks.offset_max, drift_max_ppm: plan.clocks.drift_max_ppm },
-            disks: Disks { sync: plan.disks.sync.into() },
+            disks: Disks { sync: plan.disks.sync.into(), capacity: None },
             indices: plan.indices.iter().map(index).collect(),
             workloads: plan.workloads.iter().map(workload).collect(),
             operations: plan.operations.clone(),
@@ -94,7 +95,12 @@ fn settings(plan: &Plan) -> ZooKeeperSettings {
 }
 
 fn node(node: &super::plan::NodePlan) -> Node {
-    Node { zone: Some(node.zone.clone()), attributes: node.attributes.clone(), joins_at: node.joins_at }
+    Node {
+        zone: Some(node.zone.clone()),
+        attributes: node.attributes.clone(),
+        disk: node.disk.map(Bytes),
+        joins_at: node.joins_at,
+    }
 }
 
 fn links(links: &LinkPlan) -> Links {

@@ -18,6 +18,7 @@ use crate::{
         allocation::{
             AllocatorFactory, Balanced, Lineage, Worth,
             explain::{AllocationExplanation, Subject},
+            info::NodeStats,
             reroute::Orders,
         },
         api::{
@@ -87,6 +88,13 @@ pub enum ControlMessage {
         session: SessionId,
         /// What.
         applied: Applied,
+    },
+    /// To the controller: how full the sender's disk is.
+    Stats {
+        /// The session by which the sender's applied state knows the sender.
+        session: SessionId,
+        /// What.
+        stats: NodeStats,
     },
     /// To the controller: change something.
     Administer {
@@ -160,6 +168,7 @@ impl ControlMessage {
             Self::Report { report: ShardReport::Started { .. }, .. } => "shard-started".into(),
             Self::Report { report: ShardReport::Failed { .. }, .. } => "shard-failed".into(),
             Self::Applied { .. } => "state-applied".into(),
+            Self::Stats { .. } => "node-stats".into(),
             Self::Administer { .. } => "administer".into(),
             Self::Inquire { .. } => "inquire".into(),
             Self::Answer { .. } => "administered".into(),
@@ -305,6 +314,7 @@ impl Control {
         match message {
             ControlMessage::Report { session, report } => self.controller.report(from, session, report),
             ControlMessage::Applied { session, applied } => self.controller.applied(from, session, applied),
+            ControlMessage::Stats { session, stats } => self.controller.measured(ctx, from, session, &stats),
             ControlMessage::Administer { request, task, timeout } => {
                 self.controller.administer(ctx, Task::Admin { from, request, task, timeout });
             }

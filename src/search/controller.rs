@@ -23,6 +23,7 @@ use super::{
     administration::STATE_BYTES_MAX,
     allocation::{
         Allocator, AllocatorFactory, ClusterInfo, Deadlines, Inputs, Lineage, Settings, allocate, explain,
+        info::{DiskUsage, NodeStats},
         reroute,
     },
     api::{
@@ -181,6 +182,7 @@ impl Controller {
         self.resign(ctx, "elected anew");
         self.phase = Phase::Drawing;
         self.allocator = self.config.allocator.make();
+        self.info = ClusterInfo::default();
         self.noted = None;
         self.counter.begin(client);
     }
@@ -233,6 +235,17 @@ impl Controller {
         if self.is_on() {
             self.acks.heard(from, session, applied);
             self.stale |= self.tasks.await_nodes();
+        }
+    }
+
+    /// A node says how full its disk is. What an earlier life of it says is not heard.
+    pub fn measured(&mut self, ctx: &mut Ctx<'_>, from: HostId, session: SessionId, stats: &NodeStats) {
+        let is_of = |entry: &NodeEntry| entry.session == session;
+        if self.is_on() && self.members.as_ref().and_then(|members| members.get(&from)).is_some_and(is_of) {
+            let DiskUsage { total, free } = stats.disk;
+            ctx.out.note(EventKind::DiskReported { node: from, total, free });
+            self.info.report(from, stats, ctx.now.mono);
+            self.stale = true;
         }
     }
 

@@ -28,6 +28,7 @@ pub mod shards;
 #[cfg(test)]
 pub(crate) mod soundness;
 pub mod state;
+pub mod stats;
 pub mod tasks;
 pub mod transition;
 pub mod translog;

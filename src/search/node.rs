@@ -10,12 +10,13 @@ use crate::{
     name::HostId,
     scenario::plan::SearchConfig,
     search::{
-        allocation::AllocatorFactory,
+        allocation::{AllocatorFactory, info::DiskUsage},
         control::{Control, ControlConfig, ControlNews},
         coordination::{CoordinationMessage, Coordinator, Question, Serving, View},
         settings::SettingsDocument,
         shards::{ShardNews, Shards, ShardsConfig},
         state::ClusterState,
+        stats::{DiskSize, Stats},
         transport::{Ctx, Links, Lost},
         wire::{Message, Transport},
     },
@@ -41,6 +42,8 @@ pub struct NodeConfig {
     pub search: SearchConfig,
     /// Historic bugs switched on.
     pub defects: Defects,
+    /// Whether the size of its disk is known.
+    pub disk_size: DiskSize,
 }
 
 /// One search node: a [`Core`].
@@ -57,13 +60,14 @@ struct Parts {
     shards: Shards,
     coordinator: Coordinator,
     serving: Serving,
+    stats: Stats,
     applied: Option<Arc<ClusterState>>,
 }
 
 impl Node {
     /// A node that starts with what its disk holds.
     pub fn boot(config: NodeConfig, mut entropy: Entropy, files: &Files) -> Self {
-        let NodeConfig { me, zone, attributes, allocator, servers, search, defects } = config;
+        let NodeConfig { me, zone, attributes, allocator, servers, search, defects, disk_size } = config;
         let life = entropy.draw();
         let (timeout, read_policy) = (search.request_timeout, search.read_policy);
         let shards = ShardsConfig { search: search.clone(), defects: defects.clone() };
@@ -75,6 +79,7 @@ impl Node {
             shards: Shards::boot(shards, files),
             coordinator: Coordinator::new(timeout, life, usize::from(me.number), read_policy),
             serving: Serving::new(timeout),
+            stats: Stats::new(disk_size),
             applied: None,
         };
         Self { me, links: Links::new(timeout / 2), parts }
@@ -110,6 +115,9 @@ impl Parts {
             Input::Received { conn, message } => self.received(ctx, conn, message),
             Input::Closed { conn, reason } => self.closed(ctx, conn, reason),
             Input::Synced { token } => self.shards.synced(ctx, token),
+            Input::DiskMeasured { total, free, files } => {
+                self.stats.measured(ctx, self.applied.as_deref(), DiskUsage { total, free }, &files);
+            }
             Input::DiskFailed { file, error, found } => self.shards.disk_failed(ctx, &file, error, &found),
             Input::Reread { file, bytes } => self.shards.reread(&file, &bytes),
             Input::Inspect => self.shards.inspect(ctx),
@@ -179,6 +187,7 @@ impl Parts {
             self.shards.wake(ctx);
         }
         self.serving.wake(ctx);
+        self.stats.wake(ctx);
         let view = view(self.applied.as_ref(), &self.control, ctx);
         self.coordinator.wake(ctx, view);
     }
@@ -189,6 +198,7 @@ impl Parts {
             self.shards.next_wake(),
             self.serving.next_wake(),
             self.coordinator.next_wake(),
+            self.stats.next_wake(),
         ];
         wakes.into_iter().flatten().min()
     }
@@ -251,6 +261,7 @@ impl Parts {
         let (version, digest) = (settings.version, settings.digest());
         ctx.out.note(EventKind::SettingsApplied { version, digest });
         self.shards.apply_settings(settings);
+        self.stats.settings_applied(ctx, settings);
     }
 
     /// Copies first, so that they know whose loss matters no more; then what waited for a newer state.
@@ -272,6 +283,7 @@ impl Parts {
         self.serving.state_applied(ctx, view, &mut self.shards);
         self.coordinator.state_applied(ctx, view);
         self.control.state_applied(ctx, &state);
+        self.stats.state_applied(ctx, &state);
     }
 
     fn tell_losses(&mut self, ctx: &mut Ctx<'_>) -> bool {
@@ -343,6 +355,7 @@ mod tests {
             servers: vec![HostId::zookeeper(1)],
             search,
             defects: Defects::default(),
+            disk_size: DiskSize::Unknown,
         };
         Node::boot(config, Entropy::new(1), &Files::new())
     }

@@ -306,6 +306,9 @@ impl IndexMetadata {
             ("index.uuid", self.uuid.to_string()),
         ];
         told.0.extend(own.map(|(name, value)| (name.to_owned(), value)));
+        if self.read_only_allow_delete {
+            told.0.insert("index.blocks.read_only_allow_delete".to_owned(), "true".to_owned());
+        }
         told
     }
 }

@@ -304,15 +304,19 @@ fn primaries_know(state: &mut ClusterState, orders: &reroute::Orders, terms: &Te
     if terms.read_policy != ReadPolicy::Lease {
         return true;
     }
-    let mut all_know = true;
-    for (shard, node) in reroute::deposed(state, orders) {
-        let next = (state.epoch, state.version + 1);
-        let (epoch, version) = terms.former.get(&shard).copied().unwrap_or(next);
-        let knows = (epoch, version) != next && (terms.has_applied)(node, Position { epoch, version });
-        state.yielding.insert(shard, (epoch, version));
-        all_know &= knows;
+    let next = (state.epoch, state.version + 1);
+    let deposed = reroute::deposed(state, orders).into_iter();
+    let since = |shard: &ShardId| terms.former.get(shard).copied().unwrap_or(next);
+    let yields: Vec<_> = deposed.map(|(shard, node)| (since(&shard), shard, node)).collect();
+    let knows = |((epoch, version), _, node): &((Epoch, u64), ShardId, HostId)| {
+        (*epoch, *version) != next
+            && (terms.has_applied)(*node, Position { epoch: *epoch, version: *version })
+    };
+    if yields.iter().all(knows) {
+        return true;
     }
-    all_know
+    state.yielding.extend(yields.into_iter().map(|(since, shard, _)| (shard, since)));
+    false
 }
 
 fn timed_out(task: &AdminTask) -> ApiError {
@@ -522,7 +526,7 @@ mod tests {
         assert_eq!(step(&mut tasks, None), (Some(A), yields, 0), "it is told first");
         assert_eq!(step(&mut tasks, Some((1, false))), (Some(A), yields, 0), "it has not heard");
         assert_eq!(tasks.len(), 1);
-        assert_eq!(step(&mut tasks, Some((0, true))).0, Some(HostId::search(2)));
+        assert_eq!(step(&mut tasks, Some((0, true))), (Some(HostId::search(2)), None, 1));
         assert!(tasks.is_empty());
     }
 

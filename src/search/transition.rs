@@ -46,6 +46,8 @@ pub(super) enum Cause<'a> {
     PrimaryGone,
     /// A command cancelled it.
     Cancelled,
+    /// A better copy to build on was found.
+    Reallocated,
 }
 
 impl Cause<'_> {
@@ -55,6 +57,7 @@ impl Cause<'_> {
             Self::Failed(_) => UnassignedReason::AllocationFailed,
             Self::PrimaryGone => UnassignedReason::PrimaryFailed,
             Self::Cancelled => UnassignedReason::RerouteCancelled,
+            Self::Reallocated => UnassignedReason::ReallocatedReplica,
         }
     }
 
@@ -64,6 +67,7 @@ impl Cause<'_> {
             Self::Failed(why) => why.to_owned(),
             Self::PrimaryGone => "primary failed while replica initializing".to_owned(),
             Self::Cancelled => String::new(),
+            Self::Reallocated => "another node has a copy that is in sync".to_owned(),
         }
     }
 }
@@ -403,7 +407,7 @@ impl ShardTable {
         match cause {
             Cause::NodeLeft => copy.failures = 0,
             Cause::Failed(_) => copy.failures += 1,
-            Cause::PrimaryGone | Cause::Cancelled => {}
+            Cause::PrimaryGone | Cause::Cancelled | Cause::Reallocated => {}
         }
     }
 
@@ -472,7 +476,7 @@ impl ShardCopy {
         match cause {
             Cause::NodeLeft => failed_nodes.clear(),
             Cause::Failed(_) => failed_nodes.extend(self.node),
-            Cause::PrimaryGone | Cause::Cancelled => {}
+            Cause::PrimaryGone | Cause::Cancelled | Cause::Reallocated => {}
         }
         self.unassigned = Some(Box::new(UnassignedInfo {
             message: cause.message(),

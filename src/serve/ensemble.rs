@@ -429,6 +429,8 @@ impl Ensemble {
             }
             Effect::AfterSync { file, then } if member.disk.needs_sync() => member.wait(file, then),
             Effect::AfterSync { then, .. } => self.release(at, then),
+            // No part of an ensemble asks for it.
+            Effect::MeasureDisk => {}
             Effect::Halt { why } => self.fail(at, &why),
         }
     }

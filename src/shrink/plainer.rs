@@ -9,7 +9,7 @@ use super::{
 };
 use crate::scenario::{
     duration,
-    format::{Clocks, Cluster, Disks, Links, Scenario, Spread},
+    format::{Clocks, Cluster, Links, Scenario, Spread},
     values::Values,
 };
 
@@ -63,7 +63,7 @@ pub(super) fn plainer(scenario: &Scenario, _broken: &Broken) -> Vec<Candidate> {
             one.indices.iter_mut().for_each(|index| index.settings = Values::default())
         }),
         ("links of one delay", &|one| one.links = links.clone()),
-        ("disks of one delay", &|one| one.disks = Disks { sync: exact }),
+        ("disks of one delay", &|one| one.disks.sync = exact),
         ("clocks that are right", &|one| {
             one.clocks = Clocks { offset_max: Duration::ZERO, drift_max_ppm: 0 };
         }),

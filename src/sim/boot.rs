@@ -6,6 +6,7 @@ use crate::{
     search::{
         allocation::{AllocatorFactory, Balanced, DesiredBalance, LeastLoaded},
         node::{Node, NodeConfig},
+        stats::DiskSize,
     },
     sim::world::World,
     workload::{
@@ -46,6 +47,7 @@ pub fn node(world: &World, host: HostId) -> Node {
         servers: plan.zookeeper.servers.clone(),
         search: plan.search.clone(),
         defects: plan.defects.clone(),
+        disk_size: node.disk.map_or(DiskSize::Unknown, |_| DiskSize::Known),
     };
     Node::boot(config, world.entropy(host), &world.files(host))
 }

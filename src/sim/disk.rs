@@ -19,7 +19,8 @@
 //! - *Misdirected write*: the last bytes of a durable file are noise, never all zeros (what the place held before),
 //!   and another durable file has them in its middle.
 //! - *Write error*: an append is refused after none, some or all of its bytes were written; a replacement leaves the
-//!   old content. *Full*: nothing of it is written; files can still be cut and removed.
+//!   old content. *Full*: nothing of it is written; files can still be cut and removed. A disk that has a size is full
+//!   when what there is and the write are more than that (`room`).
 //! - *Sync error*: what was to be synced stays to be synced, or is dropped: then the file is what the disk holds, the
 //!   process sees it so, and nothing of it ever comes back. (Linux's third way, pages that are marked clean and
 //!   still readable until they are evicted, does not happen here: no program can tell it from success.)
@@ -29,11 +30,15 @@
 //! step lands behind the gap.
 
 mod damage;
+mod room;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
+
+use self::room::Room;
+pub use self::room::Usage;
 
 use crate::{
     core::{Deferred, DiskError, DiskOp, FileName, Files},
@@ -57,6 +62,7 @@ pub struct Disk<M> {
     ailments: Vec<Ailment>,
     /// Files of which something was refused that the process has not been told yet.
     refused: BTreeSet<FileName>,
+    room: Room,
 }
 
 /// A fault under way.
@@ -100,6 +106,7 @@ impl<M> Default for Disk<M> {
             crashes: 0,
             ailments: Vec::new(),
             refused: BTreeSet::new(),
+            room: Room::default(),
         }
     }
 }
@@ -116,6 +123,21 @@ pub enum AfterSync<M> {
 }
 
 impl<M> Disk<M> {
+    /// An empty disk of this size in bytes, or without a limit.
+    pub fn of(total: Option<u64>) -> Self {
+        Self { room: Room::of(total), ..Self::default() }
+    }
+
+    /// How full it is, if it has a size.
+    pub fn usage(&self) -> Option<Usage> {
+        self.room.usage()
+    }
+
+    /// Another program takes up so many bytes, or what there is, until the same fault is cured.
+    pub fn fill(&mut self, fault: u32, bytes: u64) {
+        self.room.fill(fault, bytes);
+    }
+
     /// Makes a change, visible at once, durable only after a sync.
     ///
     /// # Errors
@@ -136,6 +158,7 @@ impl<M> Disk<M> {
 
     fn make(&mut self, op: DiskOp) {
         self.made += 1;
+        self.room.count(&op);
         let change = Change { nth: self.made, op };
         if change.is_journaled() {
             self.journal.push(change);
@@ -148,6 +171,9 @@ impl<M> Disk<M> {
     fn refusal(&mut self, op: &DiskOp) -> Option<(DiskError, Option<DiskOp>)> {
         if matches!(op, DiskOp::Truncate { .. } | DiskOp::Remove { .. }) {
             return None;
+        }
+        if self.room.lacks(op) {
+            return Some((DiskError::Full, None));
         }
         let refuses = |ailment: &&mut Ailment| {
             matches!(ailment.how, DiskFailure::Write | DiskFailure::Full) && ailment.files.has(op.file())
@@ -177,6 +203,7 @@ impl<M> Disk<M> {
     /// Ends what this fault did.
     pub fn cure(&mut self, fault: u32) {
         self.ailments.retain(|ailment| ailment.fault != fault);
+        self.room.empty(fault);
     }
 
     fn ails(&self, file: &str, how: DiskFailure) -> bool {
@@ -259,6 +286,7 @@ impl<M> Disk<M> {
         self.data.remove(file);
         let is_lost = |change: &Change| matches!(&change.op, DiskOp::Replace { file: replaced, .. } if replaced == file);
         self.journal.retain(|change| !is_lost(change));
+        self.recount();
     }
 
     /// A committed replacement or removal leaves nothing of earlier appends to its file.
@@ -299,27 +327,42 @@ impl<M> Disk<M> {
         }
         survivors.sort_by_key(|change| change.nth);
         self.write(survivors);
+        self.recount();
         damages
+    }
+
+    fn recount(&mut self) {
+        if self.room.total().is_some() {
+            let files = self.visible();
+            self.room.recount(files.into_iter().map(|(name, bytes)| (name, bytes.len() as u64)));
+        }
     }
 
     /// Another, empty disk is put in while the machine is off.
     pub fn wiped(&mut self) {
-        *self = Self { made: self.made, crashes: self.crashes, ..Self::default() };
+        let room = Room::of(self.room.total());
+        *self = Self { made: self.made, crashes: self.crashes, room, ..Self::default() };
     }
 
     /// What a booting process finds: noise where it cannot read.
     pub fn files(&self) -> Files {
+        let files = self.visible();
+        let content = |name: &FileName, bytes: Vec<u8>| match self.ails(name, DiskFailure::Read) {
+            true => Arc::from([NOISE; STRIP]),
+            false => Arc::from(bytes),
+        };
+        files.into_iter().map(|(name, bytes)| (name.clone(), content(&name, bytes))).collect()
+    }
+
+    /// What was written, durable or not.
+    fn visible(&self) -> BTreeMap<FileName, Vec<u8>> {
         let mut files = self.durable.clone();
         let mut pending: Vec<_> = self.data.values().flatten().chain(&self.journal).collect();
         pending.sort_by_key(|change| change.nth);
         for change in pending {
             apply(&mut files, &change.op);
         }
-        let content = |name: &FileName, bytes: Vec<u8>| match self.ails(name, DiskFailure::Read) {
-            true => Arc::from([NOISE; STRIP]),
-            false => Arc::from(bytes),
-        };
-        files.into_iter().map(|(name, bytes)| (name.clone(), content(&name, bytes))).collect()
+        files
     }
 
     /// What a process that runs reads of a file that is damaged under it.

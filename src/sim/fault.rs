@@ -162,6 +162,10 @@ impl World {
                 let all = change.joining.iter().chain(&change.observing).chain(&change.leaving);
                 all.flat_map(meant).collect()
             }
+            FaultAction::Fill { target, .. } => {
+                let has_size = |host: &HostId| self.on_disk(*host, |disk| disk.usage().is_some());
+                meant(target).into_iter().filter(has_size).collect()
+            }
             FaultAction::Heal { .. } => Vec::new(),
         }
     }
@@ -256,6 +260,10 @@ impl World {
             FaultAction::FailDisk { files, how, .. } => {
                 self.turned(step, Switch::Disk(host));
                 self.on_disk(host, |disk| disk.ail(step, *files, *how, die));
+            }
+            FaultAction::Fill { bytes, .. } => {
+                self.turned(step, Switch::Disk(host));
+                self.on_disk(host, |disk| disk.fill(step, *bytes));
             }
             FaultAction::SlowDisk { delay, .. } => {
                 self.turned(step, Switch::SlowDisk(host));

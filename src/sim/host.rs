@@ -9,6 +9,7 @@ use crate::{
     name::{HostId, SimTime},
     sim::{
         clock::Clock,
+        disk::Usage,
         net::Arrival,
         wire::{Speaks, Wire},
         world::World,
@@ -155,6 +156,14 @@ where
                 if let Some(then) = self.world.after_sync(self.host, &file, then) {
                     self.release(then);
                 }
+            }
+            Effect::MeasureDisk => {
+                let usage = self.world.on_disk(self.host, |disk| disk.usage());
+                self.inputs.extend(usage.map(|Usage { total, free, files }| Input::DiskMeasured {
+                    total,
+                    free,
+                    files,
+                }));
             }
             Effect::Halt { why } => self.world.process_halted(self.host, why),
         }

@@ -83,7 +83,7 @@ impl World {
         let clocks = hosts.iter().map(|host| (*host, Clock::draw(&dice, *host, &plan.clocks))).collect();
         Arc::new(Self {
             net: Mutex::new(net),
-            disks: Mutex::new(hosts.iter().map(|host| (*host, Disk::default())).collect()),
+            disks: Mutex::new(hosts.iter().map(|host| (*host, Disk::of(disk_size(plan, *host)))).collect()),
             clocks: Mutex::new(clocks),
             recorder: Mutex::new(Recorder::new(time.clone(), Roles::new(plan), plan)),
             agenda: Mutex::default(),
@@ -547,6 +547,11 @@ fn hosts_of(plan: &Plan) -> Vec<HostId> {
     let clients = plan.clients().into_iter().map(|(host, _)| host);
     let nodes = plan.nodes.iter().map(|node| node.host);
     plan.servers().chain(nodes).chain(clients).collect()
+}
+
+/// The size of a search node's disk, if it has one.
+fn disk_size(plan: &Plan, host: HostId) -> Option<u64> {
+    plan.nodes.iter().find(|node| node.host == host)?.disk
 }
 
 fn link_delay(plan: &Plan, from: HostId, to: HostId) -> Delay {

@@ -43,7 +43,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Its plan for a seed: when a fault strikes that repeats is drawn by it.
+    /// Its plan for a seed: what repeats at random strikes at other times.
     pub fn plan(&self, seed: u64) -> Plan {
         Plan { defects: self.plan.defects.clone(), ..self.scenario.plan(seed) }
     }

@@ -405,6 +405,7 @@ impl World {
                     self.release(host, then);
                 }
             }
+            Effect::MeasureDisk => {}
             Effect::Halt { why } => self.broken = Some(format!("progress: {host} halts: {why}")),
         }
     }

@@ -15,6 +15,7 @@ use shardarium::{
             admin::{HealthRequest, IndexCreated},
         },
         node::{Node, NodeConfig},
+        stats::DiskSize,
     },
     zookeeper::{server::Server, wire::EnsembleConfig},
 };
@@ -52,6 +53,7 @@ pub(crate) fn node(me: HostId) -> Boot {
             servers: SERVERS.to_vec(),
             search: search_config(),
             defects: Defects::default(),
+            disk_size: DiskSize::Unknown,
         };
         Process::search(Node::boot(config, entropy, files))
     })

@@ -3,14 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    AWARENESS_HELD, CLUSTER_YELLOW, COPY_WAITED_FOR, DATA_GIVEN_UP, DELAY_MET, DELAY_OVER, Goal,
-    IN_SYNC_SHRUNK, INDEX_DELETED, NODE_DRAINED, REROUTE_COMMANDED, RETRIES_EXHAUSTED, RETRIES_RESET,
-    SETTINGS_CHANGED, SHARD_RED, SHARD_RED_HEALED,
+    AWARENESS_HELD, CLUSTER_YELLOW, COPY_WAITED_FOR, DATA_GIVEN_UP, DELAY_MET, DELAY_OVER, DISK_FLOODED,
+    DISK_FREED, DISK_HIGH, DISK_LOW, DISK_RELIEVED, Goal, IN_SYNC_SHRUNK, INDEX_BLOCKED, INDEX_DELETED,
+    INDEX_RELEASED, NODE_DRAINED, REROUTE_COMMANDED, RETRIES_EXHAUSTED, RETRIES_RESET, SETTINGS_CHANGED,
+    SHARD_RED, SHARD_RED_HEALED,
 };
 use crate::{
-    check::forfeit::Commands,
+    check::{
+        disks::{Disks, Mark},
+        forfeit::Commands,
+    },
     event::{CopyRef, CopyState, Event, EventKind, Placement},
-    name::{AllocationId, ShardId},
+    name::{AllocationId, HostId, ShardId},
 };
 
 /// What must be remembered to tell.
@@ -25,6 +29,9 @@ pub(super) struct Routing {
     red: BTreeSet<ShardId>,
     served: BTreeSet<ShardId>,
     commands: Commands,
+    disks: Disks,
+    /// Nodes beyond the high watermark.
+    full: BTreeSet<HostId>,
     /// Settings of the cluster, if any were ever set.
     settings: Option<BTreeMap<String, String>>,
 }
@@ -37,6 +44,33 @@ impl Routing {
     /// The goals that the next event meets.
     pub(super) fn observe(&mut self, event: &Event) -> Vec<Goal> {
         let begins_anew = !self.commands.observe(event).is_empty();
+        let mut met = self.disk(event);
+        met.extend(self.table(event, begins_anew));
+        met
+    }
+
+    fn disk(&mut self, event: &Event) -> Vec<Goal> {
+        let mut met = Vec::new();
+        if let EventKind::StatePublished { routing, .. } = &event.kind {
+            let leaves = |copy: &Placement| {
+                let node = copy.node.filter(|_| copy.state == CopyState::Relocating);
+                node.is_some_and(|node| self.disks.is_beyond(node, Mark::High))
+            };
+            met.extend(routing.iter().any(leaves).then_some(DISK_RELIEVED));
+        }
+        match self.disks.observe(event) {
+            Some((node, None)) => met.extend(self.full.remove(&node).then_some(DISK_FREED)),
+            Some((_, Some(Mark::Low))) => met.push(DISK_LOW),
+            Some((node, Some(mark))) => {
+                self.full.insert(node);
+                met.push(if mark == Mark::High { DISK_HIGH } else { DISK_FLOODED });
+            }
+            None => {}
+        }
+        met
+    }
+
+    fn table(&mut self, event: &Event, begins_anew: bool) -> Vec<Goal> {
         match &event.kind {
             EventKind::StatePublished { routing, unlisted, .. } => {
                 let mut met = self.delays(routing);
@@ -47,6 +81,8 @@ impl Routing {
                 met
             }
             EventKind::RerouteCommanded { .. } => vec![REROUTE_COMMANDED],
+            EventKind::IndexBlocked { .. } => vec![INDEX_BLOCKED],
+            EventKind::IndexReleased { .. } => vec![INDEX_RELEASED],
             EventKind::RetriesExhausted { .. } => vec![RETRIES_EXHAUSTED],
             EventKind::RetriesReset { .. } => vec![RETRIES_RESET],
             EventKind::AllocationInputs { cluster, .. } => {
@@ -239,6 +275,18 @@ mod tests {
         assert_eq!(under(exclude, "search-1", leaving), ["allocation-settings-changed"]);
         let force = "cluster.routing.allocation.awareness.force.zone.values";
         assert_eq!(under(force, "a,b", held), ["allocation-settings-changed", "awareness-held"]);
+    }
+
+    #[test]
+    fn disks_that_fill_and_are_freed_count() {
+        let mut record = Record::default();
+        for free in [50, 14, 9, 3, 50] {
+            record.on(search(3), E::DiskReported { node: search(1), total: 100, free });
+        }
+        let mut routing = Routing::default();
+        let met = record.numbered().iter().flat_map(|event| routing.observe(event)).collect::<Vec<_>>();
+        let met: Vec<_> = met.into_iter().map(|goal| goal.name).collect();
+        assert_eq!(met, ["disk-low-watermark", "disk-high-watermark", "disk-flood-stage", "disk-freed"]);
     }
 
     #[test]

@@ -162,6 +162,7 @@ impl Place<'_> {
             ("in_flight", "`cut` or `partition`", fault.in_flight.is_some(), cuts),
             ("delay", "`slow` or `slow_disk`", fault.delay.is_some(), slow || fault.slow_disk.is_some()),
             ("bandwidth", "`slow`", fault.bandwidth.is_some(), slow),
+            ("bytes", "`fill`", fault.bytes.is_some(), fault.fill.is_some()),
             ("bits", "`rot`", fault.bits.is_some(), fault.rot.is_some()),
             ("page", "`fsync_error`", fault.page.is_some(), fault.fsync_error.is_some()),
             ("files", "fault of a disk", fault.files.is_some(), disk),
@@ -227,7 +228,24 @@ impl Place<'_> {
                 "at most 65536; for a lost disk use `wipe`",
             );
         }
+        self.filling(fault, flaws);
         self.clocks(fault, flaws);
+    }
+
+    fn filling(&self, fault: &Fault, flaws: &mut Flaws) {
+        if fault.fill.is_none() {
+            return;
+        }
+        if fault.bytes.is_none_or(|bytes| bytes.0 == 0) {
+            let help = "add `bytes = \"2mb\"`";
+            flaws.add(self.path("fill"), "the fault does not say how much it takes up", help);
+        }
+        let disks = &self.scenario.disks;
+        if disks.capacity.is_none() && self.scenario.nodes.iter().all(|node| node.disk.is_none()) {
+            let help = "add `capacity = \"8mb\"` to `[disks]`, or `disk = \"8mb\"` to one of `[[nodes]]`";
+            let hinges_on = &["disks.capacity", "nodes.*.disk"];
+            flaws.add_if_read(hinges_on, self.path("fill"), "no disk has a size, so that none fills", help);
+        }
     }
 
     fn clocks(&self, fault: &Fault, flaws: &mut Flaws) {

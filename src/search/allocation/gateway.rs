@@ -8,8 +8,19 @@ use super::{deciders::Decision, round::RoutingAllocation};
 use crate::{
     event::CopyState,
     name::{AllocationId, HostId, ShardId},
-    search::state::{ShardCopy, ShardTable},
+    search::{
+        state::{ShardCopy, ShardTable},
+        transition::Cause,
+    },
 };
+
+/// Whether a copy is a replica that is being built, not on what it left on its own node.
+fn is_built_anew(table: &ShardTable, copy: &ShardCopy) -> bool {
+    let is_own = copy.allocation.is_some_and(|id| table.in_sync.contains(&id));
+    let last_node = copy.unassigned.as_ref().and_then(|info| info.last_node);
+    let is_replica = copy.state == CopyState::Initializing && !copy.primary && !copy.is_target();
+    is_replica && !is_own && last_node != copy.node
+}
 
 /// From which copies the primary of a shard that has served may come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,6 +35,9 @@ pub enum Lineage {
 impl RoutingAllocation<'_> {
     /// Assigns what can be built on data that is there: every primary before any replica.
     pub(super) fn allocate_existing(&mut self) {
+        if self.tally.initializing().copies > 0 {
+            self.give_up_inferior_recoveries();
+        }
         if self.tally.unassigned().copies == 0 {
             return;
         }
@@ -102,6 +116,34 @@ impl RoutingAllocation<'_> {
         let spare = table.in_sync.iter().filter(|id| table.copy(**id).is_none());
         let on_disk = spare.filter_map(|id| Some((*id, self.live_home(*id)?)));
         on_disk.into_iter().find(|(_, node)| table.on(*node).is_none())
+    }
+
+    /// A replica that is built anew is given up if a node has come back that has an in-sync copy: that one lacks the
+    /// fewest operations (`ReplicaShardAllocator.processExistingRecoveries`).
+    fn give_up_inferior_recoveries(&mut self) {
+        let built = self.state.shards().flat_map(|(shard, table)| {
+            let copies = table.copies.iter().enumerate();
+            let is_built = copies.filter(|(_, copy)| is_built_anew(table, copy));
+            is_built.map(|(slot, _)| (shard.clone(), slot)).collect::<Vec<_>>()
+        });
+        for (shard, slot) in built.collect::<Vec<_>>() {
+            self.give_up_for_better(&shard, slot);
+        }
+    }
+
+    fn give_up_for_better(&mut self, shard: &ShardId, slot: usize) {
+        let table = self.table(shard);
+        let Some((better, node)) = self.data_for_replica(table) else { return };
+        let Some(id) = table.copies[slot].allocation else { return };
+        let moved = ShardCopy { node: None, state: CopyState::Unassigned, ..table.copies[slot].clone() };
+        if self.can_allocate(shard, &moved, node).decision != Decision::Yes {
+            return;
+        }
+        let Some((table, _)) = self.state.table_mut(shard) else { return };
+        table.lose(id, Cause::Reallocated);
+        self.recount();
+        self.place(shard, slot, node, Some(better), "the node has a better copy".to_owned());
+        self.state.forget_homes();
     }
 
     /// Takes a copy for what waits: neither placed nor to be placed by the allocator.

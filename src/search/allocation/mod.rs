@@ -9,6 +9,7 @@ pub mod deciders;
 pub mod desired;
 pub mod explain;
 mod filter;
+pub mod flood;
 mod gateway;
 pub mod info;
 pub mod least_loaded;

@@ -215,9 +215,9 @@ pub fn apply(
 
 fn refused_by(command: &Command, refusal: String) -> DeciderAnswer {
     let (decider, decision) = (command.speaker().to_owned(), Decision::No);
-    let prefix = format!("[{}] ", command.name());
-    let explanation = refusal.strip_prefix(&prefix).map(str::to_owned).unwrap_or(refusal);
-    DeciderAnswer { decider, decision, explanation }
+    let told =
+        refusal.strip_prefix('[').and_then(|rest| rest.split_once("] ")).map(|(_, told)| told.to_owned());
+    DeciderAnswer { decider, decision, explanation: told.unwrap_or(refusal) }
 }
 
 /// The primaries that serve and that these commands would replace by another copy, with their nodes.

@@ -1,7 +1,7 @@
 //! Tally — decides how many copies each node has, in all and by index, how busy it is and what is on its way
 //! to it. It never decides what is too many.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::info::ClusterInfo;
 use crate::{
@@ -20,6 +20,7 @@ struct Load {
     outgoing: u32,
     incoming_bytes: u64,
     leaving_bytes: u64,
+    gone_bytes: u64,
 }
 
 /// Counts over a cluster state, kept up to date move by move. The source of a relocation is not counted on
@@ -63,7 +64,21 @@ impl Tally {
                 tally.count(info, &shard, table, copy);
             }
         }
+        tally.count_gone(state, info);
         tally
+    }
+
+    /// What a node has counted in its last report and does not have any more.
+    fn count_gone(&mut self, state: &ClusterState, info: &ClusterInfo) {
+        if info.counted.is_empty() {
+            return;
+        }
+        let copies = || state.shards().flat_map(|(_, table)| &table.copies);
+        let here: BTreeSet<_> = copies().filter_map(|copy| Some((copy.node?, copy.allocation?))).collect();
+        for (node, counted) in &info.counted {
+            let gone = counted.iter().filter(|(id, _)| !here.contains(&(*node, **id)));
+            self.load(*node).gone_bytes = gone.map(|(_, bytes)| bytes).sum();
+        }
     }
 
     fn count(&mut self, info: &ClusterInfo, shard: &ShardId, table: &ShardTable, copy: &ShardCopy) {
@@ -192,6 +207,11 @@ impl Tally {
     /// Bytes that copies which are being built on a node will take beyond what it has reported.
     pub fn incoming_bytes(&self, node: HostId) -> u64 {
         self.nodes.get(&node).map_or(0, |load| load.incoming_bytes)
+    }
+
+    /// Bytes of copies that have left a node since it reported.
+    pub fn gone_bytes(&self, node: HostId) -> u64 {
+        self.nodes.get(&node).map_or(0, |load| load.gone_bytes)
     }
 
     /// Bytes of copies that are moving away from a node.

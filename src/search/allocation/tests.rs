@@ -2,6 +2,7 @@
 //! whether any history does. It never times anything.
 
 mod commands;
+mod disks;
 mod elastic;
 
 use std::collections::BTreeSet;

@@ -11,7 +11,10 @@ use crate::{
     event::EventKind,
     name::{HostId, IndexName},
     search::{
-        allocation::{self, Deadlines, Inputs, Settings},
+        allocation::{
+            self, Deadlines, Inputs, Settings,
+            flood::{self, Flood},
+        },
         notices::Announcement,
         settings::SettingsDocument,
         state::{ClusterState, NodeEntry},
@@ -33,7 +36,8 @@ impl Controller {
         let now = ctx.now.mono;
         self.decided_at = now;
         let Some(mut next) = self.begin_next() else { return };
-        let done = self.do_tasks(&mut next, now);
+        let mut done = self.do_tasks(&mut next, now);
+        self.mind_floods(&mut next, &mut done);
         self.allocate(&mut next, now);
         let forced = std::mem::take(&mut self.forced);
         if self.is_news(&next.state) || forced {
@@ -68,6 +72,29 @@ impl Controller {
         let done = tasks.apply(&mut next.state, &mut next.why, &terms);
         self.read_settings_of(&next.state);
         done
+    }
+
+    /// What is known of nodes that are gone says nothing of their next life.
+    fn mind_floods(&mut self, next: &mut Next, done: &mut Done) {
+        if self.info.disks.is_empty() {
+            return;
+        }
+        let state = &mut next.state;
+        self.info.retain(|node| state.nodes.contains_key(&node), |shard| state.shard(shard).is_some());
+        for flood in flood::apply(state, &self.settings, &self.info) {
+            let (note, why) = match flood {
+                Flood::Blocked(index) => {
+                    let why = format!("[{index}] is read-only, but for deletes: a disk is nearly full");
+                    (EventKind::IndexBlocked { index }, why)
+                }
+                Flood::Released(index) => {
+                    let why = format!("[{index}] is released: its disks have room");
+                    (EventKind::IndexReleased { index }, why)
+                }
+            };
+            done.notes.push(note);
+            next.why.push(why);
+        }
     }
 
     fn allocate(&mut self, next: &mut Next, now: Instant) {
@@ -162,4 +189,36 @@ fn note_deadlines(deadlines: &mut Deadlines, state: &ClusterState, deadline: imp
         }
     }
     *deadlines = waiting;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::CopyState::{Started, Unassigned},
+        name::AllocationId,
+        search::{
+            fixture::{copy, state, table},
+            state::ShardCopy,
+        },
+    };
+
+    /// E10, Elasticsearch #14494: the copy that is lost second has a deadline of its own, whatever becomes of the first.
+    #[test]
+    fn copy_that_is_lost_later_waits_until_later() {
+        let away = |number, id| ShardCopy { node: None, ..copy(number, id, false, Unassigned) };
+        let mut first = state(1, vec![table(vec![copy(1, 1, true, Started), away(2, 2)])]);
+        let mut both = state(1, vec![table(vec![copy(1, 1, true, Started), away(2, 2), away(3, 3)])]);
+        let mut second = state(1, vec![table(vec![copy(1, 1, true, Started), away(3, 3)])]);
+        for state in [&mut first, &mut both, &mut second] {
+            state.nodes.retain(|node, _| node.number == 1);
+            state.homes = [2, 3].map(|id| (AllocationId(id), HostId::search(id as u16))).into();
+        }
+        let mut deadlines = Deadlines::new();
+        note_deadlines(&mut deadlines, &first, |_| Instant(10));
+        note_deadlines(&mut deadlines, &both, |_| Instant(14));
+        assert_eq!(deadlines, [(AllocationId(2), Instant(10)), (AllocationId(3), Instant(14))].into());
+        note_deadlines(&mut deadlines, &second, |_| Instant(99));
+        assert_eq!(deadlines, [(AllocationId(3), Instant(14))].into());
+    }
 }

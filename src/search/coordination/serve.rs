@@ -290,6 +290,7 @@ mod tests {
     struct Fake {
         writes: Vec<u64>,
         gets: Vec<u64>,
+        policies: Vec<ReadPolicy>,
         refreshes: Vec<u64>,
     }
 
@@ -305,8 +306,9 @@ mod tests {
             self.writes.extend(calls.into_iter().map(|(token, _)| token));
         }
 
-        fn get(&mut self, _: &mut Ctx<'_>, token: u64, _: &ShardId, _: &ReadCall) {
+        fn get(&mut self, _: &mut Ctx<'_>, token: u64, _: &ShardId, call: &ReadCall) {
             self.gets.push(token);
+            self.policies.push(call.policy);
         }
 
         fn refresh(&mut self, _: &mut Ctx<'_>, token: u64, _: &ShardId) {
@@ -476,5 +478,17 @@ mod tests {
         bench.leased = false;
         assert_eq!(bench.ask(3, get_under(ReadPolicy::Lease)), [not_here()]);
         assert_eq!(bench.ask(3, get_under(ReadPolicy::Primary)), [Ok(Served::Got(None))]);
+    }
+
+    /// A session proves nothing of a primary that is to be replaced while it lives: the other copies are asked.
+    #[test]
+    fn primary_that_yields_gives_no_answer_by_its_session() {
+        let mut bench = Bench::new();
+        bench.leased = false;
+        let mut yields = state(3, Vec::new());
+        yields.yielding.insert("articles/0".parse().unwrap(), (Epoch(0), 3));
+        bench.state = Arc::new(yields);
+        assert_eq!(bench.ask(3, get_under(ReadPolicy::Lease)), [Ok(Served::Got(None))]);
+        assert_eq!(bench.fake.policies, [ReadPolicy::Primary]);
     }
 }

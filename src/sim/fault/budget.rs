@@ -131,7 +131,8 @@ fn harms(action: &FaultAction) -> bool {
         | FaultAction::Wipe { .. }
         | FaultAction::Rot { .. }
         | FaultAction::Misdirect { .. }
-        | FaultAction::FailDisk { .. } => true,
+        | FaultAction::FailDisk { .. }
+        | FaultAction::Fill { .. } => true,
         FaultAction::Slow { .. }
         | FaultAction::Expire { .. }
         | FaultAction::Reconfigure { .. }

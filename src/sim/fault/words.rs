@@ -1,8 +1,11 @@
 //! Words — decides what a fault is called, for people. It never decides what it does.
 
-use crate::scenario::plan::{
-    CutMode, Direction, DiskFailure, FaultAction, InFlight, LinkKind, PartitionShape, Reconfiguration,
-    Selector,
+use crate::scenario::{
+    bytes,
+    plan::{
+        CutMode, Direction, DiskFailure, FaultAction, InFlight, LinkKind, PartitionShape, Reconfiguration,
+        Selector,
+    },
 };
 
 /// What a fault is.
@@ -29,6 +32,9 @@ pub fn describe(action: &FaultAction) -> String {
         FaultAction::Rot { target, files, bits } => format!("{bits} rotten bits in {files} of {target}"),
         FaultAction::Misdirect { target, files } => format!("a write to {files} of {target} astray"),
         FaultAction::FailDisk { target, files, how } => format!("{} for {files} of {target}", failing(*how)),
+        FaultAction::Fill { target, bytes } => {
+            format!("{} of the disk of {target} taken up", bytes::show(*bytes))
+        }
         FaultAction::SlowDisk { target, .. } => format!("slow disk of {target}"),
         FaultAction::LoseReply { target, to, count } => {
             let to = to.as_ref().map_or("a client".to_owned(), ToString::to_string);

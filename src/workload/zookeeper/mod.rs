@@ -260,6 +260,7 @@ impl Core for Worker {
             | Input::Received { .. }
             | Input::Synced { .. }
             | Input::DiskFailed { .. }
+            | Input::DiskMeasured { .. }
             | Input::Reread { .. } => {}
         }
         self.take_news();

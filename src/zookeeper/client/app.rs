@@ -210,6 +210,7 @@ impl<A: App> Core for Process<A> {
             | Input::Received { .. }
             | Input::Synced { .. }
             | Input::DiskFailed { .. }
+            | Input::DiskMeasured { .. }
             | Input::Reread { .. } => {}
         }
         if now >= self.starts_at {

@@ -412,7 +412,7 @@ impl Core for Server {
             Input::DiskFailed { .. } if self.replica.defects.has(Defect::ZkIgnoresDiskFailure) => {}
             Input::DiskFailed { file, error, .. } => out.halt(format!("{file}: {error}")),
             // It reads its files only when it starts.
-            Input::Reread { .. } => {}
+            Input::Reread { .. } | Input::DiskMeasured { .. } => {}
             Input::Inspect => self.inspect(out),
         }
     }

@@ -297,6 +297,7 @@ impl World {
                 let life = host.life;
                 self.schedule(DELAY, id, Happening::Synced { life, file, bytes, then });
             }
+            Effect::MeasureDisk => {}
             Effect::Halt { why } => panic!("{id} halted: {why}"),
         }
     }

@@ -92,6 +92,7 @@ fn map_input<A, B>(input: Input<A>, map: impl Fn(A) -> B) -> Input<B> {
         Input::Received { conn, message } => Input::Received { conn, message: map(message) },
         Input::Closed { conn, reason } => Input::Closed { conn, reason },
         Input::Synced { token } => Input::Synced { token },
+        Input::DiskMeasured { total, free, files } => Input::DiskMeasured { total, free, files },
         Input::DiskFailed { file, error, found } => Input::DiskFailed { file, error, found },
         Input::Reread { file, bytes } => Input::Reread { file, bytes },
         Input::Inspect => Input::Inspect,
@@ -113,6 +114,7 @@ fn map_effect<A, B>(effect: Effect<A>, map: impl Fn(A) -> B) -> Effect<B> {
             };
             Effect::AfterSync { file, then }
         }
+        Effect::MeasureDisk => Effect::MeasureDisk,
         Effect::Halt { why } => Effect::Halt { why },
     }
 }

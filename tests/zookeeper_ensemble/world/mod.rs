@@ -396,6 +396,7 @@ impl World {
                 let due = Due::Synced { host: id, incarnation, file, content, then };
                 self.at(self.now + self.sync, due);
             }
+            Effect::MeasureDisk => {}
             Effect::Halt { why } => {
                 self.events.push((self.now, id, EventKind::HostHalted { why }));
                 self.crash(id, Unsynced::Kept);

@@ -55,12 +55,14 @@ pub(super) fn to_allocate(round: &RoutingAllocation<'_>, asked: &Asked<'_>, node
     ruling(Decision::Yes, NAME, why)
 }
 
-/// For a copy that is there: below the high watermark, once those that leave have left.
+/// For a copy that is there: below the high watermark, once those that leave have left; those that have left since the
+/// node reported are gone. Elasticsearch forgets the latter, so that too many leave while what it knows is old.
 pub(super) fn to_remain(round: &RoutingAllocation<'_>, asked: &Asked<'_>) -> Ruling {
     let Some(node) = asked.copy.node else { return unknown(round) };
     let Some(usage) = known(round, node) else { return unknown(round) };
     let tally = &round.tally;
-    let free = usage.free.saturating_sub(tally.incoming_bytes(node)) + tally.leaving_bytes(node);
+    let freed = tally.leaving_bytes(node) + tally.gone_bytes(node);
+    let free = usage.free.saturating_sub(tally.incoming_bytes(node)) + freed;
     let (total, high) = (usage.total, round.settings().disk.high);
     if high.is_passed(total, free) {
         let why = round.say(|| {

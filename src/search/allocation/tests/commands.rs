@@ -229,3 +229,46 @@ fn delayed_copy_is_told_to_wait() {
     assert_eq!(body["can_allocate"], "allocation_delayed");
     assert_eq!(body["unassigned_info"]["reason"], "NODE_LEFT");
 }
+
+/// `explain`: what cannot be done is told with its decider, and the rest is done.
+#[test]
+fn refused_command_is_explained_and_the_others_are_carried_out() {
+    let (cluster, primary, replica, free) = green();
+    let commands = vec![moving(primary, replica), moving(primary, free)];
+    let orders = Orders { commands, explain: true, ..Orders::default() };
+    let (state, explanations) = apply(cluster.state.clone(), &orders, cluster.inputs()).unwrap();
+    let told: Vec<_> = explanations.iter().map(|explanation| &explanation.decisions[0]).collect();
+    assert_eq!((&*told[0].decider, told[0].decision), ("move_allocation_command", Decision::No));
+    assert!(told[0].explanation.starts_with("can't move [a][0]"), "{told:?}");
+    assert_eq!((explanations[1].decisions.len(), told[1].decision), (9, Decision::Yes));
+    assert!(state.shards().next().unwrap().1.on(node(free)).is_some());
+}
+
+/// `ignoreDisable`: an order is carried out though allocation is switched off.
+#[test]
+fn order_is_carried_out_though_allocation_is_switched_off() {
+    let (mut cluster, primary, _, free) = green();
+    cluster.set(&[("cluster.routing.allocation.enable", "none")]);
+    cluster.order(moving(primary, free)).unwrap();
+}
+
+/// The target of a primary's move is given up without allow_primary: its source goes on.
+#[test]
+fn move_of_a_primary_is_given_up_at_its_target() {
+    let (mut cluster, primary, _, free) = green();
+    cluster.order(moving(primary, free)).unwrap();
+    let (index, shard) = ("a".into(), 0);
+    cluster.order(Command::Cancel { index, shard, node: node(free), allow_primary: false }).unwrap();
+    assert_eq!(cluster.count(free, any), 0);
+    assert_eq!(cluster.count(primary, |copy| copy.primary && copy.state == CopyState::Started), 1);
+}
+
+#[test]
+fn first_unassigned_copy_is_explained_if_none_is_named() {
+    let (mut cluster, ..) = green();
+    assert_eq!(explain(&cluster.state, None, cluster.inputs()).unwrap_err().status, 400);
+    cluster.index("b", 1, 3);
+    let body = explain(&cluster.state, None, cluster.inputs()).unwrap().body();
+    assert_eq!((&body["index"], &body["primary"]), (&"b".into(), &true.into()));
+    assert!(body["note"].is_string());
+}

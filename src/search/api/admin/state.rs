@@ -71,8 +71,8 @@ impl ClusterStateView {
     }
 
     fn blocks(&self) -> Value {
-        let blocked = self.indices().filter_map(|(name, _)| {
-            let settings = self.state.settings.of_index(name);
+        let blocked = self.indices().filter_map(|(name, index)| {
+            let settings = index.settings(self.state.settings.of_index(name));
             let set = settings.below("index.blocks.").filter(|(_, value)| *value == "true");
             let set: Map<_, _> = set.map(|(block, _)| (block.to_owned(), true.into())).collect();
             (!set.is_empty()).then(|| (name.to_string(), Value::Object(set)))

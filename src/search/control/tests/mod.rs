@@ -2,6 +2,7 @@
 //! It never looks at shards beyond where they are.
 
 mod administration;
+mod disks;
 mod fence;
 mod loss;
 mod membership;
@@ -39,6 +40,7 @@ struct Node {
     tells: bool,
     wishes: Vec<(u64, AdminTask)>,
     inquiries: Vec<(u64, AdminCall)>,
+    stats: Vec<NodeStats>,
     news: Vec<ControlNews>,
 }
 
@@ -55,13 +57,17 @@ fn search_config() -> SearchConfig {
 }
 
 fn node(me: HostId, defects: &[Defect]) -> Node {
+    node_with(me, defects, search_config())
+}
+
+fn node_with(me: HostId, defects: &[Defect], search: SearchConfig) -> Node {
     let config = ControlConfig {
         me,
         zone: "a".to_owned(),
         attributes: Default::default(),
         allocator: Default::default(),
         servers: vec![HostId::zookeeper(1), HostId::zookeeper(2), HostId::zookeeper(3)],
-        search: search_config(),
+        search,
         defects: Defects(defects.iter().copied().collect()),
     };
     Node {
@@ -74,6 +80,7 @@ fn node(me: HostId, defects: &[Defect]) -> Node {
         tells: true,
         wishes: Vec::new(),
         inquiries: Vec::new(),
+        stats: Vec::new(),
         news: Vec::new(),
     }
 }
@@ -105,6 +112,10 @@ impl Node {
         }
         for (token, call) in std::mem::take(&mut self.inquiries) {
             self.control.administer(ctx, token, call);
+        }
+        let session = self.control.session().unwrap_or(SessionId::NONE);
+        for stats in std::mem::take(&mut self.stats) {
+            ctx.send(A, Transport::Control(ControlMessage::Stats { session, stats }));
         }
         for (token, task) in std::mem::take(&mut self.wishes) {
             let (timeout, master_timeout) = (seconds(3), seconds(5));

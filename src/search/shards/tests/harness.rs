@@ -259,6 +259,7 @@ impl Cluster {
                 Effect::Close { .. } => {}
                 Effect::Disk(op) => node.disk.carry_out(op),
                 Effect::AfterSync { file, then } => node.syncing.push_back((file, then)),
+                Effect::MeasureDisk => {}
                 Effect::Halt { why } => panic!("{why}"),
             }
         }
