@@ -96,5 +96,5 @@ pub(super) fn clocks() -> impl Strategy<Value = Clocks> {
 }
 
 pub(super) fn disks() -> impl Strategy<Value = Disks> {
-    spread(5..=50, 10..=500).prop_map(|sync| Disks { sync })
+    spread(5..=50, 10..=500).prop_map(|sync| Disks { sync, ..Disks::default() })
 }
