@@ -23,6 +23,7 @@
 //! | [`check`] | right or wrong: laws and goals, over events alone |
 //! | [`trial`], [`sweep`] | plan, run and verdict in one call; many of them side by side |
 //! | [`shrink`] | which smaller plan breaks the same law |
+//! | [`fuzz`] | what becomes of random scenarios |
 //! | [`serve`] | the ensemble for real clients: the same cores on real sockets, clock and files |
 //! | [`report`], [`cli`] | showing |
 //!
@@ -55,6 +56,7 @@ pub mod cli;
 pub mod core;
 pub mod defect;
 pub mod event;
+pub mod fuzz;
 pub mod name;
 pub mod report;
 pub mod scenario;

@@ -1,16 +1,19 @@
 //! Trials — decides what becomes of a plan: it is run, and the record is judged. It never shows or stores
 //! anything.
 //!
-//! This is the room to call from one's own tests: [`assert_holds`] for a scenario over some seeds, [`run`] for
-//! one plan and a look at its record.
+//! This is the room to call from one's own tests: [`assert_holds`] for a scenario over some seeds, [`Trials`] with an
+//! allocator, a law or a workload of one's own, [`run`] for one plan and a look at its record.
 
+mod trials;
+
+pub use self::trials::{SEEDS, Trials};
 use crate::{
     check::{
         goal, law,
         verdict::{Judgement, Verdict},
     },
     event::Event,
-    scenario::{check::Vocabulary, plan::Plan, read::read},
+    scenario::plan::Plan,
     sim::{self, Extensions, Run, RunError},
 };
 
@@ -115,16 +118,7 @@ impl Standing {
 /// ```
 #[track_caller]
 pub fn assert_holds(file: &str, text: &str, seeds: impl IntoIterator<Item = u64>) {
-    let scenario = match read(file, text, &Vocabulary::current()) {
-        Ok(scenario) => scenario,
-        Err(problems) => panic!("the scenario cannot be run\n{problems}"),
-    };
-    for seed in seeds {
-        match run(&scenario.plan(seed)) {
-            Ok(trial) => trial.assert_holds(),
-            Err(error) => panic!("{}, seed {seed}: {error}", scenario.title),
-        }
-    }
+    Trials::of(file, text).seeds(seeds).assert_holds();
 }
 
 /// Runs a plan and judges it by the laws it names (all, if it names none).
@@ -154,7 +148,7 @@ pub fn run(plan: &Plan) -> Result<Trial, RunError> {
 ///
 /// let plan = builtin::named("balance").expect("a built-in scenario").scenario().plan(7);
 /// let allocator = Some(AllocatorFactory::new(LeastLoaded::default));
-/// let trial = run_with(&plan, Extensions { allocator })?;
+/// let trial = run_with(&plan, Extensions { allocator, ..Extensions::default() })?;
 /// assert!(trial.run.figures.events > 0);
 /// # Ok::<(), shardarium::sim::RunError>(())
 /// ```

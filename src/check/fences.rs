@@ -236,10 +236,10 @@ impl Monitor for TermsGrow {
 mod tests {
     use super::*;
     use crate::{
-        check::record::{Record, search, shard},
+        check::record::{Record, numbered, search, shard},
         event::{
             CopyState::{Initializing, Relocating, Started},
-            Digest, EventKind as E,
+            EventKind as E,
         },
         name::Epoch,
     };
@@ -279,17 +279,7 @@ mod tests {
     }
 
     fn numbers(record: &mut Record, copy: u64, term: u64) {
-        let (allocation, term, seq_no, digest) = (AllocationId(copy), Term(term), SeqNo(5), Digest(5));
-        let appended = E::PrimaryAppended {
-            shard: shard(),
-            allocation,
-            term,
-            seq_no,
-            digest,
-            id: String::new(),
-            source: None,
-        };
-        record.on(search(copy as u16), appended);
+        record.on(search(copy as u16), numbered((copy, term), 5, 5));
     }
 
     fn acknowledges(record: &mut Record, copy: u64, term: u64) {

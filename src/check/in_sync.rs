@@ -220,7 +220,7 @@ impl Monitor for Complete {
 mod tests {
     use super::*;
     use crate::{
-        check::record::{Record, search, shard},
+        check::record::{Record, numbered, search, shard},
         event::{CopyState::Started, Digest, EventKind as E},
         name::Epoch,
     };
@@ -233,15 +233,7 @@ mod tests {
         record.on(
             search(node),
             match node {
-                1 => E::PrimaryAppended {
-                    shard,
-                    allocation,
-                    term,
-                    seq_no,
-                    digest,
-                    id: String::new(),
-                    source: None,
-                },
+                1 => numbered((1, 1), seq_no.0, digest.0),
                 _ => E::ReplicaAppended {
                     shard,
                     allocation,

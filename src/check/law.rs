@@ -28,11 +28,13 @@ pub struct Law {
     /// What makes it binding: paper, section, issue.
     pub source: &'static str,
     /// Makes a monitor that has seen nothing.
-    pub(super) monitor: fn() -> Box<dyn Monitor>,
+    pub monitor: fn() -> Box<dyn Monitor>,
 }
 
 /// Watches over one law. It takes any sequence of events, also a nonsensical one, and never panics.
-pub(super) trait Monitor {
+///
+/// One of your own goes into [`Trials::law`](crate::trial::Trials::law).
+pub trait Monitor {
     /// Shows it the next event.
     fn observe(&mut self, event: &Event) -> Judged;
 
@@ -154,12 +156,22 @@ pub fn judge(events: &[Event], laws: &[String]) -> Result<Vec<Judgement>, Unknow
     Ok(bench.finish())
 }
 
+/// Judges a record by laws that need not be in the table. They see every event, also those that no law of the table
+/// reads.
+pub fn judge_by(events: &[Event], laws: &[Law]) -> Vec<Judgement> {
+    let mut trials: Vec<Trial> = laws.iter().map(Trial::new).collect();
+    for event in events {
+        trials.iter_mut().for_each(|trial| trial.observe(event));
+    }
+    trials.into_iter().map(Trial::finish).collect()
+}
+
 /// The laws at work on one record, event by event.
 pub struct Bench(Vec<Trial>);
 
 /// One law at work. Once it is settled its monitor sees nothing more.
 struct Trial {
-    law: &'static Law,
+    law: Law,
     monitor: Box<dyn Monitor>,
     settled: Option<Verdict>,
 }
@@ -200,8 +212,8 @@ fn is_chatter(kind: &EventKind) -> bool {
 }
 
 impl Trial {
-    fn new(law: &'static Law) -> Self {
-        Self { law, monitor: (law.monitor)(), settled: None }
+    fn new(law: &Law) -> Self {
+        Self { law: *law, monitor: (law.monitor)(), settled: None }
     }
 
     fn observe(&mut self, event: &Event) {

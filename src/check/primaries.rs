@@ -270,7 +270,7 @@ impl Monitor for TermFence {
 mod tests {
     use super::*;
     use crate::{
-        check::record::{Record, SHARD, search, shard},
+        check::record::{self, Record, SHARD, search, shard},
         event::EventKind as E,
     };
 
@@ -288,16 +288,7 @@ mod tests {
     }
 
     fn numbered(allocation: u64, term: u64, seq_no: i64, digest: u64) -> E {
-        let (term, seq_no, digest) = (Term(term), SeqNo(seq_no), Digest(digest));
-        E::PrimaryAppended {
-            shard: shard(),
-            allocation: AllocationId(allocation),
-            term,
-            seq_no,
-            digest,
-            id: String::new(),
-            source: None,
-        }
+        record::numbered((allocation, term), seq_no, digest)
     }
 
     fn taken(allocation: u64, sender_term: u64, term: u64) -> E {

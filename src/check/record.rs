@@ -46,6 +46,19 @@ pub(super) fn proposed(TxnRef { zxid, digest }: TxnRef, changes: Vec<Change>) ->
     EventKind::TxnProposed { zxid, digest, session: SessionId::NONE, xid: 0, op: "multi".into(), changes }
 }
 
+/// The event that this copy of the one shard numbered an operation as the primary of a term.
+pub(super) fn numbered((allocation, term): (u64, u64), seq_no: i64, digest: u64) -> EventKind {
+    EventKind::PrimaryAppended {
+        shard: shard(),
+        allocation: AllocationId(allocation),
+        term: Term(term),
+        seq_no: SeqNo(seq_no),
+        digest: Digest(digest),
+        id: String::new(),
+        source: None,
+    }
+}
+
 /// A record under construction. Each event comes a millisecond after the one before.
 #[derive(Default, Clone)]
 pub(super) struct Record {
@@ -206,10 +219,10 @@ impl Record {
         id: &str,
         source: Option<u64>,
     ) -> &mut Self {
-        let (shard, allocation, term, seq_no) = (shard(), AllocationId(1), Term(term), SeqNo(seq_no));
-        let (digest, id, source) =
-            (Digest(term.0 << 32 | seq_no.0 as u64), id.to_owned(), source.map(Digest));
-        let kind = EventKind::PrimaryAppended { shard, allocation, term, seq_no, digest, id, source };
+        let mut kind = numbered((1, term), seq_no, term << 32 | seq_no as u64);
+        if let EventKind::PrimaryAppended { id: named, source: put, .. } = &mut kind {
+            (*named, *put) = (id.to_owned(), source.map(Digest));
+        }
         self.on(search(1), kind)
     }
 

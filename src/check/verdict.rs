@@ -38,15 +38,15 @@ pub struct Judgement {
 
 /// What a monitor says of an event, or at the end: nothing (the law holds so far), or the verdict that
 /// settles it.
-pub(super) type Judged = Result<(), Verdict>;
+pub type Judged = Result<(), Verdict>;
 
 /// A place in the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) struct Point {
+pub struct Point {
     /// Position of the event.
-    pub(super) seq: u64,
+    pub seq: u64,
     /// Its time.
-    pub(super) at: SimTime,
+    pub at: SimTime,
 }
 
 impl From<&Event> for Point {
@@ -56,13 +56,13 @@ impl From<&Event> for Point {
 }
 
 /// The law is broken, and this place shows it.
-pub(super) fn broken(at: impl Into<Point>, why: impl Into<String>) -> Judged {
+pub fn broken(at: impl Into<Point>, why: impl Into<String>) -> Judged {
     let Point { seq, at } = at.into();
     Err(Verdict::Fail { seq, at, why: why.into() })
 }
 
 /// The law cannot be judged on this record.
-pub(super) fn undecided(budget: impl Into<String>) -> Judged {
+pub fn undecided(budget: impl Into<String>) -> Judged {
     Err(Verdict::Unknown { budget: budget.into() })
 }
 

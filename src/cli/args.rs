@@ -7,7 +7,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::serve::{ControlArgs, ServeArgs};
 use crate::{
     defect::Defect,
-    scenario::nearest::suggestion,
+    scenario::{
+        generate::{self, Profile},
+        nearest::suggestion,
+    },
     sweep::seeds::{Partition, Seeds},
 };
 
@@ -34,6 +37,8 @@ pub(super) enum Command {
     Merge(MergeArgs),
     /// One stored plan again: `plan.json` of a failure, or the plan in a trace.
     Replay(ReplayArgs),
+    /// Random scenarios: what fails is shrunk and saved as a scenario file.
+    Fuzz(FuzzArgs),
     /// A smaller plan that breaks the same law, as a scenario file.
     Shrink(ShrinkArgs),
     /// What there is to name in scenario files and arguments.
@@ -183,6 +188,40 @@ pub(super) struct ReplayArgs {
     /// Write the plan as a scenario file with every operation in it, which runs to the same fingerprint.
     #[arg(long, value_name = "FILE")]
     pub(super) save: Option<PathBuf>,
+    /// For whom the report is.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FuzzArgs {
+    /// What they look like: `smoke`, `zookeeper`, `documents`, `balance`, `failover` or `storm`.
+    #[arg(long, value_name = "NAME", default_value = "smoke", value_parser = generate::named)]
+    pub(super) profile: &'static Profile,
+    /// So many cases, with seeds from 0.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(super) runs: u64,
+    /// The cases of these seeds. A seed of a profile is always the same scenario.
+    #[arg(long, value_name = "A..B", conflicts_with = "runs")]
+    pub(super) seeds: Option<Seeds>,
+    /// Cases at a time. Default: one a core.
+    #[arg(long, short = 'j', value_name = "J")]
+    pub(super) jobs: Option<NonZeroUsize>,
+    /// Stop after so many failing cases.
+    #[arg(long, value_name = "F")]
+    pub(super) max_fail: Option<NonZeroUsize>,
+    /// Start no further case after so much wall time, such as `30m`.
+    #[arg(long = "for", value_name = "SPAN", value_parser = crate::scenario::duration::parse)]
+    pub(super) wall: Option<Duration>,
+    /// Runs that shrinking a finding may take; 0: findings are saved as they are.
+    #[arg(long, value_name = "N", default_value_t = 400)]
+    pub(super) budget: usize,
+    /// Switch a historic bug on in each; may be repeated.
+    #[arg(long, value_name = "NAME", value_parser = defect)]
+    pub(super) defect: Vec<Defect>,
+    /// Store a line a case and the findings here. Default: findings alone, in scenarios/regress if that is there.
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
     /// For whom the report is.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,

@@ -5,6 +5,7 @@ mod args;
 mod bench;
 mod check;
 mod exit;
+mod fuzz;
 mod list;
 mod merge;
 mod output;
@@ -50,6 +51,7 @@ fn perform(command: Option<Command>, arguments: &[OsString], machine: Machine) -
     match command.unwrap_or(Command::Run(RunArgs::default())) {
         Command::Run(args) => run::run(&args, machine),
         Command::Replay(args) => run::replay(&args, machine),
+        Command::Fuzz(args) => fuzz::fuzz(&args, machine),
         Command::Shrink(args) => shrink::shrink(&args, machine),
         Command::Check(args) => check::check(&args),
         Command::Sweep(args) => sweep::sweep(&args, arguments, machine),

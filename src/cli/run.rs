@@ -22,7 +22,7 @@ use crate::{
 pub(super) fn run(args: &RunArgs, machine: Machine) -> Result<Exit, Failure> {
     let subject = subject(args.scenario.as_deref(), &args.set)?;
     let seed = args.seed.or(subject.seed).unwrap_or(RunArgs::SEED);
-    let plan = Plan { seed, ..subject.plan };
+    let plan = subject.plan(seed);
     let again = command(&subject.name, seed, &subject.set);
     let outputs = Outputs::open(args.trace.as_deref(), args.save.as_deref())?;
     once(&plan, outputs, args.format, &again, machine)

@@ -61,10 +61,11 @@ fn plan(args: &ShrinkArgs) -> Result<Plan, Failure> {
     }
     let subject = subject(Some(&args.file), &args.set)?;
     let seed = args.seed.or(subject.seed).unwrap_or(RunArgs::SEED);
-    Ok(Plan { seed, ..subject.plan })
+    Ok(subject.plan(seed))
 }
 
-fn place(name: &str) -> PathBuf {
+/// A place for a finding of this name.
+pub(super) fn place(name: &str) -> PathBuf {
     let findings = Path::new(FINDINGS);
     if findings.is_dir() { findings.join(name) } else { PathBuf::from(name) }
 }

@@ -75,7 +75,7 @@ fn with_settings(name: &str, text: &str, point: &[overlay::Setting]) -> Result<S
     for (_, value) in &defects {
         plan.defects.0.insert(defect(value).map_err(usage)?);
     }
-    Ok(Subject { name: name.to_owned(), text, set: point.to_vec(), seed: scenario.seed, plan })
+    Ok(Subject { name: name.to_owned(), text, set: point.to_vec(), seed: scenario.seed, scenario, plan })
 }
 
 /// The scenarios of a folder, on disk or built in; else the name itself.

@@ -9,6 +9,7 @@ pub mod duration;
 pub mod ensemble;
 pub mod fault;
 pub mod format;
+pub mod generate;
 pub mod load;
 pub mod make_plan;
 pub mod nearest;

@@ -14,6 +14,7 @@ mod columns;
 mod commit;
 mod damage;
 mod directory;
+mod documents;
 mod mapping;
 mod merging;
 mod norms;
@@ -40,14 +41,14 @@ use tantivy::{DocId, Index, index::SegmentId};
 pub use self::{
     aggregate::reduce,
     commit::Commit,
-    search::{Found, Reader, SearchFailure},
+    search::{FetchedSource, Found, Reader, SearchFailure},
     top::Ranked,
 };
 use self::{
     commit::{META, Manifest, Payload, Tombstone},
     directory::Directory,
     mapping::Mapped,
-    schema::{Fields, Stored},
+    schema::Fields,
     segment::{Draft, Segment},
     tombstones::Tombstones,
 };
@@ -55,10 +56,7 @@ use crate::{
     core::{DiskOp, FileName, Files, Instant},
     event::{Digest, HeldDoc},
     name::{AllocationId, SeqNo, Term},
-    search::{
-        api::GotDoc,
-        operation::{Action, Operation},
-    },
+    search::operation::{Action, Operation},
 };
 
 /// The number before all operations.
@@ -89,11 +87,18 @@ pub struct Version {
     place: Place,
 }
 
+/// A document that is not in a segment yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Unwritten {
+    source: Arc<str>,
+    routing: Option<Arc<str>>,
+}
+
 /// Where a document's source is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
     /// Not in a segment yet.
-    Pending(Arc<str>),
+    Pending(Unwritten),
     /// In a segment.
     Segment { segment: u64, doc: DocId },
     /// Deleted.
@@ -306,7 +311,10 @@ impl Engine {
     pub fn apply(&mut self, operation: &Operation) {
         self.applied = self.applied.max(operation.seq_no);
         let (id, place) = match &operation.action {
-            Action::Index { id, source } => (id.as_str(), Place::Pending(source.clone())),
+            Action::Index { id, source, routing } => {
+                let (source, routing) = (source.clone(), routing.clone());
+                (id.as_str(), Place::Pending(Unwritten { source, routing }))
+            }
             Action::Delete { id } => (id.as_str(), Place::Nowhere),
             Action::NoOp => return,
         };
@@ -317,7 +325,7 @@ impl Engine {
         let id = known.map_or_else(|| Arc::from(id), |(id, _)| id.clone());
         self.bury(&id);
         let digest = match &place {
-            Place::Pending(source) => Some(Digest::of(source.as_bytes())),
+            Place::Pending(doc) => Some(Digest::of(doc.source.as_bytes())),
             _ => None,
         };
         if digest.is_some() {
@@ -352,40 +360,6 @@ impl Engine {
             Some(Version { place: Place::Nowhere, seq_no, .. }) => self.tombstones.remove(*seq_no),
             None => {}
         }
-    }
-
-    /// The document as of the last operation, searchable or not.
-    ///
-    /// # Errors
-    ///
-    /// If its segment cannot be read.
-    pub fn get(&self, id: &str) -> Result<Option<GotDoc>, Failure> {
-        let Some(version) = self.versions.get(id) else { return Ok(None) };
-        let source = match &version.place {
-            Place::Pending(source) => source.clone(),
-            Place::Segment { segment, doc } => {
-                self.segments[segment].stored(&self.fields, *doc)?.source.into()
-            }
-            Place::Nowhere => return Ok(None),
-        };
-        let Version { seq_no, term, version, .. } = *version;
-        Ok(Some(GotDoc { source, seq_no, term, version }))
-    }
-
-    /// The document as of the last refresh.
-    ///
-    /// # Errors
-    ///
-    /// If its segment cannot be read.
-    pub fn get_searchable(&self, id: &str) -> Result<Option<GotDoc>, Failure> {
-        for segment in self.segments.values() {
-            let mut living = segment.living();
-            if let Some((doc, _)) = living.find(|(_, held)| held.as_ref() == id) {
-                let Stored { source, seq_no, term, version, .. } = segment.stored(&self.fields, doc)?;
-                return Ok(Some(GotDoc { source: source.into(), seq_no, term, version }));
-            }
-        }
-        Ok(None)
     }
 
     /// Whether a refresh would change what searches find.
@@ -436,12 +410,14 @@ impl Engine {
         for (doc, id) in (0..).zip(pending.into_values()) {
             let version = self.versions.get_mut(&id).expect("what is pending has a version");
             let place = Place::Segment { segment: number, doc };
-            let Place::Pending(source) = std::mem::replace(&mut version.place, place) else {
+            let Place::Pending(Unwritten { source, routing }) = std::mem::replace(&mut version.place, place)
+            else {
                 panic!("a pending document has its source at hand");
             };
             let Version { seq_no, term, version, .. } = *version;
             let mut mapped = Mapped::of(&source);
-            let document = self.fields.document((&id, &source), (seq_no, term, version), &mut mapped);
+            let named = (&*id, &*source, routing.as_deref());
+            let document = self.fields.document(named, (seq_no, term, version), &mut mapped);
             documents.push(Draft { id, document, lengths: mapped.lengths });
         }
         let segment = Segment::write(&self.index()?, self.segment_id(number), documents)?;

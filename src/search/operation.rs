@@ -31,6 +31,8 @@ pub enum Action {
         id: String,
         /// The document: a JSON object.
         source: Arc<str>,
+        /// `_routing`: what it was routed by, if not its id.
+        routing: Option<Arc<str>>,
     },
     /// Removes a document.
     Delete {
@@ -61,10 +63,10 @@ impl Operation {
 
     /// Hash of all that it says; equal on all copies.
     pub fn digest(&self) -> Digest {
-        let (tag, id, source): (u8, &str, &str) = match &self.action {
-            Action::Index { id, source } => (1, id, source),
-            Action::Delete { id } => (2, id, ""),
-            Action::NoOp => (3, "", ""),
+        let (tag, id, source, routing): (u8, &str, &str, &str) = match &self.action {
+            Action::Index { id, source, routing } => (1, id, source, routing.as_deref().unwrap_or_default()),
+            Action::Delete { id } => (2, id, "", ""),
+            Action::NoOp => (3, "", "", ""),
         };
         let mut bytes = Vec::with_capacity(32 + id.len() + source.len());
         bytes.extend(self.seq_no.0.to_le_bytes());
@@ -74,6 +76,7 @@ impl Operation {
         bytes.extend((id.len() as u64).to_le_bytes());
         bytes.extend(id.as_bytes());
         bytes.extend(source.as_bytes());
+        bytes.extend(routing.as_bytes());
         Digest::of(&bytes)
     }
 }

@@ -9,7 +9,10 @@ use std::{
 
 use madsim::runtime::Runtime;
 
-use crate::{event::Event, scenario::plan::Plan, search::allocation::AllocatorFactory, sim::world::World};
+use crate::{
+    event::Event, scenario::plan::Plan, search::allocation::AllocatorFactory, sim::world::World,
+    workload::guest::WorkloadFactory,
+};
 
 /// What a caller brings into a run that no plan can say. Runs with it are repeated by the same call, not by
 /// their plan alone.
@@ -17,6 +20,8 @@ use crate::{event::Event, scenario::plan::Plan, search::allocation::AllocatorFac
 pub struct Extensions {
     /// What decides where copies go, instead of the plan's.
     pub allocator: Option<AllocatorFactory>,
+    /// What asks beside the plan's clients.
+    pub workload: Option<WorkloadFactory>,
 }
 
 /// What a run leaves behind.

@@ -20,7 +20,7 @@ pub(crate) use self::pool::Watch;
 pub use self::pool::{Ledger, sweep};
 use self::record::{Record, key};
 use crate::{
-    scenario::{overlay::Setting, plan::Plan},
+    scenario::{format::Scenario, overlay::Setting, plan::Plan},
     sim::RunError,
     trial::{Standing, Trial},
 };
@@ -36,11 +36,18 @@ pub struct Subject {
     pub set: Vec<Setting>,
     /// The seed that the file asks for.
     pub seed: Option<u64>,
-    /// Its plan for seed 0; other seeds change the seed alone.
+    /// What it says.
+    pub scenario: Scenario,
+    /// Its plan for seed 0.
     pub plan: Plan,
 }
 
 impl Subject {
+    /// Its plan for a seed: what repeats at random strikes at other times.
+    pub fn plan(&self, seed: u64) -> Plan {
+        Plan { defects: self.plan.defects.clone(), ..self.scenario.plan(seed) }
+    }
+
     /// What was set, in one line.
     pub fn set_text(&self) -> String {
         let parts: Vec<String> = self.set.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -81,7 +88,7 @@ pub struct Sweep {
 impl Sweep {
     /// The plan of a job.
     pub fn plan(&self, job: Job) -> Plan {
-        Plan { seed: job.seed, ..self.subjects[job.subject].plan.clone() }
+        self.subjects[job.subject].plan(job.seed)
     }
 
     /// The key of a job.

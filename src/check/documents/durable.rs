@@ -204,9 +204,12 @@ impl Monitor for Durable {
 mod tests {
     use super::*;
     use crate::{
-        check::{record::Record, verdict::Verdict},
+        check::{
+            record::{Record, search},
+            verdict::Verdict,
+        },
         event::{Digest, EventKind as E, Outcome},
-        name::{SeqNo, Term},
+        name::{AllocationId, SeqNo, Term},
     };
 
     const LAW: &str = "documents.durable";
@@ -233,6 +236,28 @@ mod tests {
         held(&mut record, 1).retain(|doc| doc.id != "doc-1");
         record.assert_fails(LAW, "the first, articles/doc-1 (request 1, acknowledged at");
         record.assert_fails(LAW, "copy 3 of articles/0 on search-3 does not have it");
+    }
+
+    /// D32: "ack before fsync (allowed only with `async`)": lost is only what the copy had not synced whose power went,
+    /// and only if it was acknowledged unsynced.
+    #[test]
+    fn loss_with_the_power_of_a_node_is_allowed_under_async_durability_alone() {
+        let lost = |durable: bool, synced: i64| {
+            let mut record = Record::healthy();
+            let acknowledged = |kind: &E| matches!(kind, E::WriteAcknowledged { seq_no: SeqNo(0), .. });
+            let (place, kind) = record.nth(0, acknowledged);
+            if let E::WriteAcknowledged { durable: told, .. } = kind {
+                *told = durable;
+            }
+            let (shard, allocation, up_to) = (crate::check::record::shard(), AllocationId(1), SeqNo(synced));
+            record.insert(place + 1, search(1), E::HostCrashed { power: true });
+            record.insert(place + 1, search(1), E::TranslogSynced { shard, allocation, up_to });
+            (0..2).for_each(|copy| held(&mut record, copy).retain(|doc| doc.id != "doc-1"));
+            record
+        };
+        lost(false, -1).assert_passes(LAW);
+        lost(true, -1).assert_fails(LAW, "articles/doc-1 (request 1, acknowledged at");
+        lost(false, 0).assert_fails(LAW, "articles/doc-1 (request 1, acknowledged at");
     }
 
     #[test]

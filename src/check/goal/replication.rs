@@ -188,7 +188,7 @@ impl Replication {
 mod tests {
     use super::*;
     use crate::{
-        check::record::{Record, search, shard},
+        check::record::{Record, numbered, search, shard},
         event::{Digest, EventKind as E},
     };
 
@@ -205,16 +205,7 @@ mod tests {
     }
 
     fn appended(allocation: u64, term: u64, seq_no: i64) -> E {
-        let (term, seq_no, digest) = (Term(term), SeqNo(seq_no), Digest(1));
-        E::PrimaryAppended {
-            shard: shard(),
-            allocation: AllocationId(allocation),
-            term,
-            seq_no,
-            digest,
-            id: String::new(),
-            source: None,
-        }
+        numbered((allocation, term), seq_no, 1)
     }
 
     fn taken(allocation: u64, term: u64) -> E {

@@ -3,7 +3,7 @@
 //! Three servers, three nodes, one shard with a replica. The node of primary and controller loses power and
 //! returns; then the ZooKeeper leader does, with a transaction that only it had logged.
 
-use super::{Record, client, search, shard, txn, zk};
+use super::{Record, client, numbered, search, shard, txn, zk};
 use crate::{
     event::{
         Act, Change, ClusterChange, CopyState, Digest, Ephemeral, EventKind as E, HeldDoc, Outcome,
@@ -291,18 +291,7 @@ impl Run {
         let term_of = Term(term);
         self.record.write(request, id, source);
         let (on, allocation) = (search(primary.0), AllocationId(primary.1));
-        self.record.on(
-            on,
-            E::PrimaryAppended {
-                shard: shard(),
-                allocation,
-                term: term_of,
-                seq_no,
-                digest,
-                id: String::new(),
-                source: None,
-            },
-        );
+        self.record.on(on, numbered((primary.1, term), seq_no.0, digest.0));
         self.take(replica, term_of, seq_no, digest);
         let moved = E::GlobalCheckpointAdvanced {
             shard: shard(),

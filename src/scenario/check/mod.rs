@@ -222,6 +222,18 @@ mod tests {
     }
 
     #[test]
+    fn workloads_that_merge_agree_on_fields() {
+        let index = Index { name: "articles".into(), ..Default::default() };
+        let mut one = Workload { index: "articles".into(), writes_per_second: 1.0, ..Default::default() };
+        let other = Workload { fields: true, ..one.clone() };
+        let indices = vec![index];
+        let apart = Scenario { indices, workloads: vec![one.clone(), other.clone()], ..sound() };
+        assert_eq!(paths(&apart), [""; 0]);
+        one.write_mix.update = 1.0;
+        assert_eq!(paths(&Scenario { workloads: vec![one, other], ..apart }), ["workloads.1.fields"]);
+    }
+
+    #[test]
     fn fault_at_the_end_is_refused() {
         let crash = Some("search-1".to_owned().try_into().unwrap());
         let fault = Fault { at: Some(Duration::from_secs(10)), crash, ..Default::default() };

@@ -94,6 +94,7 @@ fn load(scenario: &Scenario, at: usize, workload: &Workload, flaws: &mut Flaws) 
         flaws.add(path("delete_ratio"), message, "0 to 1");
     }
     mixes(&path, workload, flaws);
+    rivals(scenario, at, flaws);
     if workload.document_bytes > DOCUMENT_BYTES_MAX {
         let message = format!("documents of {} bytes", workload.document_bytes);
         flaws.add(path("document_bytes"), message, format!("at most {DOCUMENT_BYTES_MAX}"));
@@ -107,6 +108,18 @@ fn load(scenario: &Scenario, at: usize, workload: &Workload, flaws: &mut Flaws) 
     if workload.starts_at >= scenario.duration {
         let message = "the workload begins when the run is over";
         flaws.add_if_read(&["duration"], path("starts_at"), message, "earlier than `duration`");
+    }
+}
+
+/// A merge into a document that has other fields makes one that nobody has sent, which no history can explain.
+fn rivals(scenario: &Scenario, at: usize, flaws: &mut Flaws) {
+    let workload = &scenario.workloads[at];
+    let earlier = scenario.workloads[..at].iter().filter(|other| other.index == workload.index);
+    let merges = |one: &Workload| one.write_mix.update > 0.0;
+    if earlier.clone().any(|other| other.fields != workload.fields && (merges(other) || merges(workload))) {
+        let message =
+            format!("two workloads that merge into documents of `{}` differ in `fields`", workload.index);
+        flaws.add(format!("workloads.{at}.fields"), message, "the same for both");
     }
 }
 

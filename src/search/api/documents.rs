@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::ActiveShards;
-use crate::name::{IndexName, SeqNo, Term};
+use crate::{
+    name::{IndexName, SeqNo, Term},
+    search::query::SourceFilter,
+};
 
 /// `PUT /index/_doc/id`, or `POST /index/_doc` without an id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,12 +134,15 @@ pub struct GetRequest {
     pub routing: Option<String>,
     /// preference: which copies to ask.
     pub preference: Option<String>,
+    /// `_source`: what of the document is shown.
+    pub source: SourceFilter,
 }
 
 impl GetRequest {
     /// The document of this id, as of now.
     pub fn new(index: IndexName, id: impl Into<String>) -> Self {
-        Self { index, id: id.into(), realtime: true, refresh: false, routing: None, preference: None }
+        let (routing, preference, source) = (None, None, SourceFilter::default());
+        Self { index, id: id.into(), realtime: true, refresh: false, routing, preference, source }
     }
 }
 
@@ -242,11 +248,16 @@ impl GetAnswer {
     /// The body, as Elasticsearch writes it.
     pub fn body(&self) -> Value {
         let mut body = json!({ "_index": self.index, "_id": self.id, "found": self.doc.is_some() });
-        if let Some(GotDoc { source, seq_no, term, version }) = &self.doc {
+        if let Some(GotDoc { source, routing, seq_no, term, version }) = &self.doc {
             body["_version"] = (*version).into();
             body["_seq_no"] = seq_no.0.into();
             body["_primary_term"] = term.0.into();
-            body["_source"] = serde_json::from_str(source).unwrap_or_default();
+            if let Some(routing) = routing {
+                body["_routing"] = json!(routing);
+            }
+            if !source.is_empty() {
+                body["_source"] = serde_json::from_str(source).unwrap_or_default();
+            }
         }
         body
     }
@@ -255,8 +266,10 @@ impl GetAnswer {
 /// A document found by get.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GotDoc {
-    /// The document.
+    /// The document, or what of it is shown; empty if nothing is.
     pub source: Arc<str>,
+    /// `_routing`, if it was not routed by its id.
+    pub routing: Option<Arc<str>>,
     /// The operation that wrote it.
     pub seq_no: SeqNo,
     /// That operation's term.
@@ -279,5 +292,25 @@ impl RefreshAnswer {
     pub fn body(&self) -> Value {
         let Self { successful, total } = self;
         json!({ "_shards": { "total": total, "successful": successful, "failed": total - successful } })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn found_document_shows_its_routing_and_what_is_asked_of_its_source() {
+        let body = |source: &str, routing: Option<&str>| {
+            let (seq_no, term, version) = (SeqNo(3), Term(1), 2);
+            let (source, routing) = (source.into(), routing.map(Into::into));
+            let doc = Some(GotDoc { source, routing, seq_no, term, version });
+            GetAnswer { index: "articles".into(), id: "1".to_owned(), doc }.body()
+        };
+        let all = body(r#"{"a":1}"#, Some("r"));
+        assert_eq!((&all["_routing"], &all["_source"]["a"]), (&json!("r"), &json!(1)));
+        let none = body("", None);
+        assert!(none.get("_source").is_none() && none.get("_routing").is_none());
+        assert_eq!(none["found"], true);
     }
 }

@@ -79,6 +79,8 @@ pub struct Hit {
     pub score: Option<f32>,
     /// What of the document is shown; none if nothing is.
     pub source: Option<Arc<str>>,
+    /// `_routing`, if it was not routed by its id.
+    pub routing: Option<String>,
     /// What it was compared by, if not by score.
     pub sort: Vec<SortValue>,
 }
@@ -183,6 +185,9 @@ impl SearchAnswer {
 impl Hit {
     fn body(&self, index: &IndexName) -> Value {
         let mut hit = json!({ "_index": index.to_string(), "_id": self.id, "_score": self.score });
+        if let Some(routing) = &self.routing {
+            hit["_routing"] = routing.as_str().into();
+        }
         if let Some(source) = &self.source {
             hit["_source"] = parsed(source);
         }
@@ -221,8 +226,13 @@ mod tests {
             kind: "node_not_connected_exception".into(),
             reason: "gone".into(),
         };
-        let hit =
-            Hit { id: "7".into(), score: Some(1.5), source: Some(r#"{"a":1}"#.into()), sort: Vec::new() };
+        let hit = Hit {
+            id: "7".into(),
+            score: Some(1.5),
+            source: Some(r#"{"a":1}"#.into()),
+            routing: None,
+            sort: Vec::new(),
+        };
         let answer = SearchAnswer {
             index: "articles".into(),
             took_ms: 3,

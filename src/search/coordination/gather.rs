@@ -136,9 +136,9 @@ impl Gathered {
     }
 
     fn hit(&mut self, winner: Candidate) -> Option<Hit> {
-        let FetchedDoc { id, source } = self.docs.remove(&(winner.shard, winner.place))?;
+        let FetchedDoc { id, source, routing } = self.docs.remove(&(winner.shard, winner.place))?;
         let score = self.tells_scores().then_some(winner.ranked.score);
-        Some(Hit { id, score, source, sort: winner.ranked.sort })
+        Some(Hit { id, score, source, routing, sort: winner.ranked.sort })
     }
 
     fn tells_scores(&self) -> bool {

@@ -15,7 +15,8 @@ use crate::{
     name::{HostId, ShardId},
     scenario::plan::ReadPolicy,
     search::{
-        api::{ApiAnswer, GetAnswer},
+        api::{ApiAnswer, GetAnswer, GotDoc},
+        query::SourceFilter,
         routing,
         shards::{ReadCall, ShardRefusal},
         state::ClusterState,
@@ -29,13 +30,28 @@ pub(super) struct GetFlow {
     call: ReadCall,
     /// Copies not asked yet, unless the primary is to answer.
     copies: VecDeque<HostId>,
+    /// What of the document is shown.
+    source: SourceFilter,
     under_way: Option<Position>,
 }
 
 impl GetFlow {
     /// A get from the first of these nodes that can, or from the primary if the policy is that.
     pub(super) fn new(shard: ShardId, call: ReadCall, copies: VecDeque<HostId>) -> Self {
-        Self { shard, call, copies, under_way: None }
+        Self { shard, call, copies, source: SourceFilter::default(), under_way: None }
+    }
+
+    /// Shows no more of the document than this.
+    pub(super) fn showing(self, source: SourceFilter) -> Self {
+        Self { source, ..self }
+    }
+
+    fn shown(&self, doc: GotDoc) -> GotDoc {
+        match &self.source {
+            filter if filter.is_whole() => doc,
+            filter if filter.is_off() => GotDoc { source: "".into(), ..doc },
+            filter => GotDoc { source: filter.apply(&doc.source).into(), ..doc },
+        }
     }
 
     fn asks_primary(&self) -> bool {
@@ -85,6 +101,7 @@ impl Flow for GetFlow {
         match outcome {
             Ok(Served::Got(doc)) => {
                 let (index, id) = (self.shard.index.clone(), self.call.id.clone());
+                let doc = doc.map(|doc| self.shown(doc));
                 vec![Move::End(Ok(ApiAnswer::Got(GetAnswer { index, id, doc })))]
             }
             other => self.failed(other.err(), state),
@@ -135,6 +152,22 @@ mod tests {
         assert_eq!(asked(flow.begin(&state)), 2);
         assert_eq!(asked(flow.heard(0, lost(false), &state)), 1);
         assert_eq!(flow.heard(0, Ok(Served::Got(None)), &state), [nothing()]);
+    }
+
+    #[test]
+    fn only_what_is_asked_of_the_source_is_shown() {
+        let shown = |filter| {
+            let mut flow = flow(&[1], ReadPolicy::Any).showing(filter);
+            flow.begin(&ClusterState::default());
+            let (seq_no, term) = (crate::name::SeqNo(1), crate::name::Term(1));
+            let doc = GotDoc { source: r#"{"a":1,"b":2}"#.into(), routing: None, seq_no, term, version: 1 };
+            match flow.heard(0, Ok(Served::Got(Some(doc))), &ClusterState::default()).as_slice() {
+                [Move::End(Ok(ApiAnswer::Got(answer)))] => answer.doc.clone().unwrap().source.to_string(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(shown(SourceFilter::paths(Vec::new(), vec!["b".to_owned()])), r#"{"a":1}"#);
+        assert_eq!(shown(SourceFilter::off()), "");
     }
 
     #[test]

@@ -104,7 +104,7 @@ fn get(
     read_policy: ReadPolicy,
     request: GetRequest,
 ) -> Result<GetFlow, ApiError> {
-    let GetRequest { index, id, realtime, refresh, routing, preference } = request;
+    let GetRequest { index, id, realtime, refresh, routing, preference, source } = request;
     let shard = routing::shard_of(&index, readable(state, &index)?, routing.as_ref().unwrap_or(&id));
     let preference = Preference::parse(preference.as_deref().unwrap_or_default())?;
     let copies = state.shard(&shard).map(|table| rotation.order(&shard, table)).unwrap_or_default();
@@ -112,7 +112,7 @@ fn get(
     // What is searchable on one copy is nothing that copies agree on.
     let policy = if realtime { read_policy } else { ReadPolicy::Any };
     let call = ReadCall { id, realtime, refresh, policy };
-    Ok(GetFlow::new(shard, call, copies))
+    Ok(GetFlow::new(shard, call, copies).showing(source))
 }
 
 // Also gives the id, drawn or not.

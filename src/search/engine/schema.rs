@@ -29,6 +29,7 @@ static SHARED: LazyLock<(Schema, Fields)> = LazyLock::new(Fields::schema);
 pub(super) struct Fields {
     id: Field,
     source: Field,
+    routing: Field,
     pub(super) text: Field,
     values: Field,
     seq_no: Field,
@@ -41,6 +42,8 @@ pub(super) struct Fields {
 pub(super) struct Stored {
     pub(super) id: String,
     pub(super) source: String,
+    /// What it was routed by, if not its id.
+    pub(super) routing: Option<String>,
     pub(super) seq_no: SeqNo,
     pub(super) term: Term,
     pub(super) version: u64,
@@ -63,6 +66,7 @@ impl Fields {
         let fields = Self {
             id: schema.add_text_field("_id", TextOptions::from(STORED)),
             source: schema.add_text_field("_source", TextOptions::from(STORED)),
+            routing: schema.add_text_field("_routing", TextOptions::from(STORED)),
             text: schema.add_json_field("text", text),
             values: schema.add_json_field(VALUES, values),
             seq_no: schema.add_u64_field("_seq_no", STORED),
@@ -75,13 +79,14 @@ impl Fields {
     /// The document to index.
     pub(super) fn document(
         &self,
-        (id, source): (&str, &str),
+        (id, source, routing): (&str, &str, Option<&str>),
         (seq_no, term, version): (SeqNo, Term, u64),
         mapped: &mut Mapped,
     ) -> TantivyDocument {
         let mut document = TantivyDocument::default();
         document.add_text(self.id, id);
         document.add_text(self.source, source);
+        routing.into_iter().for_each(|routing| document.add_text(self.routing, routing));
         document.add_object(self.text, std::mem::take(&mut mapped.text));
         document.add_object(self.values, std::mem::take(&mut mapped.values));
         document.add_u64(self.seq_no, seq_no.0 as u64);
@@ -98,6 +103,7 @@ impl Fields {
             Some(Stored {
                 id: text(self.id)?,
                 source: text(self.source)?,
+                routing: text(self.routing),
                 seq_no: SeqNo(number(self.seq_no)? as i64),
                 term: Term(number(self.term)?),
                 version: number(self.version)?,
@@ -171,10 +177,12 @@ mod tests {
     #[test]
     fn document_round_trips() {
         let fields = Fields::shared();
-        let document = fields.document(("7", "{}"), (SeqNo(3), Term(2), 5), &mut Mapped::of("{}"));
-        let stored = fields.stored(&document).unwrap();
-        let wanted =
-            Stored { id: "7".into(), source: "{}".into(), seq_no: SeqNo(3), term: Term(2), version: 5 };
-        assert_eq!(stored, wanted);
+        for routing in [None, Some("r")] {
+            let (named, numbers) = (("7", "{}", routing), (SeqNo(3), Term(2), 5));
+            let stored = fields.stored(&fields.document(named, numbers, &mut Mapped::of("{}"))).unwrap();
+            let (id, source, routing) = ("7".to_owned(), "{}".to_owned(), routing.map(str::to_owned));
+            let wanted = Stored { id, source, routing, seq_no: SeqNo(3), term: Term(2), version: 5 };
+            assert_eq!(stored, wanted);
+        }
     }
 }

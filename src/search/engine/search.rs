@@ -54,18 +54,29 @@ impl std::fmt::Debug for Reader {
     }
 }
 
+/// A document as its index stores it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedSource {
+    /// Its id.
+    pub id: String,
+    /// The document: a JSON object.
+    pub source: String,
+    /// What it was routed by, if not its id.
+    pub routing: Option<String>,
+}
+
 impl Reader {
     /// The id and source of a document.
     ///
     /// # Errors
     ///
     /// If its segment cannot be read, or the reader has no such document.
-    pub fn fetch(&self, ranked: &Ranked) -> Result<(String, String), Failure> {
+    pub fn fetch(&self, ranked: &Ranked) -> Result<FetchedSource, Failure> {
         let missing = || Failure(format!("no segment {} in this search context", ranked.segment));
         let store = self.0.get(&ranked.segment).ok_or_else(missing)?;
         let document: TantivyDocument = store.get(ranked.doc)?;
         let stored = Fields::shared().stored(&document)?;
-        Ok((stored.id, stored.source))
+        Ok(FetchedSource { id: stored.id, source: stored.source, routing: stored.routing })
     }
 }
 

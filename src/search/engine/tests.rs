@@ -9,7 +9,7 @@ use crate::search::query;
 
 fn index(seq_no: i64, id: &str, text: &str) -> Operation {
     let source = serde_json::json!({ "text": text }).to_string();
-    operation(seq_no, Action::Index { id: id.into(), source: source.into() })
+    operation(seq_no, Action::Index { id: id.into(), source: source.into(), routing: None })
 }
 
 fn delete(seq_no: i64, id: &str) -> Operation {
@@ -64,7 +64,7 @@ fn ids(engine: &Engine, words: &str) -> Vec<String> {
 fn search(engine: &Engine, body: serde_json::Value) -> (Vec<f32>, Vec<String>) {
     let found = found(engine, body);
     let reader = engine.reader(&found.best);
-    found.best.iter().map(|hit| (hit.score, reader.fetch(hit).unwrap().0)).unzip()
+    found.best.iter().map(|hit| (hit.score, reader.fetch(hit).unwrap().id)).unzip()
 }
 
 fn found(engine: &Engine, body: serde_json::Value) -> Found {

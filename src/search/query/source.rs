@@ -1,12 +1,14 @@
 //! Source filters — decides which part of a document a hit shows (`_source`). It never changes a document.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     Malformed,
     json::{Json, Node},
 };
 
 /// What of a document a hit shows; the default shows all.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SourceFilter {
     /// Nothing.
     is_off: bool,
@@ -17,6 +19,16 @@ pub struct SourceFilter {
 }
 
 impl SourceFilter {
+    /// Nothing is shown (`_source=false`).
+    pub fn off() -> Self {
+        Self { is_off: true, ..Self::default() }
+    }
+
+    /// Paths that are shown, all if there are none, but for some (`_source_includes`, `_source_excludes`).
+    pub fn paths(includes: Vec<String>, excludes: Vec<String>) -> Self {
+        Self { is_off: false, includes, excludes }
+    }
+
     /// Whether hits show nothing of the document.
     pub fn is_off(&self) -> bool {
         self.is_off

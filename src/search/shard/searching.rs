@@ -9,7 +9,7 @@ use crate::{
     event::ShardSeen,
     search::{
         api::ApiError,
-        engine::{Failure, Found, Ranked, Reader, SearchFailure},
+        engine::{Failure, FetchedSource, Found, Ranked, Reader, SearchFailure},
         query::{Clause, Query, SearchBody, SourceFilter, Statistics},
         shards::{Fetch, FetchedDoc, SearchAsk, SearchServed, ShardFound, ShardRefusal, Step},
     },
@@ -127,13 +127,13 @@ impl Shard {
 
 fn show(reader: &Reader, filter: &SourceFilter, ranked: &[Ranked]) -> Result<Vec<FetchedDoc>, Failure> {
     let doc = |ranked: &Ranked| {
-        let (id, source) = reader.fetch(ranked)?;
+        let FetchedSource { id, source, routing } = reader.fetch(ranked)?;
         let shown = match filter {
             filter if filter.is_off() => None,
             filter if filter.is_whole() => Some(source.into()),
             filter => Some(filter.apply(&source).into()),
         };
-        Ok(FetchedDoc { id, source: shown })
+        Ok(FetchedDoc { id, source: shown, routing })
     };
     ranked.iter().map(doc).collect()
 }

@@ -80,7 +80,7 @@ mod tests {
     }
 
     fn held(source: &str) -> Option<GotDoc> {
-        Some(GotDoc { source: source.into(), seq_no: SeqNo(3), term: Term(1), version: 2 })
+        Some(GotDoc { source: source.into(), routing: None, seq_no: SeqNo(3), term: Term(1), version: 2 })
     }
 
     fn source(update: Result<Update, ApiError>) -> String {

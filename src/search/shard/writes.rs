@@ -122,10 +122,10 @@ impl Shard {
         };
         let seq_no = store.max_seq_no().next();
         let mut written = Written { result, seq_no, term, version, copies: (1, 0), forced_refresh: false };
-        let WriteCall { id, action, refresh, .. } = call;
+        let WriteCall { id, action, refresh, routing, .. } = call;
         let action = match action {
             WriteAction::Index { source } | WriteAction::Update { doc: source, .. } => {
-                Action::Index { id, source }
+                Action::Index { id, source, routing }
             }
             WriteAction::Delete => Action::Delete { id },
         };

@@ -110,4 +110,6 @@ pub struct FetchedDoc {
     pub id: String,
     /// What of it is shown; none if nothing is.
     pub source: Option<Arc<str>>,
+    /// `_routing`, if it was not routed by its id.
+    pub routing: Option<String>,
 }

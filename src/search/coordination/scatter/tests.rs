@@ -66,7 +66,7 @@ fn hits(part: u32, total: u64, scores: &[f32]) -> Outcome {
 }
 
 fn docs(ids: &[&str]) -> Outcome {
-    let doc = |id: &&str| FetchedDoc { id: (*id).to_owned(), source: Some("{}".into()) };
+    let doc = |id: &&str| FetchedDoc { id: (*id).to_owned(), source: Some("{}".into()), routing: None };
     Ok(Served::Searched(SearchServed::Fetched(ids.iter().map(doc).collect())))
 }
 
@@ -127,7 +127,7 @@ fn search_of_one_shard_takes_one_round() {
     begin(&mut flow);
     let Ok(Served::Searched(SearchServed::Found(mut found_there))) = hits(0, 1, &[1.0]) else { panic!() };
     found_there.context = None;
-    found_there.docs = vec![FetchedDoc { id: "a".into(), source: None }];
+    found_there.docs = vec![FetchedDoc { id: "a".into(), source: None, routing: None }];
     let end = heard(&mut flow, 0, Ok(Served::Searched(SearchServed::Found(found_there))));
     assert_eq!((end.len(), found(&end)), (1, (1, 1, 1, "a".to_owned())));
 }

@@ -18,7 +18,10 @@ fn library() -> Engine {
     ];
     for (number, book) in books.iter().enumerate() {
         let source = book.to_string().into();
-        engine.apply(&operation(number as i64, Action::Index { id: number.to_string(), source }));
+        engine.apply(&operation(
+            number as i64,
+            Action::Index { id: number.to_string(), source, routing: None },
+        ));
         if number % 2 == 1 {
             engine.refresh(SeqNo(number as i64)).unwrap();
         }
@@ -218,7 +221,8 @@ fn reader_shows_what_was_there_when_it_was_made() {
         engine.apply(&index(n, "1", "new"));
         engine.refresh(SeqNo(n)).unwrap();
     }
-    assert_eq!(reader.fetch(&best[0]).unwrap(), ("1".to_owned(), r#"{"text":"old"}"#.to_owned()));
+    let fetched = reader.fetch(&best[0]).unwrap();
+    assert_eq!((fetched.id.as_str(), fetched.source.as_str()), ("1", r#"{"text":"old"}"#));
 }
 
 proptest! {
@@ -254,4 +258,28 @@ proptest! {
             prop_assert!(!matches!(is_answered, Err(SearchFailure::Index(_))), "{is_answered:?}");
         }
     }
+}
+
+/// Date detection: a string that is a date is found by ranges, sorts as a moment and falls into spans of time.
+#[test]
+fn dates_are_moments() {
+    let mut engine = empty();
+    for (number, at) in [(0, "2024-01-02"), (1, "2024-01-09T12:00:00Z"), (2, "2024-01-03T01:00:00+02:00")] {
+        let (id, source) = (number.to_string(), json!({ "at": at }).to_string().into());
+        engine.apply(&operation(number, Action::Index { id, source, routing: Some("r".into()) }));
+    }
+    engine.refresh(SeqNo(2)).unwrap();
+    let ids = |body| search(&engine, body).1;
+    let range = json!({ "range": { "at": { "gte": "2024-01-02T12:00:00Z", "lt": "2024-01-09" } } });
+    assert_eq!(ids(json!({ "query": range })), ["2"]);
+    assert_eq!(ids(json!({ "sort": [{ "at": "desc" }] })), ["1", "2", "0"]);
+    let aggs = json!({ "weeks": { "date_histogram": { "field": "at", "fixed_interval": "7d" } } });
+    let body = crate::search::query::read(&json!({ "size": 0, "aggs": aggs }).to_string()).unwrap();
+    let part = engine.find(&body, None).unwrap().aggregations.unwrap();
+    let result = crate::search::engine::reduce(&body.aggregations, [part.as_slice()].into_iter()).unwrap();
+    let buckets: Vec<_> = result["weeks"]["buckets"].as_array().unwrap().iter().collect();
+    let counts: Vec<_> =
+        buckets.iter().map(|it| (it["key"].as_f64().unwrap() as i64, it["doc_count"].as_u64())).collect();
+    assert_eq!(counts, [(1_703_721_600_000, Some(2)), (1_704_326_400_000, Some(1))]);
+    assert_eq!(engine.get("0").unwrap().unwrap().routing.as_deref(), Some("r"));
 }

@@ -9,7 +9,7 @@ fn shard() -> ShardId {
 
 fn operation(seq_no: i64, term: u64, id: &str) -> Arc<Operation> {
     let source = format!(r#"{{"of":"{seq_no} in {term}"}}"#).into();
-    let action = Action::Index { id: id.into(), source };
+    let action = Action::Index { id: id.into(), source, routing: None };
     Arc::new(Operation { seq_no: SeqNo(seq_no), term: Term(term), version: 1, action })
 }
 
