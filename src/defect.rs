@@ -17,6 +17,8 @@ pub enum Defect {
     ZabTruncLeftOut,
     /// A Zab leader serves without a quorum that has its history.
     ZabNoQuorumOfNewLeader,
+    /// A ZooKeeper server goes on when its disk refuses a write or a sync.
+    ZkIgnoresDiskFailure,
     /// A session that is being closed goes on making ephemeral nodes.
     SessionLeavesEphemerals,
     /// A client does not set its watches again on another server.
@@ -47,11 +49,12 @@ pub enum Defect {
 
 impl Defect {
     /// Every defect, in the order of the list command.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::ZabAckBeforeSync,
         Self::ZabEpochNotWritten,
         Self::ZabTruncLeftOut,
         Self::ZabNoQuorumOfNewLeader,
+        Self::ZkIgnoresDiskFailure,
         Self::SessionLeavesEphemerals,
         Self::WatchesNotSetAgain,
         Self::ReplicaIgnoresTerm,
@@ -74,6 +77,7 @@ impl Defect {
             Self::ZabEpochNotWritten => "zab-epoch-not-written",
             Self::ZabTruncLeftOut => "zab-trunc-left-out",
             Self::ZabNoQuorumOfNewLeader => "zab-no-quorum-of-new-leader",
+            Self::ZkIgnoresDiskFailure => "zk-ignores-disk-failure",
             Self::SessionLeavesEphemerals => "session-leaves-ephemerals",
             Self::WatchesNotSetAgain => "watches-not-set-again",
             Self::ReplicaIgnoresTerm => "replica-ignores-term",
@@ -108,6 +112,9 @@ impl Defect {
             Self::ZabNoQuorumOfNewLeader => {
                 "ZOOKEEPER-3911, ZOOKEEPER-790: a leader served before a quorum had its history, which was \
                  then not committed at all"
+            }
+            Self::ZkIgnoresDiskFailure => {
+                "ZOOKEEPER-2247: the thread that writes the log died and the server lived on, as a leader that logs nothing"
             }
             Self::SessionLeavesEphemerals => {
                 "ZOOKEEPER-1208: a session was not marked as closing, so that an ephemeral node made behind \
