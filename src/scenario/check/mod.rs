@@ -11,6 +11,7 @@ mod place;
 mod recipes;
 mod settings;
 mod steps;
+mod volume;
 mod work;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -68,6 +69,7 @@ pub fn check(scenario: &Scenario, vocabulary: &Vocabulary) -> Vec<Flaw> {
     recipes::check(scenario, &mut flaws);
     faults::check(scenario, &mut flaws);
     steps::check(scenario, &mut flaws);
+    volume::check(scenario, &mut flaws);
     expectations(scenario, vocabulary, &mut flaws);
     flaws.0
 }
