@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A bug of a real system that a run can bring back, to prove that the laws catch it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Defect {
     /// Zab servers acknowledge proposals before the log is synced.
@@ -17,6 +18,8 @@ pub enum Defect {
     ZabTruncLeftOut,
     /// A Zab leader serves without a quorum that has its history.
     ZabNoQuorumOfNewLeader,
+    /// A ZooKeeper server goes on when its disk refuses a write or a sync.
+    ZkIgnoresDiskFailure,
     /// A session that is being closed goes on making ephemeral nodes.
     SessionLeavesEphemerals,
     /// A client does not set its watches again on another server.
@@ -47,11 +50,12 @@ pub enum Defect {
 
 impl Defect {
     /// Every defect, in the order of the list command.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::ZabAckBeforeSync,
         Self::ZabEpochNotWritten,
         Self::ZabTruncLeftOut,
         Self::ZabNoQuorumOfNewLeader,
+        Self::ZkIgnoresDiskFailure,
         Self::SessionLeavesEphemerals,
         Self::WatchesNotSetAgain,
         Self::ReplicaIgnoresTerm,
@@ -74,6 +78,7 @@ impl Defect {
             Self::ZabEpochNotWritten => "zab-epoch-not-written",
             Self::ZabTruncLeftOut => "zab-trunc-left-out",
             Self::ZabNoQuorumOfNewLeader => "zab-no-quorum-of-new-leader",
+            Self::ZkIgnoresDiskFailure => "zk-ignores-disk-failure",
             Self::SessionLeavesEphemerals => "session-leaves-ephemerals",
             Self::WatchesNotSetAgain => "watches-not-set-again",
             Self::ReplicaIgnoresTerm => "replica-ignores-term",
@@ -108,6 +113,9 @@ impl Defect {
             Self::ZabNoQuorumOfNewLeader => {
                 "ZOOKEEPER-3911, ZOOKEEPER-790: a leader served before a quorum had its history, which was \
                  then not committed at all"
+            }
+            Self::ZkIgnoresDiskFailure => {
+                "ZOOKEEPER-2247: the thread that writes the log died and the server lived on, as a leader that logs nothing"
             }
             Self::SessionLeavesEphemerals => {
                 "ZOOKEEPER-1208: a session was not marked as closing, so that an ephemeral node made behind \

@@ -13,14 +13,14 @@ use madsim::{
 use shardarium::{
     core::{Address, CloseReason, ConnId, Port},
     name::HostId,
-    scenario::plan::{CutMode, Delay},
+    scenario::plan::{CutMode, Delay, InFlight},
     search::{
-        api::{ApiCall, ApiRequest},
+        api::{ApiCall, ApiError, ApiReply, ApiRequest},
         wire::Message,
     },
     sim::{
         dice::Dice,
-        net::{Arrival, Cut, Net},
+        net::{Arrival, Cut, Net, Slow},
         wire::Wire,
     },
 };
@@ -168,6 +168,105 @@ fn resetting_cut_resets_both_ends_and_refuses_dials() {
         assert_eq!(pair.reason(B).await, CloseReason::Reset);
         pair.net().dial(A, ConnId(4), Address { host: B, port: Port::Transport });
         assert_eq!(pair.reason(A).await, CloseReason::Refused);
+    });
+}
+
+#[test]
+fn held_messages_arrive_at_once_with_the_heal() {
+    run(|pair| async move {
+        let (ours, _) = pair.connect().await;
+        pair.net().cut(A, B, Cut::new(0, CutMode::Hold));
+        (1..=3).for_each(|word| pair.say(A, ours, word));
+        assert!(pair.silent(B, Duration::from_secs(1)).await);
+        assert!(pair.net().heal(A, B, 0));
+        let all = timeout(MS, async { (pair.hear(B).await, pair.hear(B).await, pair.hear(B).await) });
+        assert_eq!(all.await, Ok((1, 2, 3)));
+    });
+}
+
+#[test]
+fn dropped_message_is_never_heard_and_its_connection_is_reset_after_the_heal() {
+    run(|pair| async move {
+        let (ours, theirs) = pair.connect().await;
+        pair.net().cut(A, B, Cut::new(0, CutMode::Drop));
+        pair.say(A, ours, 1);
+        assert!(pair.silent(B, Duration::from_secs(1)).await);
+        pair.say(B, theirs, 2);
+        assert_eq!(pair.hear(A).await, 2, "the other way is open");
+        assert!(pair.net().heal(A, B, 0));
+        pair.say(A, ours, 3);
+        assert_eq!(pair.reason(B).await, CloseReason::Reset);
+        assert_eq!(pair.reason(A).await, CloseReason::Reset);
+    });
+}
+
+#[test]
+fn dropping_cut_without_traffic_harms_no_connection() {
+    run(|pair| async move {
+        let (ours, _) = pair.connect().await;
+        pair.net().cut(A, B, Cut::new(0, CutMode::Drop));
+        assert!(pair.silent(B, Duration::from_secs(1)).await);
+        assert!(pair.net().heal(A, B, 0));
+        pair.say(A, ours, 3);
+        assert_eq!(pair.hear(B).await, 3);
+    });
+}
+
+#[test]
+fn message_on_the_wire_is_delivered_or_lost_as_the_cut_says() {
+    run(|pair| async move {
+        let (ours, _) = pair.connect().await;
+        pair.say(A, ours, 1);
+        pair.net().cut(A, B, Cut { in_flight: InFlight::Delivered, ..Cut::new(0, CutMode::Stall) });
+        pair.say(A, ours, 2);
+        assert_eq!(pair.hear(B).await, 1);
+        assert!(pair.silent(B, Duration::from_secs(1)).await);
+        assert!(pair.net().heal(A, B, 0));
+        assert_eq!(pair.hear(B).await, 2);
+        pair.say(A, ours, 3);
+        pair.net().cut(A, B, Cut { in_flight: InFlight::Lost, ..Cut::new(1, CutMode::Stall) });
+        assert!(pair.silent(B, Duration::from_secs(1)).await);
+        assert!(pair.net().heal(A, B, 1));
+        assert_eq!(pair.reason(B).await, CloseReason::Reset);
+    });
+}
+
+#[test]
+fn narrow_line_makes_messages_queue() {
+    run(|pair| async move {
+        let (ours, _) = pair.connect().await;
+        let bandwidth = Some(5_760);
+        pair.net().slow(A, B, Slow { fault: 0, delay: None, bandwidth });
+        (1..=10).for_each(|word| pair.say(A, ours, word));
+        // A request counts for 512 bytes and its head for 64: ten a second.
+        assert_eq!(pair.hear(B).await, 1);
+        let rest = timeout(Duration::from_millis(800), async {
+            for word in 2..=10 {
+                assert_eq!(pair.hear(B).await, word);
+            }
+        });
+        assert!(rest.await.is_err(), "ten messages take a second");
+        pair.net().hasten(A, B, 0);
+        assert_eq!(pair.hear(B).await, 10);
+        pair.say(A, ours, 11);
+        let next = timeout(Duration::from_millis(50), async { pair.hear(B).await });
+        assert_eq!(next.await, Ok(11));
+    });
+}
+
+#[test]
+fn lost_answer_breaks_its_connection_and_only_answers_are_lost() {
+    run(|pair| async move {
+        let (ours, theirs) = pair.connect().await;
+        pair.net().lose_answers(B, None, 1);
+        pair.say(B, theirs, 1);
+        assert_eq!(pair.hear(A).await, 1, "a request is no answer");
+        pair.say(A, ours, 2);
+        assert_eq!(pair.hear(B).await, 2);
+        let error = ApiError::new(503, "x", "y");
+        let reply = Wire::Search(Message::Reply(ApiReply { id: 2, result: Err(error) }));
+        assert_eq!(pair.net().send(B, theirs, reply, 0), Some(A));
+        assert_eq!((pair.reason(A).await, pair.reason(B).await), (CloseReason::Reset, CloseReason::Reset));
     });
 }
 

@@ -140,6 +140,65 @@ fn unknown_law_and_goal_are_refused() {
     );
 }
 
+/// Each wrong combination of a fault, with what is said of it.
+#[test]
+fn senseless_faults_are_refused_at_their_place() {
+    let cases = [
+        ("crash = \"search\"", "the fault never strikes"),
+        ("at = \"1s\"", "the fault does nothing"),
+        ("at = \"1s\"\nevery = \"5s\"\ncrash = \"search\"", "the fault has two triggers"),
+        ("every = \"5s\"\nrate = 0.1\ncrash = \"search\"", "the fault has two triggers"),
+        (
+            "at = \"1s\"\nuntil = \"9s\"\ncrash = \"search\"",
+            "`until` says something only of a fault that repeats",
+        ),
+        ("rate = 0.0\ncrash = \"search\"", "no fault strikes so often a second"),
+        ("rate = nan\ncrash = \"search\"", "no fault strikes so often a second"),
+        ("every = \"1ms\"\ncrash = \"search\"", "the fault would strike about 60000 times"),
+        (
+            "every = \"1s\"\nfrom = \"9s\"\nuntil = \"9s\"\ncrash = \"search\"",
+            "the fault would end before it begins",
+        ),
+        ("every = \"1s\"\ntimes = 0\ncrash = \"search\"", "the fault never strikes"),
+        ("at = \"1s\"\nrot = \"search\"\nlasts = \"1s\"", "the fault is done at once and not undone"),
+        ("at = \"1s\"\nrot = \"search\"\nbits = 0", "no `bits` is no fault"),
+        ("at = \"1s\"\ncrash = \"search\"\nbits = 2", "`bits` says something only of a `rot`"),
+        ("at = \"1s\"\nfull = \"search\"\npage = \"kept\"", "`page` says something only of a `fsync_error`"),
+        (
+            "at = \"1s\"\npause = \"search\"\nfiles = \"log\"",
+            "`files` says something only of a fault of a disk",
+        ),
+        ("at = \"1s\"\nslow = \"search\"", "the fault does not say how late messages are"),
+        ("at = \"1s\"\nslow_disk = \"search\"", "the fault does not say how long a sync takes"),
+        ("at = \"1s\"\nslow = \"search\"\nbandwidth = 0", "no `bandwidth` is no fault"),
+        ("at = \"1s\"\njump = \"search\"", "the fault does not say how far"),
+        ("at = \"1s\"\njump = \"search\"\nby = \"0s\"", "a clock does not jump so far"),
+        ("at = \"1s\"\njump = \"search\"\nby = \"-x\"", "`x` is not a duration"),
+        ("at = \"1s\"\ndrift = \"search\"", "the fault does not say how fast"),
+        ("at = \"1s\"\ndrift = \"search\"\nppm = 900000", "a clock does not run so"),
+        ("at = \"1s\"\nheal = \"storm\"", "there is no fault named `storm`"),
+        ("at = \"1s\"\npartition = \"halves\"\nof = \"zk-1\"", "one host does not fall into parts"),
+        ("at = \"1s\"\npartition = \"thirds\"", "unknown variant `thirds`"),
+        ("at = \"1s\"\ncrash = \"random(controller)\"", "`random(controller)` draws from no group"),
+        ("at = \"1s\"\ncrash = \"random(zone(z))\"", "no search node is in zone `z`"),
+        ("at = \"1s\"\ncrash = \"search\"\nrolling = \"1s\"", "who is next is not known"),
+        (
+            "at = \"1s\"\ncrash = \"controller\"\nlasts = \"1s\"\nrolling = \"1s\"",
+            "`controller` is no list of hosts to go through",
+        ),
+        (
+            "when = { event = \"HostStarted\", host = \"any\" }\ncrash = \"search\"",
+            "not waited for on a host that is drawn",
+        ),
+    ];
+    for (fault, said) in cases {
+        let found = problems(&format!("{HEAD}[[faults]]\n{fault}\n"));
+        assert!(found.len() == 1 && found[0].contains(said), "{fault}: {found:?}");
+    }
+    let swarm = problems(&format!("{HEAD}[swarm]\nchance = 2.0\nstrength = [2.0, 1.0]\n"));
+    assert_eq!(swarm.len(), 2, "{swarm:?}");
+}
+
 #[test]
 fn fault_after_the_end_is_refused() {
     assert_only_problem(

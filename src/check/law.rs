@@ -11,7 +11,7 @@ use crate::{
     check::{
         agreement, answers, checkpoints, clients, control, copies, deciders, disks, documents, durability,
         ephemerals, epochs, fences, in_sync, membership, moves, notices, order, placement, primaries,
-        primary, promises, recipes, refreshed, replicas, search, session, settings, settle,
+        primary, promises, recipes, refreshed, refusals, replicas, search, session, settings, settle,
         verdict::{Judged, Judgement, Verdict},
         watches,
     },
@@ -29,6 +29,46 @@ pub struct Law {
     pub source: &'static str,
     /// Makes a monitor that has seen nothing.
     pub monitor: fn() -> Box<dyn Monitor>,
+}
+
+/// How a promise is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// At every step.
+    Always,
+    /// Within the bound that is derived from the configured timeouts, counted from the last disturbance.
+    Eventually,
+    /// In some run of a sweep: a goal.
+    Sometimes,
+}
+
+impl Kind {
+    /// The word for lists.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Eventually => "eventually",
+            Self::Sometimes => "sometimes",
+        }
+    }
+}
+
+/// Laws of liveness: what they promise needs time, and is judged when there has been enough of it.
+const EVENTUALLY: [&str; 7] = [
+    "membership.converges",
+    "allocation.balanced",
+    "recipes.led",
+    "recipes.members",
+    "recipes.configured",
+    "ensemble.settles",
+    "cluster.settles",
+];
+
+impl Law {
+    /// How it is kept.
+    pub fn kind(&self) -> Kind {
+        if EVENTUALLY.contains(&self.name) { Kind::Eventually } else { Kind::Always }
+    }
 }
 
 /// Watches over one law. It takes any sequence of events, also a nonsensical one, and never panics.
@@ -53,6 +93,7 @@ pub static LAWS: &[Law] = &[
     primary::PRIMARY_INTEGRITY,
     primary::INTEGRITY,
     promises::ACKED,
+    refusals::SERVER_ENDS,
     durability::COMMIT_QUORUM,
     promises::NEW_LEADER,
     durability::DURABLE,
@@ -89,6 +130,7 @@ pub static LAWS: &[Law] = &[
     checkpoints::GLOBAL_CHECKPOINT,
     in_sync::COMPLETE,
     copies::EQUAL,
+    refusals::COPY_FAILS,
     documents::DURABLE,
     documents::REALTIME,
     documents::LINEARIZABLE,
@@ -257,6 +299,12 @@ mod tests {
                 law.name
             );
         }
+    }
+
+    #[test]
+    fn every_law_of_liveness_is_one_of_the_laws() {
+        let found = LAWS.iter().filter(|law| law.kind() == Kind::Eventually).count();
+        assert_eq!(found, EVENTUALLY.len());
     }
 
     #[test]

@@ -41,6 +41,7 @@ mod recipes;
 #[cfg(test)]
 mod record;
 mod refreshed;
+mod refusals;
 mod replicas;
 mod search;
 mod session;

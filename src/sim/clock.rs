@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn drift_from_a_moment_on_changes_nothing_before_it() {
         let mut clock = drawn(0);
-        let [start, moment, later] = [0, 5_000_000_000, 15_000_000_000].map(SimTime);
+        let [moment, later] = [5_000_000_000, 15_000_000_000].map(SimTime);
         let before = clock.now(moment);
         clock.drift(moment, -100_000);
         assert_eq!(clock.now(moment), before);
@@ -116,7 +116,6 @@ mod tests {
         assert!(later.0 - clock.when(shown).0 <= 1, "{:?}", clock.when(shown));
         clock.drift(later, 100_000);
         assert_eq!(clock.now(later).mono, shown);
-        assert!(clock.now(start).mono <= before.mono);
     }
 
     #[test]

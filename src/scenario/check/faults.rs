@@ -250,14 +250,16 @@ impl Place<'_> {
 
     fn clocks(&self, fault: &Fault, flaws: &mut Flaws) {
         if fault.jump.is_some() && fault.by.is_none() {
-            flaws.add(
+            flaws.add_if_read(
+                &["faults.*.by"],
                 self.path("jump"),
                 "the fault does not say how far",
                 "add `by = \"5s\"` or `by = \"-5s\"`",
             );
         }
         if fault.drift.is_some() && fault.ppm.is_none() {
-            flaws.add(
+            flaws.add_if_read(
+                &["faults.*.ppm"],
                 self.path("drift"),
                 "the fault does not say how fast",
                 "add `ppm = 500` or `ppm = -500`",
@@ -275,10 +277,22 @@ impl Place<'_> {
     fn lateness(&self, fault: &Fault, flaws: &mut Flaws) {
         let help = "add `delay = { min = \"20ms\", mean = \"80ms\" }`";
         if fault.slow.is_some() && fault.delay.is_none() && fault.bandwidth.is_none() {
-            flaws.add(self.path("slow"), "the fault does not say how late messages are", help);
+            let hinges_on = &["faults.*.delay", "faults.*.bandwidth"];
+            flaws.add_if_read(
+                hinges_on,
+                self.path("slow"),
+                "the fault does not say how late messages are",
+                help,
+            );
         }
         if fault.slow_disk.is_some() && fault.delay.is_none() {
-            flaws.add(self.path("slow_disk"), "the fault does not say how long a sync takes", help);
+            let delay = &["faults.*.delay"];
+            flaws.add_if_read(
+                delay,
+                self.path("slow_disk"),
+                "the fault does not say how long a sync takes",
+                help,
+            );
         }
         match fault.delay {
             Some(Spread { min, mean, .. }) if min > mean => {

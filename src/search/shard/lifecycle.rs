@@ -266,14 +266,21 @@ impl Shard {
         self.activate(step, context)
     }
 
-    // A copy that the state shows as started and that is not (its node was restarted and nobody noticed)
-    // is reported after a while: the controller should find out by the node's new session before that.
+    // A copy that the state shows as started and that is not (its node was restarted and nobody noticed, or the
+    // controller died with the report of its failure) is reported after a while: the controller should find out by the
+    // node's new session before that. Elasticsearch's `IndicesClusterStateService` reports a failure again with each
+    // state that still shows the copy.
     fn expect(&mut self, step: &Step<'_, '_>, role: Role) {
         let missing = match role {
             Role::Replica | Role::Primary { .. } => {
-                matches!(self.phase, Phase::Closed | Phase::Deposed | Phase::Recovering(_))
+                let phase = &self.phase;
+                matches!(phase, Phase::Closed | Phase::Deposed | Phase::Recovering(_) | Phase::Failed { .. })
             }
-            Role::Building { .. } => matches!(self.phase, Phase::Closed),
+            Role::Building { failures, .. } => match self.phase {
+                Phase::Closed => true,
+                Phase::Failed { failures: then } => then >= failures,
+                _ => false,
+            },
             Role::Forgotten | Role::Kept => false,
         };
         self.expected_since = missing.then(|| self.expected_since.unwrap_or(step.now()));
@@ -282,7 +289,8 @@ impl Shard {
     pub(super) fn report_if_missing(&mut self, step: &mut Step<'_, '_>) {
         let patience = step.desk.missing_after();
         if self.expected_since.is_some_and(|since| since + patience <= step.now()) {
-            self.expected_since = None;
+            let has_failed = matches!(self.phase, Phase::Failed { .. });
+            self.expected_since = has_failed.then_some(step.now());
             if let Some(table) = self.table(step) {
                 self.term = self.term.max(table.term);
             }

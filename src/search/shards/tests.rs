@@ -10,6 +10,7 @@ mod harness;
 mod papers;
 mod recovery;
 mod refreshes;
+mod refusals;
 mod relocation;
 mod tombstones;
 mod writes;

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     core::{ConnId, Core, Entropy, Files, Input, Instant, Now, Output, Port},
-    defect::Defects,
+    defect::{Defect, Defects},
     event::EventKind,
     name::{Epoch, HostId, Zxid},
 };
@@ -409,6 +409,7 @@ impl Core for Server {
             Input::Synced { token } => self.disk_synced(token, now, out),
             // Whatever could not be written or synced, the server ends (`ZooKeeperCriticalThread`, and
             // `takeSnapshot` with `isSevere`).
+            Input::DiskFailed { .. } if self.replica.defects.has(Defect::ZkIgnoresDiskFailure) => {}
             Input::DiskFailed { file, error, .. } => out.halt(format!("{file}: {error}")),
             // It reads its files only when it starts.
             Input::Reread { .. } | Input::DiskMeasured { .. } => {}

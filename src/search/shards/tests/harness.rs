@@ -2,6 +2,7 @@
 //! that does as it is told. It never checks anything.
 
 mod calls;
+mod damage;
 mod knobs;
 pub(super) mod look;
 
