@@ -31,6 +31,29 @@ pub struct Law {
     pub monitor: fn() -> Box<dyn Monitor>,
 }
 
+/// Laws that promise what must have come about in the end, once faults are over and everything had its time. All others
+/// hold at any time.
+const EVENTUAL: [&str; 11] = [
+    "allocation.balanced",
+    "cluster.settles",
+    "copies.equal",
+    "documents.durable",
+    "ensemble.settles",
+    "membership.converges",
+    "recipes.configured",
+    "recipes.led",
+    "recipes.members",
+    "recipes.notices-whole",
+    "settings.prefix",
+];
+
+impl Law {
+    /// Whether it promises something for the end, instead of for any time.
+    pub fn is_eventual(&self) -> bool {
+        EVENTUAL.contains(&self.name)
+    }
+}
+
 /// Watches over one law. It takes any sequence of events, also a nonsensical one, and never panics.
 ///
 /// One of your own goes into [`Trials::law`](crate::trial::Trials::law).
@@ -239,6 +262,11 @@ mod tests {
 
     use super::*;
     use crate::check::record::Record;
+
+    #[test]
+    fn eventual_laws_are_laws() {
+        assert_eq!(LAWS.iter().filter(|law| law.is_eventual()).count(), EVENTUAL.len());
+    }
 
     #[test]
     fn every_law_holds_in_the_healthy_record() {
