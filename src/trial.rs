@@ -24,8 +24,10 @@ pub struct Promise {
     pub name: &'static str,
     /// What it says, in one sentence.
     pub sentence: &'static str,
-    /// What makes it binding.
+    /// What makes it binding; empty if nothing does, as for a goal.
     pub source: &'static str,
+    /// How it is kept.
+    pub kind: law::Kind,
 }
 
 /// What runs a plan. A field, so that orchestration can be tested without a world.
@@ -195,7 +197,7 @@ impl Trial {
     /// If a law is broken or undecided, with the reason and the seed.
     #[track_caller]
     pub fn assert_holds(&self) {
-        assert!(self.standing() == Standing::Holds, "{}", crate::report::text::explanation(self));
+        assert!(self.standing() == Standing::Holds, "{}", crate::report::explain::plain_page(self, None));
     }
 }
 
@@ -208,13 +210,23 @@ pub fn judge(events: &[Event], laws: &[String]) -> Vec<Judgement> {
 
 /// Every law there is.
 pub fn laws() -> Vec<Promise> {
-    let promise = |law: &law::Law| Promise { name: law.name, sentence: law.sentence, source: law.source };
+    let promise = |law: &law::Law| Promise {
+        name: law.name,
+        sentence: law.sentence,
+        source: law.source,
+        kind: law.kind(),
+    };
     law::LAWS.iter().map(promise).collect()
 }
 
 /// Every goal there is.
 pub fn goals() -> Vec<Promise> {
-    let promise = |goal: &goal::Goal| Promise { name: goal.name, sentence: goal.sentence, source: "" };
+    let promise = |goal: &goal::Goal| Promise {
+        name: goal.name,
+        sentence: goal.sentence,
+        source: "",
+        kind: law::Kind::Sometimes,
+    };
     goal::GOALS.iter().map(promise).collect()
 }
 

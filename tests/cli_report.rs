@@ -229,3 +229,20 @@ fn long_timeline_is_cut_in_the_middle() {
     assert!(report.contains("fault 0") && report.contains("fault 499"), "{report}");
     assert!(report.contains("… 431 more lines") && report.lines().count() < 110, "{report}");
 }
+
+#[test]
+fn explanation_of_any_failure_fits_sixty_lines() {
+    let mut events = Record::default();
+    for number in 0..300 {
+        let why = EventKind::RoleLost { why: "a reason\nof two lines".into() };
+        events.at(1_000 + number, HostId::zookeeper(1 + (number % 3) as u16), why);
+    }
+    let laws = (0..20).map(|law| judged(&format!("law.{law}"), broken()));
+    let mut trial = trial(laws.collect());
+    trial.run.events = events.0;
+    let page = shardarium::report::explain::page(&trial, Some("shardarium run x --seed 7"));
+    assert!(page.lines().count() <= shardarium::report::explain::LINES_MAX, "{page}");
+    for part in ["law.0", "again: shardarium run x --seed 7", "fingerprint", "gives its role up"] {
+        assert!(page.contains(part), "{part}\n{page}");
+    }
+}

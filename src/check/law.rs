@@ -31,26 +31,53 @@ pub struct Law {
     pub monitor: fn() -> Box<dyn Monitor>,
 }
 
-/// Laws that promise what must have come about in the end, once faults are over and everything had its time. All others
-/// hold at any time.
-const EVENTUAL: [&str; 11] = [
-    "allocation.balanced",
-    "cluster.settles",
-    "copies.equal",
-    "documents.durable",
-    "ensemble.settles",
+/// How a promise is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// At every step.
+    Always,
+    /// Within the bound that is derived from the configured timeouts, counted from the last disturbance.
+    Eventually,
+    /// In some run of a sweep: a goal.
+    Sometimes,
+}
+
+impl Kind {
+    /// The word for lists.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Eventually => "eventually",
+            Self::Sometimes => "sometimes",
+        }
+    }
+}
+
+/// Laws of liveness: what they promise needs time, and is judged when there has been enough of it.
+const EVENTUALLY: [&str; 7] = [
     "membership.converges",
-    "recipes.configured",
+    "allocation.balanced",
     "recipes.led",
     "recipes.members",
-    "recipes.notices-whole",
-    "settings.prefix",
+    "recipes.configured",
+    "ensemble.settles",
+    "cluster.settles",
 ];
 
+/// Laws that hold at any time, and promise something for the end beside.
+const AT_THE_END: [&str; 4] =
+    ["copies.equal", "documents.durable", "recipes.notices-whole", "settings.prefix"];
+
 impl Law {
-    /// Whether it promises something for the end, instead of for any time.
+    /// Whether something must have come about for it once faults are over and everything had its time: a storm, after
+    /// which nothing need be whole, is not judged by it.
     pub fn is_eventual(&self) -> bool {
-        EVENTUAL.contains(&self.name)
+        self.kind() == Kind::Eventually || AT_THE_END.contains(&self.name)
+    }
+
+    /// How it is kept.
+    pub fn kind(&self) -> Kind {
+        if EVENTUALLY.contains(&self.name) { Kind::Eventually } else { Kind::Always }
     }
 }
 
@@ -265,7 +292,7 @@ mod tests {
 
     #[test]
     fn eventual_laws_are_laws() {
-        assert_eq!(LAWS.iter().filter(|law| law.is_eventual()).count(), EVENTUAL.len());
+        assert_eq!(LAWS.iter().filter(|law| law.is_eventual()).count(), EVENTUALLY.len() + AT_THE_END.len());
     }
 
     #[test]
@@ -287,6 +314,12 @@ mod tests {
                 law.name
             );
         }
+    }
+
+    #[test]
+    fn every_law_of_liveness_is_one_of_the_laws() {
+        let found = LAWS.iter().filter(|law| law.kind() == Kind::Eventually).count();
+        assert_eq!(found, EVENTUALLY.len());
     }
 
     #[test]

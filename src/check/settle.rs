@@ -10,8 +10,8 @@ use crate::{
         law::{Law, Monitor},
         verdict::{Judged, Point, broken, clock, listed, undecided},
     },
-    event::{CopyState, Event, EventKind, Placement},
-    name::{Epoch, HostId, HostKind, ShardId},
+    event::{CopyRef, CopyState, Event, EventKind, Placement},
+    name::{AllocationId, Epoch, HostId, HostKind, ShardId},
 };
 
 pub(super) const ENSEMBLE_SETTLES: Law = Law {
@@ -102,7 +102,9 @@ impl EnsembleSettles {
         let Some((leader, epoch)) =
             live.iter().filter_map(|host| Some((*host, leads(host)?))).max_by_key(|(_, epoch)| *epoch)
         else {
-            return Some("a leader to be established".into());
+            let names = listed(live.iter().map(|host| host.to_string()), 7);
+            let (quorum, of) = (self.servers.len() / 2 + 1, self.servers.len());
+            return Some(format!("a leader to be established by {quorum} of {of}, with {names} live"));
         };
         let idle: Vec<_> =
             live.iter().filter(|host| self.roles.get(host) != Some(&(epoch, leader))).collect();
@@ -160,6 +162,8 @@ struct ClusterSettles {
     state: Option<State>,
     leader: Option<HostId>,
     controller: Option<HostId>,
+    /// Where each copy was last.
+    homes: BTreeMap<AllocationId, HostId>,
 }
 
 /// The last published state, as far as settling goes.
@@ -167,6 +171,7 @@ struct State {
     version: u64,
     nodes: BTreeSet<HostId>,
     routing: Vec<Placement>,
+    unlisted: Vec<CopyRef>,
 }
 
 impl ClusterSettles {
@@ -212,7 +217,7 @@ impl ClusterSettles {
                 if is_homeless || copy.state == CopyState::Started && is_home {
                     settled += 1;
                 } else {
-                    waits.push(unsettled(copy));
+                    waits.push(self.unsettled(state, copy));
                 }
             }
         }
@@ -222,23 +227,48 @@ impl ClusterSettles {
         waits
     }
 
-    fn publish(&mut self, version: u64, nodes: &[HostId], routing: &[Placement]) {
+    fn publish(&mut self, version: u64, nodes: &[HostId], routing: &[Placement], unlisted: &[CopyRef]) {
+        let homes = routing.iter().filter_map(|copy| Some((copy.allocation?, copy.node?)));
+        self.homes.extend(homes);
         if self.state.as_ref().is_none_or(|state| version >= state.version) {
             let nodes = nodes.iter().copied().collect();
-            self.state = Some(State { version, nodes, routing: routing.to_vec() });
+            let (routing, unlisted) = (routing.to_vec(), unlisted.to_vec());
+            self.state = Some(State { version, nodes, routing, unlisted });
         }
     }
-}
 
-/// What a copy that is not started waits for.
-fn unsettled(copy: &Placement) -> String {
-    let role = if copy.primary { "primary" } else { "replica" };
-    let node = copy.node.map_or("?".to_owned(), |node| node.to_string());
-    match copy.state {
-        CopyState::Unassigned => format!("a node for a {role} of {}", copy.shard),
-        CopyState::Relocating => format!("the {role} of {} to leave {node}", copy.shard),
-        CopyState::Initializing | CopyState::Started => {
-            format!("the {role} of {} on {node} to start", copy.shard)
+    /// What a copy that is not started waits for.
+    fn unsettled(&self, state: &State, copy: &Placement) -> String {
+        let role = if copy.primary { "primary" } else { "replica" };
+        let node = copy.node.map_or("?".to_owned(), |node| node.to_string());
+        match copy.state {
+            CopyState::Unassigned if copy.primary => {
+                format!("a node for a primary of {} ({})", copy.shard, self.no_promotion(state, &copy.shard))
+            }
+            CopyState::Unassigned => format!("a node for a {role} of {}", copy.shard),
+            CopyState::Relocating => format!("the {role} of {} to leave {node}", copy.shard),
+            CopyState::Initializing | CopyState::Started => {
+                format!("the {role} of {} on {node} to start", copy.shard)
+            }
+        }
+    }
+
+    /// Why no copy of a shard is its primary: only those of the in-sync set may be.
+    fn no_promotion(&self, state: &State, shard: &ShardId) -> String {
+        let routed = state.routing.iter().filter(|copy| copy.in_sync && copy.shard == *shard);
+        let unlisted = state.unlisted.iter().filter(|copy| copy.shard == *shard);
+        let unlisted = unlisted.map(|copy| copy.allocation);
+        let in_sync: BTreeSet<_> = routed.filter_map(|copy| copy.allocation).chain(unlisted).collect();
+        let place = |copy: &AllocationId| match self.homes.get(copy) {
+            Some(host) if self.deadline.calm.hosts.is_live(*host) => {
+                format!("{copy} on {host}, which is live")
+            }
+            Some(host) => format!("{copy} on {host}, which is down"),
+            None => format!("{copy} nowhere yet"),
+        };
+        match in_sync.is_empty() {
+            true => "no copy is in sync, so none may be promoted".into(),
+            false => format!("only in-sync copies may be promoted: {}", listed(in_sync.iter().map(place), 4)),
         }
     }
 }
@@ -252,8 +282,8 @@ impl Monitor for ClusterSettles {
                 self.copies = *copies;
             }
             (EventKind::StepEnded { copies: Some(copies), .. }, _) => self.copies = *copies,
-            (EventKind::StatePublished { version, nodes, routing, .. }, _) => {
-                self.publish(*version, nodes, routing)
+            (EventKind::StatePublished { version, nodes, routing, unlisted, .. }, _) => {
+                self.publish(*version, nodes, routing, unlisted)
             }
             (EventKind::LeaderEstablished { .. }, host) => self.leader = host,
             (EventKind::RoleLost { .. }, host) if host == self.leader => self.leader = None,
@@ -361,6 +391,19 @@ mod tests {
     }
 
     #[test]
+    fn primary_without_a_copy_that_may_be_promoted_says_where_those_are() {
+        let mut record = Record::healthy();
+        let (_, routing) = last_routing(&mut record);
+        (routing[0].state, routing[0].node) = (CopyState::Unassigned, None);
+        routing[1].in_sync = false;
+        record.assert_fails(LAW, "a node for a primary of articles/0 (only in-sync copies may be promoted: ");
+        record.assert_fails(LAW, ", which is live)");
+        let (_, routing) = last_routing(&mut record);
+        routing[0].in_sync = false;
+        record.assert_fails(LAW, "no copy is in sync, so none may be promoted");
+    }
+
+    #[test]
     fn run_too_short_to_tell_is_unknown() {
         for law in [LAW, "ensemble.settles"] {
             let mut record = Record::healthy();
@@ -388,6 +431,9 @@ mod tests {
         let mut record = Record::healthy();
         let index = record.index(0, |event| matches!(event.kind, E::QuietBegan));
         record.insert(index, zk(2), E::RoleLost { why: "no quorum".into() });
-        record.assert_fails("ensemble.settles", "waits for a leader to be established");
+        record.assert_fails(
+            "ensemble.settles",
+            "waits for a leader to be established by 2 of 3, with zk-1, zk-2, zk-3 live",
+        );
     }
 }

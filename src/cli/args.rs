@@ -41,11 +41,15 @@ pub(super) enum Command {
     Fuzz(FuzzArgs),
     /// A smaller plan that breaks the same law, as a scenario file.
     Shrink(ShrinkArgs),
+    /// A stored trace in the form of another tool.
+    Export(ExportArgs),
     /// What there is to name in scenario files and arguments.
     List {
         /// Of which kind; all if none is given.
         topic: Option<Topic>,
     },
+    /// The JSON Schema of scenario files, for editors: draft 7.
+    Schema,
     /// Speed and memory on the standard scenarios.
     Bench(BenchArgs),
     /// A ZooKeeper ensemble for real clients: the simulated servers on real sockets, until ctrl-c.
@@ -306,12 +310,37 @@ pub(super) struct SweepArgs {
     /// Store records, timings and failures here.
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
+    /// Write the JUnit report here; DIR has one in any case.
+    #[arg(long, value_name = "FILE")]
+    pub(super) junit: Option<PathBuf>,
     /// Go on with what an earlier sweep of the same runs left in DIR, however it ended.
     #[arg(long, requires = "out")]
     pub(super) resume: bool,
     /// For whom the report is.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
+}
+
+/// The form of an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ExportFormat {
+    /// A log with vector clocks, for ShiViz: who knew what.
+    Shiviz,
+    /// Chrome's trace format, for Perfetto: spans, messages and requests on a line of time.
+    Perfetto,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    /// The trace, as `run --trace` stored it.
+    #[arg(value_name = "FILE")]
+    pub(super) trace: PathBuf,
+    /// For which tool.
+    #[arg(long, value_enum)]
+    pub(super) format: ExportFormat,
+    /// Where it goes. Default: to stdout.
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -322,6 +351,9 @@ pub(super) struct MergeArgs {
     /// Where their union goes.
     #[arg(long, value_name = "DIR")]
     pub(super) out: PathBuf,
+    /// Write the JUnit report here; the union has one in any case.
+    #[arg(long, value_name = "FILE")]
+    pub(super) junit: Option<PathBuf>,
     /// For whom the report is.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,

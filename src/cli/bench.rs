@@ -5,7 +5,9 @@ use std::{fs, time::Duration};
 use serde::Serialize;
 
 mod allocation;
+mod sweeping;
 
+use self::sweeping::Figure;
 use super::{
     args::{BenchArgs, Format},
     exit::{Exit, Failure},
@@ -73,9 +75,13 @@ pub(super) fn bench(args: &BenchArgs, machine: Machine) -> Result<Exit, Failure>
         lines.push(measure(name, &plan, args.runs.get(), machine)?);
     }
     lines.extend(allocation::measure());
+    let figures = sweeping::measure(args.runs.get(), machine)?;
     let text = match args.format {
-        Format::Text => lines.iter().map(shown).collect::<String>(),
-        Format::Json => serde_json::to_string_pretty(&lines).expect("names and numbers are JSON") + "\n",
+        Format::Text => lines.iter().map(shown).chain(figures.iter().map(Figure::shown)).collect(),
+        Format::Json => {
+            let all = serde_json::json!({ "scenarios": lines, "figures": figures });
+            format!("{all:#}\n")
+        }
     };
     say(&text)?;
     Ok(Exit::Fine)

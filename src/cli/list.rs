@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use comfy_table::{ContentArrangement, Table, presets};
+
 use super::args::Topic;
 use crate::{
     defect::Defect,
@@ -11,8 +13,11 @@ use crate::{
         builtin::{self, Builtin},
         select::SELECTORS,
     },
-    trial,
+    trial::{self, Promise},
 };
+
+/// Width of the table of laws, in characters.
+const TABLE_WIDTH: u16 = 150;
 
 const ALL: [Topic; 6] =
     [Topic::Scenarios, Topic::Laws, Topic::Goals, Topic::Faults, Topic::Events, Topic::Defects];
@@ -147,9 +152,7 @@ fn heading(topic: Topic) -> &'static str {
 fn section(topic: Topic) -> String {
     match topic {
         Topic::Scenarios => scenarios(),
-        Topic::Laws => {
-            rows(trial::laws().iter().map(|law| (law.name, format!("{} ({})", law.sentence, law.source))))
-        }
+        Topic::Laws => promises(&trial::laws()),
         Topic::Goals => rows(trial::goals().iter().map(|goal| (goal.name, goal.sentence.to_owned()))),
         Topic::Faults => {
             let deeds = rows(DEEDS.iter().map(|(deed, what)| (*deed, (*what).to_owned())));
@@ -162,6 +165,20 @@ fn section(topic: Topic) -> String {
         Topic::Events => EventKind::NAMES.iter().map(|name| format!("  {name}\n")).collect(),
         Topic::Defects => rows(Defect::ALL.iter().map(|defect| (defect.name(), defect.story().to_owned()))),
     }
+}
+
+/// One table: name, kind, sentence, source.
+fn promises(promises: &[Promise]) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(TABLE_WIDTH);
+    table.set_header(["name", "kind", "promise", "source"]);
+    for Promise { name, sentence, source, kind } in promises {
+        table.add_row([*name, kind.word(), *sentence, *source]);
+    }
+    table.lines().map(|line| format!(" {}\n", line.trim_end())).collect()
 }
 
 /// Folder by folder; one line a scenario.

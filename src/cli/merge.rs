@@ -1,12 +1,13 @@
 //! Merging — decides the steps of a merge: read, unite, store, sum up. It never does a run.
 
-use std::{fs, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use super::{
     args::{Format, MergeArgs},
     exit::{Exit, Failure},
-    output::say,
+    output::{Outlet, say},
     summary::Summary,
+    sweep::stored_finding,
 };
 use crate::sweep::{
     Ending,
@@ -20,11 +21,15 @@ pub(super) fn merge(args: &MergeArgs) -> Result<Exit, Failure> {
     let (manifest, records) = union(&stored).map_err(|conflict| {
         Failure::Internal(format!("internal error: {conflict}\n  both directories are left as they are"))
     })?;
-    write(&args.out, &stored, &manifest, &records).map_err(|error| {
+    let cannot = |error: std::io::Error| {
         Failure::Unfinished(format!("error: cannot write results to {}: {error}", args.out.display()))
-    })?;
+    };
+    write(&args.out, &stored, &manifest, &records).map_err(cannot)?;
     let ending = if manifest.is_complete() { Ending::Complete } else { Ending::OutOfTime };
     let summary = summary(&args.out, &manifest, records);
+    summary.store(&args.out).map_err(cannot)?;
+    let junit = args.junit.as_deref().map(Outlet::open).transpose()?;
+    junit.map_or(Ok(()), |outlet| outlet.fill(|out| summary.junit(out)))?;
     if args.format == Format::Text {
         say(&unfinished(&manifest))?;
     }
@@ -41,10 +46,8 @@ fn stored(dir: &Path) -> Result<Stored, Failure> {
 fn summary(dir: &Path, manifest: &Manifest, records: Vec<Record>) -> Summary {
     let mut summary = Summary::of(manifest.runs, &manifest.scenarios);
     for record in records {
-        let command = dir.join("failures").join(&record.key).join("command");
-        summary.add(record, Duration::ZERO, || {
-            fs::read_to_string(command).map_or(String::new(), |command| command.trim_end().to_owned())
-        });
+        let key = record.key.clone();
+        summary.add(record, Duration::ZERO, || stored_finding(dir, &key));
     }
     summary
 }

@@ -5,10 +5,12 @@ mod args;
 mod bench;
 mod check;
 mod exit;
+mod export;
 mod fuzz;
 mod list;
 mod merge;
 mod output;
+mod progress;
 mod run;
 mod serve;
 mod shrink;
@@ -25,7 +27,7 @@ use self::{
     args::{Cli, Command, RunArgs},
     output::say,
 };
-use crate::trial::Machine;
+use crate::{scenario::schema, trial::Machine};
 
 /// Does what the arguments (the program's name first) ask for.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
@@ -55,8 +57,10 @@ fn perform(command: Option<Command>, arguments: &[OsString], machine: Machine) -
         Command::Shrink(args) => shrink::shrink(&args, machine),
         Command::Check(args) => check::check(&args),
         Command::Sweep(args) => sweep::sweep(&args, arguments, machine),
+        Command::Export(args) => export::export(&args),
         Command::Merge(args) => merge::merge(&args),
         Command::List { topic } => say(&list::list(topic)).map(|()| Exit::Fine),
+        Command::Schema => say(&format!("{:#}\n", schema::schema())).map(|()| Exit::Fine),
         Command::Bench(args) => bench::bench(&args, machine),
         Command::Serve(args) => serve::serve(&args),
         Command::Control(args) => serve::control(&args),

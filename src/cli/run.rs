@@ -11,11 +11,11 @@ use super::{
 };
 use crate::{
     event::Event,
-    report::{json, scenario_file, text, trace_file, words::quoted},
+    report::{explain, json, scenario_file, text, trace_file, words::quoted},
     scenario::{check::Vocabulary, plan::Plan},
     sim::RunError,
     sweep::store,
-    trial::{Machine, Trial},
+    trial::{Machine, Standing, Trial},
     workload::arrivals::expand,
 };
 
@@ -25,14 +25,14 @@ pub(super) fn run(args: &RunArgs, machine: Machine) -> Result<Exit, Failure> {
     let plan = subject.plan(seed);
     let again = command(&subject.name, seed, &subject.set);
     let outputs = Outputs::open(args.trace.as_deref(), args.save.as_deref())?;
-    once(&plan, outputs, args.format, &again, machine)
+    once(&plan, outputs, View::Whole, (args.format, &again), machine)
 }
 
 pub(super) fn replay(args: &ReplayArgs, machine: Machine) -> Result<Exit, Failure> {
     let plan = stored_plan(&args.file)?;
     let again = format!("shardarium replay {}", quoted(&args.file.to_string_lossy()));
     let outputs = Outputs::open(args.trace.as_deref(), args.save.as_deref())?;
-    once(&plan, outputs, args.format, &again, machine)
+    once(&plan, outputs, View::Explanation, (args.format, &again), machine)
 }
 
 /// What a run leaves behind beside its report.
@@ -51,8 +51,8 @@ impl Outputs {
 fn once(
     plan: &Plan,
     outputs: Outputs,
-    format: Format,
-    again: &str,
+    view: View,
+    (format, again): (Format, &str),
     machine: Machine,
 ) -> Result<Exit, Failure> {
     let trial = match machine.trial(plan) {
@@ -65,12 +65,25 @@ fn once(
     if let Some(outlet) = outputs.save {
         save(outlet, plan, &scenario_file::comment(&trial))?;
     }
-    say(&report(&trial, format, again))?;
+    say(&report(&trial, view, format, again))?;
     Ok(trial.standing().into())
 }
 
-fn report(trial: &Trial, format: Format, again: &str) -> String {
+/// What is shown of a run that broke no law.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum View {
+    /// All that is worth reading.
+    Whole,
+    /// The last state changes.
+    Explanation,
+}
+
+/// A failure is always explained.
+fn report(trial: &Trial, view: View, format: Format, again: &str) -> String {
     match format {
+        Format::Text if view == View::Explanation || trial.standing() == Standing::Broken => {
+            explain::page(trial, Some(again))
+        }
         Format::Text => text::report(trial, again),
         Format::Json => json::report(trial, again) + "\n",
     }

@@ -3,6 +3,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
+    path::Path,
     time::Duration,
 };
 
@@ -11,11 +13,11 @@ use serde::Serialize;
 use super::{args::Format, exit::Exit};
 use crate::{
     report::{
-        grid,
+        grid, junit, plot,
         style::{Painted, Tone},
         words::{counted, grouped},
     },
-    sweep::{Ending, manifest::Listed, record::Record},
+    sweep::{Ending, manifest::Listed, record::Record, store::put},
 };
 
 /// Failing runs that the summary names.
@@ -33,6 +35,8 @@ pub(super) struct Summary {
     events: u64,
     /// Every run that counts, without its goals, which are tallied.
     records: Vec<Record>,
+    /// What is said of failing runs, by key.
+    findings: BTreeMap<String, junit::Finding>,
 }
 
 /// The count of one scenario.
@@ -86,17 +90,24 @@ impl Summary {
             simulated: 0.0,
             events: 0,
             records: Vec::new(),
+            findings: BTreeMap::new(),
         }
     }
 
-    /// Counts a run; `command` reproduces it.
-    pub(super) fn add(&mut self, mut record: Record, wall: Duration, command: impl FnOnce() -> String) {
+    /// Counts a run; of a failing one `finding` says more.
+    pub(super) fn add(
+        &mut self,
+        mut record: Record,
+        wall: Duration,
+        finding: impl FnOnce() -> junit::Finding,
+    ) {
         self.wall += wall;
         self.simulated += record.simulated;
         self.events += record.events;
         self.internal |= record.is_internal();
         self.tally(&record);
         if record.is_failure() {
+            let finding = finding();
             self.failures.push(Failed {
                 scenario: record.scenario.clone(),
                 seed: record.seed,
@@ -104,8 +115,9 @@ impl Summary {
                 law: record.law.clone(),
                 when: record.when,
                 why: record.why.clone(),
-                command: command(),
+                command: finding.command.clone(),
             });
+            self.findings.insert(record.key.clone(), finding);
         }
         record.goals = Vec::new();
         self.records.push(record);
@@ -126,6 +138,34 @@ impl Summary {
     /// A run took too long.
     pub(super) fn give_up(&mut self, command: String) {
         self.given_up.push(command);
+    }
+
+    /// Failing runs so far.
+    pub(super) fn failing(&self) -> usize {
+        self.failures.len()
+    }
+
+    /// Writes the JUnit report.
+    ///
+    /// # Errors
+    ///
+    /// If `out` cannot be written.
+    pub(super) fn junit(&self, out: &mut dyn io::Write) -> io::Result<()> {
+        junit::write(out, &self.records, &self.findings)
+    }
+
+    /// Writes what a results directory holds beside the runs: the JUnit report and, of a grid, its plot.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be written.
+    pub(super) fn store(&self, dir: &Path) -> io::Result<()> {
+        put(&dir.join("junit.xml"), |out| self.junit(out))?;
+        let points = grid::points(&self.records);
+        match points.is_empty() {
+            true => Ok(()),
+            false => put(&dir.join("grid.svg"), |out| out.write_all(plot::svg(&points).as_bytes())),
+        }
     }
 
     fn runs(&self) -> u64 {

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     env,
     ffi::OsString,
-    io,
+    fs, io,
     num::NonZeroUsize,
     path::Path,
     thread,
@@ -14,13 +14,15 @@ use std::{
 use super::{
     args::{Shard, SweepArgs},
     exit::{Exit, Failure},
-    output::say,
+    output::{Outlet, say},
+    progress::Progress,
     source::{command, subjects},
     summary::Summary,
 };
 use crate::{
+    report::junit::Finding,
     sweep::{
-        Counted, Done, Job, Ledger, Sweep,
+        Counted, Done, Job, Ledger, Sweep, explanation,
         manifest::Manifest,
         seeds::{Partition, over_seeds, runs},
         store::{ResumeError, Store},
@@ -35,12 +37,22 @@ pub(super) fn sweep(args: &SweepArgs, arguments: &[OsString], machine: Machine) 
     let manifest = manifest(&sweep, partition, arguments);
     let summary = Summary::of(sweep.jobs.len(), &manifest.scenarios);
     let store = args.out.as_deref().map(|dir| open(dir, manifest, args.resume, &mut sweep)).transpose()?;
-    let mut books = Books { sweep: &sweep, store, summary, counted: BTreeSet::new() };
+    let junit = args.junit.as_deref().map(Outlet::open).transpose()?;
+    let (progress, out) = (Progress::of(sweep.jobs.len()), args.out.as_deref());
+    let (counted, heads) = (BTreeSet::new(), BTreeMap::new());
+    let mut books = Books { sweep: &sweep, out, store, summary, progress, counted, heads };
     let ending = do_sweep(&sweep, machine, &mut books);
-    let Books { store, summary, counted, .. } = books;
+    let Books { store, summary, progress, counted, .. } = books;
+    progress.clear();
     // What was kept stays as it is if something could not be written.
     let ending = ending.map_err(|error| unfinished(&error))?;
-    store.map_or(Ok(()), |store| store.close(&counted, ending)).map_err(|error| unfinished(&error))?;
+    if let Some((store, dir)) = store.zip(out) {
+        store
+            .close(&counted, ending)
+            .and_then(|()| summary.store(dir))
+            .map_err(|error| unfinished(&error))?;
+    }
+    junit.map_or(Ok(()), |outlet| outlet.fill(|out| summary.junit(out)))?;
     say(&summary.report(args.format, ending))?;
     Ok(summary.exit(ending))
 }
@@ -52,9 +64,13 @@ fn unfinished(error: &io::Error) -> Failure {
 /// What is written down of a sweep.
 struct Books<'a> {
     sweep: &'a Sweep,
+    out: Option<&'a Path>,
     store: Option<Store>,
     summary: Summary,
+    progress: Progress,
     counted: BTreeSet<String>,
+    /// Beginnings of explanations, by key, of failing runs that do not count yet.
+    heads: BTreeMap<String, String>,
 }
 
 impl Books<'_> {
@@ -69,6 +85,9 @@ impl Ledger for Books<'_> {
 
     fn keep(&mut self, done: &Done) -> io::Result<()> {
         let (plan, command) = (self.sweep.plan(done.job), self.command(done.job));
+        if let Some(finding) = done.finding.as_ref().filter(|_| done.record.is_failure()) {
+            self.heads.insert(done.record.key.clone(), head(&explanation(finding)));
+        }
         self.store.as_mut().map_or(Ok(()), |store| store.keep(done, &plan, &command))
     }
 
@@ -76,12 +95,38 @@ impl Ledger for Books<'_> {
         let command = self.command(counted.job);
         match counted.record {
             Some(record) => {
+                let is_known = self.sweep.known.contains_key(&record.key);
                 self.counted.insert(record.key.clone());
-                self.summary.add(record, counted.wall, || command);
+                let told = self.heads.remove(&record.key);
+                let stored = || self.out.map_or(Finding::default(), |out| stored_finding(out, &record.key));
+                let finding = match told {
+                    Some(head) => Some(Finding { head, command }),
+                    None if record.is_failure() => Some(Finding { command, ..stored() }),
+                    None => None,
+                };
+                self.summary.add(record, counted.wall, || finding.unwrap_or_default());
+                if is_known {
+                    return self.progress.skip();
+                }
             }
             None => self.summary.give_up(command),
         }
+        self.progress.step(self.summary.failing());
     }
+}
+
+/// Lines of an explanation that a report of many runs has room for.
+const HEAD_LINES: usize = 14;
+
+fn head(explanation: &str) -> String {
+    explanation.lines().take(HEAD_LINES).collect::<Vec<_>>().join("\n")
+}
+
+/// What a results directory says of a failing run.
+pub(super) fn stored_finding(dir: &Path, key: &str) -> Finding {
+    let dir = dir.join("failures").join(key);
+    let read = |name: &str| fs::read_to_string(dir.join(name)).unwrap_or_default();
+    Finding { head: head(&read("explanation.txt")), command: read("command").trim_end().to_owned() }
 }
 
 fn partition(args: &SweepArgs) -> Result<Partition, Failure> {

@@ -45,25 +45,22 @@ pub fn report(trial: &Trial, command: &str) -> String {
     text
 }
 
-/// What a failing trial's message says: the seed, each broken law, where and why.
-pub fn explanation(trial: &Trial) -> String {
+/// What a failing trial's message says: the seed, each broken law, where and why; the law that shows first is first.
+pub(super) fn verdict(trial: &Trial) -> String {
     let plan = &trial.plan;
-    let mut text =
-        format!("{}, seed {}: {}\n", plan.title, plan.seed, plain(&bottom_line(&trial.judgements)));
-    for judgement in trial.judgements.iter().filter(|judgement| judgement.verdict != Verdict::Pass) {
-        text += &plain(&reason(judgement));
-    }
-    let _ = writeln!(text, "fingerprint {:032x}", trial.run.fingerprint);
+    let mut text = format!("{}, seed {}: {}\n", plan.title, plan.seed, bottom_line(&trial.judgements));
+    let mut judgements: Vec<&Judgement> = trial.judgements.iter().collect();
+    judgements.sort_by_key(|judgement| match judgement.verdict {
+        Verdict::Fail { seq, .. } => seq,
+        _ => u64::MAX,
+    });
+    judgements.iter().for_each(|judgement| text += &reason(judgement));
     text
 }
 
 /// Verdicts alone, for a stored run.
 pub fn verdicts_of(judgements: &[Judgement]) -> String {
     format!("{}\n{}\n", verdicts(judgements), bottom_line(judgements))
-}
-
-fn plain(text: &str) -> String {
-    anstream::adapter::strip_str(text).to_string()
 }
 
 fn section(text: &mut String, heading: &str) {

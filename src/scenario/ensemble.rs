@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
 };
 
 /// `[zookeeper]`: settings of the servers beyond those of `[cluster]`, as in `zoo.cfg`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ZooKeeperSettings {
     /// Servers that follow without a vote, numbered after the voters. Default 0.
@@ -65,7 +66,7 @@ impl ZooKeeperSettings {
 ///
 /// They work on the nodes `/work/key-0`, `/work/key-1` … and on children of `/work/queue` and `/work/live`. A
 /// one-shot watch that fires is left again by the read that follows it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ZooKeeperClients {
     /// How many. Default 1.
@@ -117,7 +118,7 @@ impl Default for ZooKeeperClients {
 macro_rules! mix {
     ($($(#[$doc:meta])* $field:ident $default:literal,)*) => {
         /// How often a client asks what: weights, of which only the proportions count.
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(default, deny_unknown_fields)]
         pub struct Mix {
             $($(#[$doc])* #[doc = concat!("Default ", stringify!($default), ".")] pub $field: f64,)*

@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::plan::{Delay, Selector, Trigger};
@@ -219,7 +220,7 @@ impl FaultAction {
 }
 
 /// A change of the ensemble.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Reconfiguration {
     /// Servers that get a vote.
@@ -234,7 +235,7 @@ pub struct Reconfiguration {
 }
 
 /// Which way a cut works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// Both.
@@ -246,7 +247,7 @@ pub enum Direction {
 }
 
 /// What connections across a cut notice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CutMode {
     /// Nothing: data waits and is sent again some time after the heal, unless somebody gives up before.
@@ -260,7 +261,7 @@ pub enum CutMode {
 }
 
 /// What becomes of messages that are on the wire when a cut begins.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InFlight {
     /// The same as of those sent later.
@@ -280,7 +281,7 @@ impl InFlight {
 }
 
 /// Links between hosts of some kinds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkKind {
     /// Between ZooKeeper servers.
@@ -294,7 +295,7 @@ pub enum LinkKind {
 }
 
 /// How a group falls into parts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PartitionShape {
     /// Two halves.
@@ -312,7 +313,7 @@ pub enum PartitionShape {
 }
 
 /// Files by what they hold.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FileKind {
     /// All of them.
@@ -387,7 +388,7 @@ impl DiskFailure {
 }
 
 /// Who must survive the faults of a run: a fault that would break the promise is left out.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Budget {
     /// At any time a quorum of the ensemble is unharmed.

@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::deeds::Fault;
@@ -21,14 +22,14 @@ use crate::{
         operations::Operation,
         plan::{AllocatorKind, Budget, Delay, DelayShape, ReadPolicy, Selector},
         recipes::RecipeClients,
-        seed,
+        schema, seed,
         steps::Step,
         values::Values,
     },
 };
 
 /// A scenario: what is built, what works on it, what breaks, what must hold.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Scenario {
     /// What it is about, in a few words. Required.
@@ -41,6 +42,7 @@ pub struct Scenario {
     pub duration: Duration,
     /// The seed to run it with, unless another is asked for. Default 1.
     #[serde(with = "seed", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "schema::Seed")]
     pub seed: Option<u64>,
     /// Historic bugs to switch on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -95,7 +97,7 @@ fn is_boundless(budget: &Budget) -> bool {
 }
 
 /// The ensemble and the search cluster.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cluster {
     /// Voting ZooKeeper servers, 1 to 7. Default 3.
@@ -169,7 +171,7 @@ impl Default for Cluster {
 }
 
 /// One more search node.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Node {
     /// Its zone. Default: the next in turn.
@@ -187,7 +189,7 @@ pub struct Node {
 }
 
 /// Delays of links, one way.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Links {
     /// Within a zone. Default 50 us at least, 200 us on average.
@@ -206,7 +208,7 @@ impl Default for Links {
 }
 
 /// A delay.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spread {
     /// Never less.
@@ -248,7 +250,7 @@ impl From<Delay> for Spread {
 }
 
 /// The delay from one host to another.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pair {
     /// The sender.
@@ -264,7 +266,7 @@ pub struct Pair {
 }
 
 /// Errors of clocks; each host draws its own, once per run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Clocks {
     /// Wall clocks are off by at most this. Default 50 ms.
@@ -281,7 +283,7 @@ impl Default for Clocks {
 }
 
 /// Delays of disks.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Disks {
     /// How long a sync takes. Default 200 us at least, 1 ms on average.
@@ -298,7 +300,7 @@ impl Default for Disks {
 }
 
 /// An index that an operator creates at the start.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Index {
     /// Its name. Required.
@@ -319,7 +321,7 @@ impl Default for Index {
 }
 
 /// A simulated client.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Workload {
     /// The index it works on. Required.
@@ -377,7 +379,7 @@ impl Default for Workload {
 }
 
 /// The event that a fault waits for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct When {
     /// The event's name. Required; `shardarium list events` has them.
@@ -399,7 +401,7 @@ impl Default for When {
 }
 
 /// What must hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Expect {
     /// Laws to judge by. Default: all.

@@ -1,10 +1,11 @@
 //! Load — decides what requests a workload can be made of, and how often each is asked. It never asks.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How often a workload's writes are of which kind: weights, of which only the proportions count. Deletes have a
 /// share of their own, `delete_ratio`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct WriteMix {
     /// Index, whatever was there. Default 1.
@@ -69,7 +70,7 @@ impl WriteMix {
 }
 
 /// How often a workload's searches are of which kind: weights, as for writes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SearchMix {
     /// Documents with a word, and one time in ten all documents. Default 1.
@@ -146,7 +147,7 @@ impl SearchMix {
 }
 
 /// How often requests are asked in another way than the plainest: shares, 0 to 1, all of them 0 by default.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Of writes: several in one request (`_bulk`).

@@ -21,6 +21,7 @@ pub mod problem;
 pub mod read;
 pub mod recipes;
 pub mod reroute;
+pub mod schema;
 pub mod seed;
 pub mod select;
 pub mod settle;

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -21,7 +22,7 @@ use crate::{core::Entropy, name::HostId};
 pub const STRIKES_MAX: u32 = 1_000;
 
 /// Which kinds of faults a run has, and how strong each is: drawn anew for each seed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Swarm {
     /// How likely a kind of fault (`crash`, `cut` …) is in a run at all. Default 0.5.

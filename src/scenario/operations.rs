@@ -6,12 +6,13 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{name::HostId, scenario::duration};
 
 /// `[[operations]]`: one request of the client of a workload.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Operation {
     /// Who asks: `client-2` is the client of the first of `[[workloads]]`, `client-3` of the second. Required.
@@ -69,7 +70,7 @@ pub fn stranger<'a>(parameters: &'a str, taken: &[&str]) -> Option<&'a str> {
 }
 
 /// What one operation asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Ask {
     /// Index, whatever was there.

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::fault::{
@@ -127,7 +128,7 @@ fn one() -> u32 {
 }
 
 /// Which copies answer a realtime get, and what they must know before they do.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReadPolicy {
     /// Any active copy, at once, as in Elasticsearch: reads may be stale or dirty.
@@ -151,7 +152,7 @@ impl ReadPolicy {
 }
 
 /// What decides where copies of shards go; one's own can be given to a run instead.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AllocatorKind {
     /// By weights, as Elasticsearch did until 8.6.
@@ -197,7 +198,7 @@ impl Delay {
 }
 
 /// How delays are distributed above their least.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DelayShape {
     /// Exponentially.

@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::scenario::duration;
 
 /// What a group of clients does together (`zookeeper::recipes`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Recipe {
     /// They elect a leader, who writes behind its fence and resigns now and then.
@@ -23,7 +26,7 @@ pub enum Recipe {
 }
 
 /// `[[recipe_clients]]`: simulated clients that follow a recipe together, each on a host of its own.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RecipeClients {
     /// `election`, `membership`, `configuration` or `notification`. Default `election`.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use self::admin::{
-    Acknowledged, AllocationExplainRequest, ClusterHealth, ClusterSettings, ClusterStateView,
+    Acknowledged, AllocationExplainRequest, CatRequest, ClusterHealth, ClusterSettings, ClusterStateView,
     DeleteIndexRequest, GetClusterSettingsRequest, GetIndexSettingsRequest, HealthRequest, IndexCreated,
     IndexSettings, NodeList, NodesRequest, PendingTasks, PendingTasksRequest, RerouteRequest, Rerouted,
     StateRequest, UpdateClusterSettingsRequest, UpdateIndexSettingsRequest,
@@ -66,6 +66,8 @@ pub enum ApiCall {
     Reroute(RerouteRequest),
     /// `POST /_cluster/allocation/explain`.
     AllocationExplain(AllocationExplainRequest),
+    /// `GET /_cat/…`.
+    Cat(CatRequest),
     /// `PUT /index/_doc/id`, `POST /index/_doc`.
     Index(IndexRequest),
     /// `DELETE /index/_doc/id`.
@@ -116,6 +118,7 @@ impl ApiReply {
             Ok(ApiAnswer::Nodes(answer)) => answer.body(),
             Ok(ApiAnswer::PendingTasks(answer)) => answer.body(),
             Ok(ApiAnswer::Rerouted(answer)) => answer.body(),
+            Ok(ApiAnswer::Cat(text)) => Value::String(text.clone()),
             Ok(ApiAnswer::AllocationExplained(answer)) => answer.body(),
             Ok(ApiAnswer::Written(answer)) => answer.body(),
             Ok(ApiAnswer::Bulk(answer)) => answer.body(),
@@ -148,6 +151,8 @@ pub enum ApiAnswer {
     PendingTasks(PendingTasks),
     /// Reroute.
     Rerouted(Rerouted),
+    /// Cat: columns of text.
+    Cat(String),
     /// AllocationExplain.
     AllocationExplained(Box<AllocationExplanation>),
     /// Index, Delete: every in-sync copy has it, durable.

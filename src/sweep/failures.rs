@@ -8,7 +8,7 @@ use super::{
     store::{difference, fingerprint, put},
 };
 use crate::{
-    report::{text, trace_file},
+    report::{explain, trace_file},
     scenario::plan::Plan,
     trial::Trial,
 };
@@ -42,9 +42,9 @@ fn trace(dir: &Path, name: &str, trial: &Trial) -> io::Result<()> {
 }
 
 /// What is wrong, for a person.
-pub(super) fn explanation(finding: &Finding) -> String {
+pub fn explanation(finding: &Finding) -> String {
     match finding {
-        Finding::Judged(trial) => text::explanation(trial),
+        Finding::Judged(trial) => explain::plain_page(trial, None),
         Finding::Differs { first, second } => difference(&first.run.events, &second.run.events),
         Finding::Panicked(error) => format!("{error}\n"),
     }

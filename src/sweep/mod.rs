@@ -16,6 +16,7 @@ pub mod store;
 
 use std::{collections::BTreeMap, num::NonZeroUsize, time::Duration};
 
+pub use self::failures::explanation;
 pub(crate) use self::pool::Watch;
 pub use self::pool::{Ledger, sweep};
 use self::record::{Record, key};

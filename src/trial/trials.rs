@@ -6,7 +6,7 @@ use super::{Standing, Trial};
 use crate::{
     check::law::{Law, judge_by},
     defect::Defect,
-    report::text,
+    report::explain,
     scenario::{builtin, check::Vocabulary, format::Scenario, read::read},
     search::allocation::{Allocator, AllocatorFactory},
     sim::{self, Extensions, RunError},
@@ -177,7 +177,7 @@ impl Trials {
     pub fn assert_holds(&self) {
         let Some((seed, trial)) = self.first_failure() else { return };
         let mut message = match trial {
-            Ok(trial) => text::explanation(&trial),
+            Ok(trial) => explain::plain_page(&trial, None),
             Err(error) => format!("{}, seed {seed}: {error}\n", self.scenario.title),
         };
         let _ = writeln!(message, "again: {}", again(seed));

@@ -11,14 +11,14 @@ use crate::{
         strays::Strays,
         verdict::{Judged, broken, clock},
     },
-    event::Event,
+    event::{Event, EventKind},
     name::SeqNo,
 };
 
 pub(in crate::check) const STALE: Law = Law {
     name: "documents.stale",
     sentence: "A get that shows less than was acknowledged before it was sent meets a copy that is out of the in-sync set \
-               and whose node has not heard of it.",
+               and whose node has not heard of it; there is no such get where only the primary answers.",
     source: "Elasticsearch, data replication model: acknowledged when every in-sync copy has it, a stale read comes from \
              a copy that does not know that it was removed; #20031, #52400",
     monitor: || Box::<Stale>::default(),
@@ -26,9 +26,11 @@ pub(in crate::check) const STALE: Law = Law {
 
 /// Every copy in the in-sync set has what was acknowledged, and a realtime get shows what a copy has. So only a
 /// copy that is out of the set can show less, as long as it may serve ([`Strays`]). (The record does not say which
-/// copy answered: one such copy of the index excuses the get.)
+/// copy answered: one such copy of the index excuses the get.) Under the read policies `primary` and `lease` it may not
+/// serve: a primary that was replaced has to find that out before it answers.
 #[derive(Default)]
 struct Stale {
+    primary_alone: bool,
     history: History,
     forfeit: Forfeit,
     strays: Strays,
@@ -37,6 +39,9 @@ struct Stale {
 impl Stale {
     /// Whether a copy may have answered this get that need not have had everything.
     fn is_excused(&self, doc: &Doc, get: &Get) -> bool {
+        if self.primary_alone {
+            return false;
+        }
         let mut strays = self.strays.iter().filter(|stray| *stray.index.0 == *doc.index);
         strays.any(|stray| stray.may_have_served(get.sent, get.at))
     }
@@ -114,6 +119,9 @@ fn may_be_deleted(doc: &Doc, get: &Get, after: SeqNo) -> bool {
 
 impl Monitor for Stale {
     fn observe(&mut self, event: &Event) -> Judged {
+        if let EventKind::RunStarted { read_policy, .. } = &event.kind {
+            self.primary_alone = matches!(read_policy.as_ref(), "primary" | "lease");
+        }
         self.history.observe(event);
         self.forfeit.observe(event);
         self.strays.observe(event);
@@ -169,6 +177,24 @@ mod tests {
         let mut late = old_get(|record| applied(record, 1, 2));
         remove(&mut late);
         late.assert_passes(LAW);
+    }
+
+    #[test]
+    fn old_content_is_never_allowed_where_only_the_primary_answers() {
+        for (policy, passes) in [("any", true), ("primary", false), ("lease", false)] {
+            let mut record = Record::healthy();
+            record.events.truncate(1);
+            if let E::RunStarted { read_policy, .. } = &mut record.events[0].kind {
+                *read_policy = policy.into();
+            }
+            let remove = |record: &mut Record| _ = record.publish(search(3), 2, &[(1, CopyState::Started)]);
+            record.events.extend(old_get(remove).events);
+            if passes {
+                record.assert_passes(LAW);
+            } else {
+                record.assert_fails(LAW, "every copy that may serve had it");
+            }
+        }
     }
 
     #[test]

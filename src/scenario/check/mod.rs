@@ -11,6 +11,7 @@ mod place;
 mod recipes;
 mod settings;
 mod steps;
+mod volume;
 mod work;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -68,6 +69,7 @@ pub fn check(scenario: &Scenario, vocabulary: &Vocabulary) -> Vec<Flaw> {
     recipes::check(scenario, &mut flaws);
     faults::check(scenario, &mut flaws);
     steps::check(scenario, &mut flaws);
+    volume::check(scenario, &mut flaws);
     expectations(scenario, vocabulary, &mut flaws);
     flaws.0
 }
@@ -244,5 +246,45 @@ mod tests {
     fn unknown_law_and_goal_are_refused() {
         let expect = Expect { laws: vec!["one-leeder".into()], goals: vec!["promotion".into(), "x".into()] };
         assert_eq!(paths(&Scenario { expect, ..sound() }), ["expect.laws.0", "expect.goals.1"]);
+    }
+
+    #[test]
+    fn reroute_names_a_shard_and_one_node_each() {
+        let step = |reroute: &str| {
+            let text = format!(
+                "title = \"a\"\nduration = \"9s\"\n[[indices]]\nname = \"a\"\n[[steps]]\nat = \"1s\"\nreroute = {reroute}\n"
+            );
+            paths(&toml::from_str(&text).unwrap())
+        };
+        let moving = |index: &str, shard: u32, to: &str| {
+            step(&format!(
+                "{{ commands = [{{ move = {{ index = \"{index}\", shard = {shard}, from_node = \"primary(a/0)\", to_node = \"{to}\" }} }}] }}"
+            ))
+        };
+        assert_eq!(moving("a", 0, "search-2"), [""; 0]);
+        assert_eq!(step("{ retry_failed = true }"), [""; 0]);
+        assert_eq!(step("{ explain = true }"), ["steps.0.reroute"]);
+        assert_eq!(moving("b", 0, "search-2"), ["steps.0.reroute.commands.0.move.index"]);
+        assert_eq!(moving("a", 1, "search-2"), ["steps.0.reroute.commands.0.move.shard"]);
+        for to in ["search", "zk-1", "event-host"] {
+            assert_eq!(moving("a", 0, to), ["steps.0.reroute.commands.0.move.to_node"]);
+        }
+        assert_eq!(moving("a", 0, "search-9"), ["steps.0.reroute.commands.0.move.to_node"]);
+    }
+
+    #[test]
+    fn disk_fills_by_so_much_if_it_has_a_size() {
+        let fault = |more: &str, disks: &str| {
+            let text = format!(
+                "title = \"a\"\nduration = \"9s\"\n{disks}[[faults]]\nat = \"1s\"\nfill = \"search-1\"\n{more}"
+            );
+            paths(&toml::from_str(&text).unwrap())
+        };
+        let (bytes, sized) = ("bytes = \"1mb\"", "[disks]\ncapacity = \"8mb\"\n");
+        assert_eq!(fault(bytes, sized), [""; 0]);
+        assert_eq!(fault("", sized), ["faults.0.fill"]);
+        assert_eq!(fault("bytes = \"0b\"", sized), ["faults.0.fill"]);
+        assert_eq!(fault(bytes, ""), ["faults.0.fill"]);
+        assert_eq!(fault(bytes, "[[nodes]]\ndisk = \"2mb\"\n"), [""; 0]);
     }
 }

@@ -1,6 +1,7 @@
 //! Administrative API — decides what administrators can ask and what they are told; Elasticsearch's names and
 //! shapes. It never decides an answer.
 
+mod cat;
 mod health;
 mod reroute;
 mod state;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 pub use self::{
+    cat::{CatRequest, CatTable},
     health::{ClusterHealth, Health, HealthRequest, IndexCounts},
     reroute::{AllocationExplainRequest, RerouteRequest, Rerouted},
     state::{ClusterStateView, StateRequest},

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{
-    Outcome, View,
+    Outcome, View, cat,
     create::CreateFlow,
     error,
     flow::{Ending, Flow, Move},
@@ -83,6 +83,10 @@ fn look(
         ApiCall::Health(request) => {
             let flow = HealthFlow::new(request, choices.pending_tasks, state)?;
             Ok(Beginning::Flow(Box::new(flow)))
+        }
+        ApiCall::Cat(request) => {
+            let text = cat::text(state, &request, choices.pending_tasks);
+            Ok(Beginning::Answer(ApiAnswer::Cat(text)))
         }
         ApiCall::State(request) => cluster_state(view, request).map(Beginning::Answer),
         ApiCall::GetIndexSettings(request) => index_settings(state, request).map(Beginning::Answer),

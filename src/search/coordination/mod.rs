@@ -9,6 +9,7 @@ mod admin;
 mod alarm;
 mod blocks;
 mod bulk;
+mod cat;
 pub mod coordinator;
 mod create;
 mod documents;

@@ -244,3 +244,20 @@ fn flush_waits_until_the_commit_is_safe() {
     assert!(cluster.happened(B, "CopyFlushed") && cluster.happened(C, "CopyFlushed"));
     cluster.assert_copies_equal(&[B, C]);
 }
+
+/// D20, OpenSearch #21456: a write whose replication ends because its primary is closed is not acknowledged by that, nor
+/// refused for certain: another copy may have it.
+#[test]
+fn write_under_way_when_its_primary_is_closed_is_neither_acknowledged_nor_surely_refused() {
+    let mut cluster = Cluster::with_copies(2, config());
+    cluster.controller_acts = false;
+    cluster.cut(A, B);
+    let token = cluster.write(A, index("1", "x"));
+    cluster.run();
+    assert!(!cluster.written.contains_key(&token));
+    let deposed = cluster.copy_on(A);
+    cluster.mark_failed(deposed);
+    cluster.publish();
+    assert_eq!(cluster.written[&token], Err(ShardRefusal::NotHere { certain: false }));
+    assert!(cluster.get(B, "1").is_none(), "no copy that serves has it");
+}

@@ -256,3 +256,22 @@ fn idle_shards_never_wake() {
         assert_eq!(wake, Some(None), "{host}");
     }
 }
+
+/// D10, Elasticsearch #20320: a write that was sent to a primary before it moved away and came back meets another copy
+/// on the same node, which has nothing to do with it.
+#[test]
+fn write_routed_before_the_primary_moved_away_and_back_is_refused() {
+    let mut cluster = Cluster::with_copies(2, config());
+    cluster.write(A, index("1", "early"));
+    cluster.run();
+    let routed_by = cluster.state.clone();
+    for (from, to) in [(A, C), (C, A)] {
+        relocate(&mut cluster, from, to);
+        cluster.publish();
+        assert_eq!(cluster.table().primary().unwrap().node, Some(to));
+    }
+    let token = cluster.write_as_routed(&routed_by, index("1", "late")).unwrap();
+    cluster.run();
+    assert_eq!(cluster.written[&token], Err(ShardRefusal::NotHere { certain: true }));
+    assert!(cluster.get(A, "1").unwrap().contains("early"));
+}

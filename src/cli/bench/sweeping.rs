@@ -1,0 +1,110 @@
+//! Sweeping's figures — decides how well a sweep uses two cores, how much of a run's time its laws take, and whether
+//! memory stays flat over many runs. It never decides what is good enough.
+
+use std::{collections::BTreeMap, convert::Infallible, fs, num::NonZeroUsize, time::Duration};
+
+use serde::Serialize;
+
+use crate::{
+    cli::{exit::Failure, source::subject},
+    report::measures::measures,
+    scenario::plan::Plan,
+    sweep::{Counted, Done, Ledger, Subject, Sweep, Watch, seeds::runs, sweep},
+    trial::{Machine, goals_met, judge},
+};
+
+/// What the runs are of.
+const SCENARIO: &str = "standard";
+
+/// One figure.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Figure {
+    name: &'static str,
+    value: f64,
+    unit: &'static str,
+}
+
+impl Figure {
+    /// For a person.
+    pub(super) fn shown(&self) -> String {
+        format!("{:<32} {:>8.1} {}\n", self.name, self.value, self.unit)
+    }
+}
+
+/// Sweeps on one core and on two, so many runs each; single runs, judged; and the memory before and after.
+pub(super) fn measure(count: usize, machine: Machine) -> Result<Vec<Figure>, Failure> {
+    let subject = subject(Some(SCENARIO), &[])?;
+    let count = count.max(2).next_multiple_of(2);
+    // The first runs touch memory that later ones use again.
+    swept(&subject, count, NonZeroUsize::MIN, machine);
+    let before = resident();
+    let one = swept(&subject, count, NonZeroUsize::MIN, machine);
+    let two = swept(&subject, count, NonZeroUsize::MIN.saturating_add(1), machine);
+    let after = resident();
+    let judged = share_of_laws(&subject.plan, count, machine)?;
+    let ideal = 100.0 * one.as_secs_f64() / (2.0 * two.as_secs_f64()).max(1e-9);
+    let mut figures = vec![
+        Figure { name: "sweep on two cores", value: ideal, unit: "% of the ideal over one" },
+        Figure { name: "laws, goals and measures", value: 100.0 * judged, unit: "% of a run with them" },
+    ];
+    if let Some((before, after)) = before.zip(after) {
+        let grown = (after as f64 - before as f64) / (1024.0 * (2 * count) as f64);
+        figures.push(Figure { name: "memory grown", value: grown, unit: "kB a run" });
+    }
+    Ok(figures)
+}
+
+/// The wall time of a sweep that keeps nothing.
+fn swept(subject: &Subject, count: usize, threads: NonZeroUsize, machine: Machine) -> Duration {
+    let plan = Sweep {
+        subjects: vec![subject.clone()],
+        jobs: runs(1, count),
+        known: BTreeMap::new(),
+        threads,
+        fail_max: None,
+        double: 0.0,
+        wall_max: None,
+        run_wall_max: None,
+    };
+    let watch = Watch::start();
+    let Ok(_) = sweep(&plan, machine, &mut Nothing);
+    watch.elapsed()
+}
+
+/// Keeps no run.
+struct Nothing;
+
+impl Ledger for Nothing {
+    type Error = Infallible;
+
+    fn keep(&mut self, _: &Done) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn count(&mut self, _: Counted) {}
+}
+
+/// The share of a run's time that judging takes, over several runs.
+fn share_of_laws(plan: &Plan, count: usize, machine: Machine) -> Result<f64, Failure> {
+    let (mut run_time, mut judge_time) = (Duration::ZERO, Duration::ZERO);
+    for seed in 0..count as u64 {
+        let plan = Plan { seed, ..plan.clone() };
+        let run = (machine.run)(&plan).map_err(|error| {
+            Failure::Internal(format!("internal error: {SCENARIO}, seed {seed}: {error}"))
+        })?;
+        let watch = Watch::start();
+        judge(&run.events, &plan.expect.laws);
+        goals_met(&run.events);
+        measures(&run.events);
+        judge_time += watch.elapsed();
+        run_time += run.figures.wall;
+    }
+    Ok(judge_time.as_secs_f64() / (run_time + judge_time).as_secs_f64().max(1e-9))
+}
+
+/// The memory of this process now, in bytes, where the system tells.
+fn resident() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}

@@ -1,0 +1,111 @@
+//! JUnit reports — decides how runs look to a CI: a suite a scenario, a case a seed, classed by the law that it broke. It
+//! never has times in it: equal sweeps give equal reports.
+
+use std::{collections::BTreeMap, io};
+
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+use crate::sweep::record::Record;
+
+/// What is said of a failing run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Finding {
+    /// The explanation's head.
+    pub head: String,
+    /// The command that reproduces it.
+    pub command: String,
+}
+
+/// Writes the report; findings are by the keys of runs.
+///
+/// # Errors
+///
+/// If `out` cannot be written.
+pub fn write(
+    out: &mut dyn io::Write,
+    records: &[Record],
+    findings: &BTreeMap<String, Finding>,
+) -> io::Result<()> {
+    let mut suites: BTreeMap<String, Vec<&Record>> = BTreeMap::new();
+    for record in records {
+        suites.entry(suite(record)).or_default().push(record);
+    }
+    let mut report = Report::new("shardarium");
+    for (name, mut runs) in suites {
+        runs.sort_by_key(|record| record.seed);
+        let mut suite = TestSuite::new(name);
+        suite.add_test_cases(runs.iter().map(|record| case(record, findings.get(&record.key))));
+        report.add_test_suite(suite);
+    }
+    report.serialize(out).map_err(io::Error::other)
+}
+
+fn suite(record: &Record) -> String {
+    if record.set.is_empty() {
+        record.scenario.clone()
+    } else {
+        format!("{} [{}]", record.scenario, record.set)
+    }
+}
+
+fn case(record: &Record, finding: Option<&Finding>) -> TestCase {
+    let mut status = match record.verdict.as_str() {
+        "pass" => TestCaseStatus::success(),
+        "fail" => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        "unknown" => TestCaseStatus::skipped(),
+        _ => TestCaseStatus::non_success(NonSuccessKind::Error),
+    };
+    let law = record.law.as_deref().unwrap_or("laws");
+    if record.verdict != "pass" {
+        status.set_message(record.why.clone().unwrap_or_else(|| record.verdict.clone()));
+    }
+    if let Some(Finding { head, command }) = finding.filter(|_| record.is_failure()) {
+        status.set_type(law).set_description(format!("{head}\n{command}\n"));
+    }
+    let mut case = TestCase::new(format!("seed {}", record.seed), status);
+    case.set_classname(law);
+    case
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(key: &str, seed: u64, verdict: &str, law: Option<&str>) -> Record {
+        let record = serde_json::json!({
+            "key": key, "scenario": "A & B", "seed": seed, "verdict": verdict, "law": law, "why": law.map(|_| "x < y"),
+            "events": 0, "messages": 0, "simulated": 1.0, "crashes": 0, "pauses": 0, "cuts": 0, "missed": 0,
+            "unavailable": 0.0, "moves": 0, "goals": [],
+        });
+        serde_json::from_value(record).unwrap()
+    }
+
+    fn report(records: &[Record]) -> String {
+        let finding = Finding { head: "the head".into(), command: "shardarium run a --seed 2".into() };
+        let mut out = Vec::new();
+        write(&mut out, records, &BTreeMap::from([("k2".to_owned(), finding)])).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn failure_is_classed_by_its_law_and_tells_how_to_repeat_it() {
+        let report = report(&[
+            record("k2", 2, "fail", Some("zab.one-leader")),
+            record("k1", 1, "pass", None),
+            record("k3", 3, "error", None),
+            record("k4", 4, "unknown", None),
+        ]);
+        for part in [
+            "tests=\"4\"",
+            "failures=\"1\"",
+            "errors=\"1\"",
+            "name=\"seed 2\" classname=\"zab.one-leader\"",
+            "A &amp; B",
+            "the head",
+            "shardarium run a --seed 2",
+        ] {
+            assert!(report.contains(part), "{part}\n{report}");
+        }
+        assert!(!report.contains("time"), "{report}");
+    }
+}
