@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+#[expect(clippy::disallowed_methods, reason = "cargo talks to build scripts by its environment")]
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=scenarios");
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo names the package's directory"));

@@ -417,7 +417,7 @@ fn goal_that_one_shard_meets_is_met_by_the_whole() {
 /// Every fourth seed meets a goal.
 fn restless(plan: &Plan) -> Result<Run, RunError> {
     let mut events = events(&Plan { seed: 0, ..plan.clone() });
-    if plan.seed % 4 == 0 {
+    if plan.seed.is_multiple_of(4) {
         let last = events.pop().unwrap();
         let kind = EventKind::ResyncCompleted { shard: "articles/0".parse().unwrap(), term: Term(2) };
         events.push(Event { host: Some(HostId::search(1)), kind, ..last.clone() });
@@ -457,6 +457,7 @@ fn sweep_that_was_killed_is_unfinished_after_the_merge() {
 
 #[test]
 fn run_that_takes_too_long_is_given_up_and_done_again_later() {
+    #[expect(clippy::disallowed_methods, reason = "wall time is what is limited")]
     fn slow(plan: &Plan) -> Result<Run, RunError> {
         if plan.seed == 2 {
             std::thread::sleep(Duration::from_secs(5));

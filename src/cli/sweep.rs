@@ -129,6 +129,7 @@ pub(super) fn stored_finding(dir: &Path, key: &str) -> Finding {
     Finding { head: head(&read("explanation.txt")), command: read("command").trim_end().to_owned() }
 }
 
+#[expect(clippy::disallowed_methods, reason = "which shard is run, not what happens in a run")]
 fn partition(args: &SweepArgs) -> Result<Partition, Failure> {
     match (args.partition, args.of) {
         (Shard::Given(_), Some(_)) => Err(Failure::usage("error: `--of N` goes with `--partition auto`")),

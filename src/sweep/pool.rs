@@ -170,6 +170,7 @@ impl Desk<'_> {
 
     /// Runs and judges a plan; none if it takes too long. What was given up may go on in the background until the
     /// process ends: a thread cannot be stopped from outside.
+    #[expect(clippy::disallowed_methods, reason = "a thread that can be left behind, outside of any run")]
     fn trial(&self, plan: &Plan) -> Option<Result<Trial, RunError>> {
         let Some(most) = self.sweep.run_wall_max else { return Some(self.machine.trial(plan)) };
         let (sender, result) = mpsc::channel();

@@ -99,7 +99,7 @@ fn table(events: &[Event], broken: Option<usize>) -> String {
 fn heading(hosts: &[HostId], broken: Option<usize>) -> String {
     let heads: String = hosts.iter().map(|host| format!("{:<WIDTH$}", head(*host))).collect();
     let marks = match broken {
-        Some(_) => "> shows the break; * can have caused it, by messages and by order on one host; ",
+        Some(_) => "> the break, * possible causes by messages and order; ",
         None => "",
     };
     let key = format!("{marks}L leads, F follows, C controls, 2 primaries, x down, z paused");
