@@ -93,7 +93,7 @@ const TRIGGERS: [(&str, &str); 7] = [
     ("[swarm]", "each kind of fault is in a run by `chance`, and repeats by a factor within `strength`"),
     (
         "[budget]",
-        "`quorum`, `copies`: a fault that would harm the last quorum or the last good copy is left out",
+        "`quorum`, `copies`: a fault that would harm the last quorum or the last good copy is left out; `storm`: only laws that hold at any time are judged",
     ),
 ];
 

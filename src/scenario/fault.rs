@@ -395,6 +395,9 @@ pub struct Budget {
     pub quorum: bool,
     /// At any time each shard has a good copy on a node that is unharmed.
     pub copies: bool,
+    /// Nothing has to come about in the end: only the laws that hold at any time are judged.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub storm: bool,
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
+    check::law::LAWS,
     defect::Defects,
     name::HostId,
     scenario::{
@@ -51,11 +52,19 @@ impl Scenario {
             faults: nemesis::strikes(self, seed),
             budget: self.budget,
             steps: self.steps.iter().filter_map(step).collect(),
-            expect: Expectations { laws: self.expect.laws.clone(), goals: self.expect.goals.clone() },
+            expect: Expectations { laws: laws(self), goals: self.expect.goals.clone() },
             duration: self.duration,
             defects: Defects(self.defects.iter().copied().collect()),
         }
     }
+}
+
+/// The laws that are asked for; in a storm those that hold at any time.
+fn laws(scenario: &Scenario) -> Vec<String> {
+    if !scenario.budget.storm || !scenario.expect.laws.is_empty() {
+        return scenario.expect.laws.clone();
+    }
+    LAWS.iter().filter(|law| !law.is_eventual()).map(|law| law.name.to_owned()).collect()
 }
 
 fn ensemble(scenario: &Scenario) -> EnsembleConfig {
@@ -233,6 +242,16 @@ mod tests {
         let racks: Vec<&str> = plan.nodes.iter().map(|node| node.attributes["rack"].as_str()).collect();
         assert_eq!(racks, ["r1", "r2", "r9"]);
         assert_eq!(plan.nodes[2].attributes["box"], "hot");
+    }
+
+    #[test]
+    fn storm_is_judged_by_the_laws_that_hold_at_any_time() {
+        let mut scenario = Scenario::default();
+        scenario.budget.storm = true;
+        let laws = scenario.plan(1).expect.laws;
+        assert!(laws.contains(&"zab.agreement".to_owned()) && !laws.contains(&"cluster.settles".to_owned()));
+        scenario.expect.laws = vec!["cluster.settles".to_owned()];
+        assert_eq!(scenario.plan(1).expect.laws, ["cluster.settles"]);
     }
 
     #[test]

@@ -38,13 +38,17 @@ pub(super) fn faults(profile: &Profile, ground: &Ground) -> BoxedStrategy<Vec<Fa
 /// Some runs promise that a quorum or a copy survives.
 pub(super) fn budget() -> impl Strategy<Value = Budget> {
     let promised = || proptest::bool::weighted(0.3);
-    (promised(), promised()).prop_map(|(quorum, copies)| Budget { quorum, copies })
+    (promised(), promised()).prop_map(|(quorum, copies)| Budget { quorum, copies, ..Budget::default() })
 }
 
 /// What is destroyed is never the last of its kind: nobody can bring that back.
 pub(super) fn within(budget: Budget, faults: &[Fault]) -> Budget {
     let destroys = |fault: &Fault| Kind::ALL.iter().any(|kind| kind.destroys() && kind.is(fault));
-    if faults.iter().any(destroys) { Budget { quorum: true, copies: true } } else { budget }
+    if faults.iter().any(destroys) {
+        Budget { quorum: true, copies: true, ..Budget::default() }
+    } else {
+        budget
+    }
 }
 
 /// Runs with many faults leave some kinds out now and then.
