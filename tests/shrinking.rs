@@ -67,6 +67,20 @@ fn shrunk_file_breaks_the_same_law_with_a_fifth_of_the_steps() {
 }
 
 #[test]
+fn sweep_stores_a_smaller_plan_beside_each_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, out) = (dir.path().join("whole.toml"), dir.path().join("out"));
+    fs::write(&file, SCENARIO).unwrap();
+    let [file, out] = [&file, &out].map(|path| path.to_str().unwrap());
+    let (code, report) = shardarium(&["sweep", file, "--seeds", "1..2", "--shrink", "--out", out]);
+    assert_eq!(code, 1, "{report}");
+    let failure = fs::read_dir(format!("{out}/failures")).unwrap().next().unwrap().unwrap().path();
+    let small = failure.join("shrunk.toml");
+    let (code, again) = shardarium(&["run", small.to_str().unwrap()]);
+    assert_eq!(code, 1, "{again}");
+}
+
+#[test]
 fn nothing_to_shrink_is_said() {
     let (code, report) = shardarium(&["shrink", "discovery", "--budget", "5"]);
     assert_eq!((code, report.trim()), (4, "nothing to shrink: the plan keeps every law that was asked for"));

@@ -316,6 +316,9 @@ pub(super) struct SweepArgs {
     /// Go on with what an earlier sweep of the same runs left in DIR, however it ended.
     #[arg(long, requires = "out")]
     pub(super) resume: bool,
+    /// Shrink each failing run, a minute at most, and store the smaller plan beside it.
+    #[arg(long, requires = "out")]
+    pub(super) shrink: bool,
     /// For whom the report is.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,

@@ -9,6 +9,7 @@ use std::{
     num::NonZeroUsize,
     path::Path,
     thread,
+    time::Duration,
 };
 
 use super::{
@@ -21,11 +22,13 @@ use super::{
 };
 use crate::{
     report::junit::Finding,
+    scenario::plan::Plan,
+    shrink::{self, Target},
     sweep::{
-        Counted, Done, Job, Ledger, Sweep, explanation,
+        self as sweeps, Counted, Done, Job, Ledger, Sweep, explanation,
         manifest::Manifest,
         seeds::{Partition, over_seeds, runs},
-        store::{ResumeError, Store},
+        store::{ResumeError, Store, put},
         sweep as do_sweep,
     },
     trial::Machine,
@@ -40,7 +43,8 @@ pub(super) fn sweep(args: &SweepArgs, arguments: &[OsString], machine: Machine) 
     let junit = args.junit.as_deref().map(Outlet::open).transpose()?;
     let (progress, out) = (Progress::of(sweep.jobs.len()), args.out.as_deref());
     let (counted, heads) = (BTreeSet::new(), BTreeMap::new());
-    let mut books = Books { sweep: &sweep, out, store, summary, progress, counted, heads };
+    let shrinking = args.shrink.then_some(machine);
+    let mut books = Books { sweep: &sweep, out, store, summary, progress, counted, heads, shrinking };
     let ending = do_sweep(&sweep, machine, &mut books);
     let Books { store, summary, progress, counted, .. } = books;
     progress.clear();
@@ -71,12 +75,35 @@ struct Books<'a> {
     counted: BTreeSet<String>,
     /// Beginnings of explanations, by key, of failing runs that do not count yet.
     heads: BTreeMap<String, String>,
+    /// Runs smaller plans of those that fail, if that is asked for.
+    shrinking: Option<Machine>,
 }
 
 impl Books<'_> {
     fn command(&self, job: Job) -> String {
         let subject = &self.sweep.subjects[job.subject];
         command(&subject.name, job.seed, &subject.set)
+    }
+}
+
+/// What shrinking one failing run of a sweep may take.
+const SHRINKING: Duration = Duration::from_secs(60);
+
+impl Books<'_> {
+    /// A smaller plan beside what is kept of a failing run.
+    fn shrunk(&self, done: &Done, plan: &Plan) -> io::Result<()> {
+        let (Some(machine), Some(out), Some(finding)) = (self.shrinking, self.out, &done.finding) else {
+            return Ok(());
+        };
+        let target = match finding {
+            sweeps::Finding::Judged(trial) => shrink::target_of(trial),
+            sweeps::Finding::Panicked(_) => Some(Target::Panic),
+            sweeps::Finding::Differs { .. } => None,
+        };
+        let text = target.and_then(|target| shrink::within(plan, &target, SHRINKING, machine));
+        let Some(text) = text else { return Ok(()) };
+        let path = out.join("failures").join(&done.record.key).join("shrunk.toml");
+        put(&path, |file| file.write_all(text.as_bytes()))
     }
 }
 
@@ -88,7 +115,8 @@ impl Ledger for Books<'_> {
         if let Some(finding) = done.finding.as_ref().filter(|_| done.record.is_failure()) {
             self.heads.insert(done.record.key.clone(), head(&explanation(finding)));
         }
-        self.store.as_mut().map_or(Ok(()), |store| store.keep(done, &plan, &command))
+        self.store.as_mut().map_or(Ok(()), |store| store.keep(done, &plan, &command))?;
+        self.shrunk(done, &plan)
     }
 
     fn count(&mut self, counted: Counted) {

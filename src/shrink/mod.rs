@@ -172,6 +172,14 @@ pub fn shrink(
     shrinking.confirmed(before)
 }
 
+/// The file of a smaller plan that fails in the same way, found within this wall time on one thread; none if the
+/// plan does not fail a second time.
+pub fn within(plan: &Plan, target: &Target, wall: Duration, machine: Machine) -> Option<String> {
+    let budget = Budget { wall: Some(wall), threads: NonZeroUsize::MIN, ..Budget::default() };
+    let shrunk = shrink(plan, target, &budget, machine).ok()?;
+    file(&shrunk).ok()
+}
+
 /// A shrinking under way.
 struct Shrinking {
     scenario: Scenario,
