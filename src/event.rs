@@ -328,6 +328,9 @@ event_kinds! {
         /// Which copies answer a realtime get: `any`, `primary` or `lease`.
         #[serde(default)]
         read_policy: Word,
+        /// What decides where copies go, by its name: `balanced`, `least-loaded`, `desired-balance` or a user's own.
+        #[serde(default)]
+        allocator: Word,
     },
     /// The run ended, after its quiet period. The last event of every run.
     RunEnded,

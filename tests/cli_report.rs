@@ -94,6 +94,7 @@ fn record() -> Vec<Event> {
                 copies: 6,
                 settle_bound: 1,
                 read_policy: "any".into(),
+                allocator: "balanced".into(),
             },
         )
         .at(310, zk(3), EventKind::LeaderEstablished { epoch: Epoch(1), history: vec![] })

@@ -153,6 +153,7 @@ mod tests {
             copies: 0,
             settle_bound: 1_000_000_000,
             read_policy: "any".into(),
+            allocator: "balanced".into(),
         };
         let mut record = Record::default();
         record.world(started).wait(999).on(search(1), later);

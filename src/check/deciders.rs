@@ -7,10 +7,11 @@ use crate::{
     check::{
         disks::{Disks, Mark},
         law::{Law, Monitor},
+        rules::{Rules, is_enabled},
         verdict::{Judged, broken},
     },
     event::{CopyState, Event, EventKind, Placement},
-    name::{AllocationId, HostId, IndexName, ShardId},
+    name::{AllocationId, HostId, ShardId},
 };
 
 pub(super) const HOLD: Law = Law {
@@ -21,16 +22,12 @@ pub(super) const HOLD: Law = Law {
     monitor: || Box::<Hold>::default(),
 };
 
-const AREA: &str = "cluster.routing.allocation";
-
 /// Judged are copies that come to a node with the state, not those that are there: settings may have changed
 /// since. Allowed: what a reroute command asked for. Of disks only the low watermark is judged (of a new primary the
 /// high one): how large a copy is when it comes is in no event.
 #[derive(Default)]
 struct Hold {
-    cluster: BTreeMap<String, String>,
-    indices: BTreeMap<IndexName, BTreeMap<String, String>>,
-    attributes: BTreeMap<HostId, BTreeMap<String, String>>,
+    rules: Rules,
     commanded: BTreeSet<ShardId>,
     placed: BTreeMap<AllocationId, CopyState>,
     disks: Disks,
@@ -89,95 +86,7 @@ fn is_active(copy: &Placement) -> bool {
     matches!(copy.state, CopyState::Started | CopyState::Relocating)
 }
 
-/// Whether a value is like a pattern with `*` in it.
-fn is_like(pattern: &[u8], value: &[u8]) -> bool {
-    match (pattern.first(), value.first()) {
-        (None, None) => true,
-        (Some(b'*'), _) => {
-            is_like(&pattern[1..], value) || !value.is_empty() && is_like(pattern, &value[1..])
-        }
-        (Some(a), Some(b)) if a == b => is_like(&pattern[1..], &value[1..]),
-        _ => false,
-    }
-}
-
-fn words(list: &str) -> impl Iterator<Item = &str> {
-    list.split(',').map(str::trim).filter(|word| !word.is_empty())
-}
-
 impl Hold {
-    fn number(&self, name: &str, default: u64) -> u64 {
-        self.cluster.get(&format!("{AREA}.{name}")).map_or(default, |text| text.parse().unwrap_or(u64::MAX))
-    }
-
-    fn attribute(&self, node: HostId, name: &str) -> Option<String> {
-        if name.starts_with('_') {
-            return Some(node.to_string());
-        }
-        self.attributes.get(&node)?.get(name).cloned()
-    }
-
-    fn settings_of(&self, index: &IndexName) -> Option<&BTreeMap<String, String>> {
-        self.indices.get(index)
-    }
-
-    /// Which filter keeps the index from the node.
-    fn filtered(&self, index: &IndexName, node: HostId) -> Option<String> {
-        let own = self.settings_of(index).map(|set| (set, "index.routing.allocation"));
-        for (set, area) in [Some((&self.cluster, AREA)), own].into_iter().flatten() {
-            for kind in ["require", "include", "exclude"] {
-                let prefix = format!("{area}.{kind}.");
-                let conditions =
-                    set.iter().filter_map(|(name, list)| Some((name.strip_prefix(&prefix)?, list)));
-                let meets = |(name, list): (&str, &String)| {
-                    let value = self.attribute(node, name);
-                    words(list).any(|word| {
-                        value.as_ref().is_some_and(|value| is_like(word.as_bytes(), value.as_bytes()))
-                    })
-                };
-                let met: Vec<bool> =
-                    conditions.filter(|(_, list)| words(list).next().is_some()).map(meets).collect();
-                let passes = match kind {
-                    "require" => met.iter().all(|met| *met),
-                    "include" => met.is_empty() || met.iter().any(|met| *met),
-                    _ => !met.iter().any(|met| *met),
-                };
-                if !passes {
-                    return Some(format!("{area}.{kind}"));
-                }
-            }
-        }
-        None
-    }
-
-    /// Which attribute has too many copies of the shard with the node's value.
-    fn crowded(
-        &self,
-        state: &Published<'_>,
-        nodes: &[HostId],
-        shard: &ShardId,
-        node: HostId,
-    ) -> Option<String> {
-        let list = self.cluster.get(&format!("{AREA}.awareness.attributes"))?;
-        let group = state.group(shard);
-        let held: Vec<_> = group.iter().filter(|copy| copy.state != CopyState::Relocating).collect();
-        words(list)
-            .find(|attribute| {
-                let Some(own) = self.attribute(node, attribute) else { return true };
-                let mut values: BTreeSet<String> =
-                    nodes.iter().filter_map(|node| self.attribute(*node, attribute)).collect();
-                if let Some(forced) = self.cluster.get(&format!("{AREA}.awareness.force.{attribute}.values"))
-                {
-                    values.extend(words(forced).map(str::to_owned));
-                }
-                let there = held.iter().filter_map(|copy| copy.node);
-                let there =
-                    there.filter(|node| self.attribute(*node, attribute).as_ref() == Some(&own)).count();
-                there > held.len().div_ceil(values.len().max(1))
-            })
-            .map(str::to_owned)
-    }
-
     /// What forbids that this copy came here, apart from what else goes on.
     fn objection(
         &self,
@@ -187,10 +96,16 @@ impl Hold {
         node: HostId,
     ) -> Option<String> {
         let index = &copy.shard.index;
-        if let Some(filter) = self.filtered(index, node) {
+        if let Some(filter) = self.rules.filtered(index, node) {
             return Some(format!("filter: {filter} keeps it away"));
         }
-        if let Some(attribute) = self.crowded(state, nodes, &copy.shard, node) {
+        let held: Vec<_> = state
+            .group(&copy.shard)
+            .iter()
+            .filter(|copy| copy.state != CopyState::Relocating)
+            .map(|copy| copy.node)
+            .collect();
+        if let Some(attribute) = self.rules.crowded(nodes, &held, node) {
             return Some(format!("awareness: too many copies with that {attribute}"));
         }
         if !copy.primary && !state.primary(&copy.shard).is_some_and(is_active) {
@@ -202,13 +117,8 @@ impl Hold {
             .filter(|other| other.node == Some(node) && other.state != CopyState::Relocating)
             .collect();
         let of_index = on_node.iter().filter(|other| other.shard.index == *index).count() as u64;
-        let most_of_index =
-            self.settings_of(index).and_then(|set| set.get("index.routing.allocation.total_shards_per_node"));
-        let limit = |text: Option<&String>| {
-            text.and_then(|text| text.parse().ok()).filter(|limit| *limit > 0).unwrap_or(u64::MAX)
-        };
-        let most = limit(self.cluster.get(&format!("{AREA}.total_shards_per_node")));
-        if on_node.len() as u64 > most || of_index > limit(most_of_index) {
+        let (most, most_of_index) = self.rules.limits(index);
+        if on_node.len() as u64 > most || of_index > most_of_index {
             return Some("shards_limit: too many copies on the node".to_owned());
         }
         // A primary that comes from a copy that has served is in sync.
@@ -217,14 +127,8 @@ impl Hold {
         if self.disks.is_beyond(node, mark) {
             return Some(format!("disk_threshold: its disk is beyond the {mark:?} watermark"));
         }
-        let enabled = self.settings_of(index).and_then(|set| set.get("index.routing.allocation.enable"));
-        let enabled = enabled.or(self.cluster.get(&format!("{AREA}.enable"))).map_or("all", String::as_str);
-        let is_enabled = match enabled {
-            "all" => true,
-            "none" => false,
-            _ => copy.primary,
-        };
-        (!is_enabled).then(|| format!("enable: only {enabled}"))
+        let enabled = self.rules.enabled(index);
+        (!is_enabled(enabled, copy.primary)).then(|| format!("enable: only {enabled}"))
     }
 
     /// What forbids so much at once.
@@ -238,16 +142,16 @@ impl Hold {
                 continue;
             }
             if copy.primary {
-                if over(&starting, *node, self.number("node_initial_primaries_recoveries", 4)) {
+                if over(&starting, *node, self.rules.number("node_initial_primaries_recoveries", 4)) {
                     return Some(format!("throttling: too many primaries start on {node}"));
                 }
                 continue;
             }
-            if over(&incoming, *node, self.number("node_concurrent_incoming_recoveries", 2)) {
+            if over(&incoming, *node, self.rules.number("node_concurrent_incoming_recoveries", 2)) {
                 return Some(format!("throttling: too many copies are built on {node}"));
             }
             let source = state.primary(&copy.shard).and_then(|primary| primary.node);
-            let most = self.number("node_concurrent_outgoing_recoveries", 2);
+            let most = self.rules.number("node_concurrent_outgoing_recoveries", 2);
             if let Some(source) = source.filter(|source| over(&outgoing, *source, most)) {
                 return Some(format!("throttling: too many copies are built from {source}"));
             }
@@ -265,11 +169,10 @@ impl Hold {
             targets.filter(|(copy, _, _)| !self.must_leave(state, nodes, &copy.shard)).collect();
         let (copy, _, _) = by_choice.first()?;
         let moving = state.routing.iter().filter(|copy| copy.state == CopyState::Relocating).count() as u64;
-        if moving > self.number("cluster_concurrent_rebalance", 2) {
+        if moving > self.rules.number("cluster_concurrent_rebalance", 2) {
             return Some(format!("concurrent_rebalance: {moving} copies are on the move"));
         }
-        let rule =
-            self.cluster.get(&format!("{AREA}.allow_rebalance")).map_or("indices_all_active", String::as_str);
+        let rule = self.rules.text("allow_rebalance").unwrap_or("indices_all_active");
         let is_judged = |copy: &&Placement| {
             rule == "indices_all_active" || rule == "indices_primaries_active" && copy.primary
         };
@@ -288,14 +191,12 @@ impl Hold {
     /// Whether a copy of the shard that leaves could not have stayed.
     fn must_leave(&self, state: &Published<'_>, nodes: &[HostId], shard: &ShardId) -> bool {
         // Limits and awareness look at the state before; where they are set, a move may be forced.
-        let may_be_forced = self.cluster.contains_key(&format!("{AREA}.awareness.attributes"))
-            || self.cluster.contains_key(&format!("{AREA}.total_shards_per_node"))
-            || self
-                .settings_of(&shard.index)
-                .is_some_and(|set| set.contains_key("index.routing.allocation.total_shards_per_node"));
+        let may_be_forced = self.rules.text("awareness.attributes").is_some()
+            || self.rules.limits(&shard.index) != (u64::MAX, u64::MAX);
         let leaving = state.leaving(shard);
-        let filtered =
-            |copy: &&Placement| copy.node.is_some_and(|node| self.filtered(&shard.index, node).is_some());
+        let filtered = |copy: &&Placement| {
+            copy.node.is_some_and(|node| self.rules.filtered(&shard.index, node).is_some())
+        };
         let is_full =
             |copy: &&Placement| copy.node.is_some_and(|node| self.disks.may_be_beyond(node, Mark::High));
         may_be_forced || leaving.iter().any(filtered) || leaving.iter().any(is_full) || nodes.is_empty()
@@ -331,12 +232,8 @@ impl Hold {
 
 impl Monitor for Hold {
     fn observe(&mut self, event: &Event) -> Judged {
+        self.rules.observe(event);
         match &event.kind {
-            EventKind::AllocationInputs { cluster, indices, attributes } => {
-                self.cluster.clone_from(cluster);
-                self.indices.clone_from(indices);
-                self.attributes.clone_from(attributes);
-            }
             EventKind::RerouteCommanded { shards, .. } => self.commanded.extend(shards.iter().cloned()),
             EventKind::StatePublished { version, nodes, routing, .. } => {
                 self.published(event, *version, nodes, routing)?;
@@ -355,7 +252,10 @@ impl Monitor for Hold {
 mod tests {
     use super::*;
     use crate::{
-        check::record::{Record, search},
+        check::{
+            record::{Record, search},
+            rules::AREA,
+        },
         name::{Epoch, Term},
     };
 

@@ -186,6 +186,11 @@ impl Holdings {
         self.copies.get(&allocation)
     }
 
+    /// The copies on this host.
+    pub(super) fn on(&self, host: HostId) -> impl Iterator<Item = AllocationId> {
+        self.copies.iter().filter(move |(_, copy)| copy.host == host).map(|(allocation, _)| *allocation)
+    }
+
     fn copy(&mut self, host: HostId, allocation: AllocationId) -> &mut Holding {
         self.copies.entry(allocation).or_insert_with(|| Holding::on(host))
     }

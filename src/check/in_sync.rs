@@ -32,9 +32,12 @@ type Sets = BTreeMap<ShardId, BTreeSet<AllocationId>>;
 ///
 /// Allowed: under `index.translog.durability: async` a machine that loses power takes with it what its copy had
 /// not synced, acknowledged or not; from then on nobody needs to have that. A shard for which a reroute command
-/// accepted the loss of data begins anew.
+/// accepted the loss of data begins anew. A copy whose disk is gone has nothing until its node tells that it is; it
+/// must not be opened as one that is in sync.
 #[derive(Default)]
 struct Complete {
+    /// Copies whose disk is gone.
+    wiped: BTreeSet<AllocationId>,
     holdings: Holdings,
     commands: Commands,
     acknowledged: BTreeMap<ShardId, Runs>,
@@ -77,6 +80,7 @@ impl Complete {
         let mut copies = sets.get(shard).into_iter().flatten();
         let lacks =
             |copy: &&AllocationId| !self.holdings.get(**copy).is_some_and(|held| held.has(*seq_no, *term));
+        let lacks = |copy: &&AllocationId| lacks(copy) && !self.wiped.contains(*copy);
         match copies.find(lacks) {
             Some(copy) if is_needed => broken(
                 *at,
@@ -140,7 +144,7 @@ impl Complete {
     ) -> Judged {
         let nothing = || needed.first();
         let missing = self.holdings.get(copy).map_or_else(nothing, |held| held.first_missing(needed));
-        let Some((seq_no, term)) = missing else { return Ok(()) };
+        let Some((seq_no, term)) = missing.filter(|_| !self.wiped.contains(&copy)) else { return Ok(()) };
         broken(
             event,
             format!(
@@ -149,6 +153,18 @@ impl Complete {
                 clock(event.at)
             ),
         )
+    }
+
+    /// A copy is opened: one whose disk was gone has what it finds there, which is nothing.
+    fn open(&mut self, event: &Event, shard: &ShardId, copy: AllocationId) -> Judged {
+        let was_wiped = self.wiped.remove(&copy);
+        let is_in = self.sets.get(shard).is_some_and(|copies| copies.contains(&copy));
+        match self.acknowledged.get(shard) {
+            Some(needed) if was_wiped && is_in => {
+                self.has_all(event, shard, copy, needed, "is opened in the in-sync set")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A copy has lost operations: it must not be in sync, unless the loss is one that counts for all.
@@ -191,6 +207,9 @@ fn sets(routing: &[Placement], unlisted: &[CopyRef]) -> Sets {
 
 impl Monitor for Complete {
     fn observe(&mut self, event: &Event) -> Judged {
+        if let (EventKind::DiskWiped, Some(host)) = (&event.kind, event.host) {
+            self.wiped.extend(self.holdings.on(host));
+        }
         if let Some(lost) = self.holdings.observe(event)
             && let Some(shard) = event.kind.shard()
         {
@@ -211,6 +230,7 @@ impl Monitor for Complete {
                 self.seen = self.seen.max(*version);
                 Ok(())
             }
+            EventKind::CopyOpened { shard, allocation, .. } => self.open(event, shard, *allocation),
             _ => Ok(()),
         }
     }
@@ -349,5 +369,20 @@ mod tests {
         for record in [lost(true, true, false), lost(false, false, false), lost(false, true, true)] {
             record.assert_fails(LAW, "without operation 1 of term 1, which is acknowledged");
         }
+    }
+
+    #[test]
+    fn copy_whose_disk_is_gone_needs_nothing_until_it_is_opened_as_if_it_were_not() {
+        let gone = || {
+            let mut record = behind();
+            appended(&mut record, 2, 1);
+            record.on(search(2), E::DiskWiped);
+            acknowledged(&mut record, 1, true);
+            record
+        };
+        gone().assert_passes(LAW);
+        let mut record = gone();
+        opened(&mut record, 2, -1);
+        record.assert_fails(LAW, "copy 2 of articles/0 on search-2 is opened in the in-sync set");
     }
 }

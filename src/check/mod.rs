@@ -43,6 +43,7 @@ mod record;
 mod refreshed;
 mod refusals;
 mod replicas;
+mod rules;
 mod search;
 mod session;
 mod settings;

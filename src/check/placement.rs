@@ -8,6 +8,7 @@ use crate::{
         calm::Calm,
         disks::{Disks, Mark},
         law::{Law, Monitor},
+        rules::{Rules, is_enabled},
         verdict::{Judged, Point, broken},
     },
     event::{CopyState, Event, EventKind, Placement},
@@ -23,9 +24,10 @@ pub(super) const ONE_COPY_PER_NODE: Law = Law {
 
 pub(super) const BALANCED: Law = Law {
     name: "allocation.balanced",
-    sentence: "In the end no node is so much heavier than another that a copy which may move should have moved.",
+    sentence: "In the end no node is so much heavier than another, as the allocator weighs, that a copy which may move \
+               should have moved.",
     source: "Elasticsearch, BalancedShardsAllocator: weights 0.45 a copy and 0.55 a copy of the index, threshold 1.0; \
-             #3580",
+             #3580; of `least-loaded`: two copies more",
     monitor: || Box::<Balanced>::default(),
 };
 
@@ -58,14 +60,50 @@ impl Monitor for OneCopyPerNode {
     }
 }
 
-/// Allowed: any lead over a node whose disk is beyond the low watermark; any spread while a copy is not started, for nothing moves for the sake of balance before every
-/// copy of every index is active (`cluster.routing.allocation.allow_rebalance`: `indices_all_active`). Not
-/// judged if the run gave the cluster no time to settle.
+/// Allowed: any lead over a node where a setting (filters, limits, awareness, `enable`) or the low watermark lets the
+/// copy not go; any spread while a copy is not started, for nothing moves for the sake of balance before every copy of
+/// every index is active (`cluster.routing.allocation.allow_rebalance`: `indices_all_active`). Not judged: an allocator
+/// of a user's own, other weights or thresholds than the usual (`…balance.*`), no moves at all
+/// (`…cluster_concurrent_rebalance: 0`), a run that gave the cluster no time to settle.
 #[derive(Default)]
 struct Balanced {
     calm: Calm,
     disks: Disks,
+    rules: Rules,
+    scales: Scales,
     last: Option<Published>,
+}
+
+/// How an allocator weighs a node against another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Scales {
+    /// By a way of its own.
+    #[default]
+    Unknown,
+    /// By copies of all indices and of the copy's.
+    Weights,
+    /// By copies alone.
+    Counts,
+}
+
+impl Scales {
+    fn of(allocator: &str) -> Self {
+        match allocator {
+            "balanced" | "desired-balance" => Self::Weights,
+            "least-loaded" => Self::Counts,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Whether a lead of so many copies, so many of them of the copy's index, is too much. In hundredths: the
+    /// threshold is 1.0, and a move has to bring a little more.
+    fn is_heavy(self, lead: i64, lead_of_index: i64) -> bool {
+        match self {
+            Self::Weights => 45 * lead + 55 * lead_of_index > 100,
+            Self::Counts => lead > 1,
+            Self::Unknown => false,
+        }
+    }
 }
 
 /// The last published state.
@@ -90,26 +128,31 @@ impl Published {
     }
 
     /// A copy that should have moved, and where to.
-    fn overdue(&self, disks: &Disks) -> Option<(&Placement, HostId, HostId)> {
+    fn overdue(&self, balanced: &Balanced) -> Option<(&Placement, HostId, HostId)> {
         let counts = self.counts();
+        let count = |node, index| counts.get(&(node, index)).copied().unwrap_or_default();
+        let is_overdue = |(copy, from, to): &(&Placement, HostId, HostId)| {
+            let lead = |index| count(*from, index) - count(*to, index);
+            let is_heavy = balanced.scales.is_heavy(lead(None), lead(Some(&copy.shard.index)));
+            is_heavy && balanced.may_move(self, copy, *to)
+        };
         let placed = self.routing.iter().filter_map(|copy| Some((copy, copy.node?)));
-        let moves = placed.flat_map(|(copy, from)| self.nodes.iter().map(move |to| (copy, from, *to)));
-        let mut moves = moves.filter(|(_, _, to)| !disks.may_be_beyond(*to, Mark::Low));
-        moves.find(|(copy, from, to)| self.is_overdue(&counts, copy, (*from, *to)))
+        let mut moves = placed.flat_map(|(copy, from)| self.nodes.iter().map(move |to| (copy, from, *to)));
+        moves.find(is_overdue)
+    }
+}
+
+impl Balanced {
+    /// Whether nothing stands against it that this copy goes to the node.
+    fn may_move(&self, state: &Published, copy: &Placement, to: HostId) -> bool {
+        !self.disks.may_be_beyond(to, Mark::Low)
+            && is_enabled(self.rules.rebalances(&copy.shard.index), copy.primary)
+            && self.rules.may_hold(&state.nodes, &state.routing, copy, to)
     }
 
-    /// Whether one node is too heavy beside the other, and the copy could lighten it. In hundredths: the
-    /// threshold is 1.0, and a move has to bring a little more.
-    fn is_overdue<'a>(
-        &'a self,
-        counts: &Counts<'a>,
-        copy: &'a Placement,
-        (from, to): (HostId, HostId),
-    ) -> bool {
-        let count = |node, index| counts.get(&(node, index)).copied().unwrap_or_default();
-        let lead = |index| count(from, index) - count(to, index);
-        let is_heavy = 45 * lead(None) + 55 * lead(Some(&copy.shard.index)) > 100;
-        is_heavy && !self.routing.iter().any(|other| other.node == Some(to) && other.shard == copy.shard)
+    /// Whether copies move for the sake of balance by the rule that is known here.
+    fn is_usual(&self) -> bool {
+        !self.rules.has_any("balance.") && self.rules.number("cluster_concurrent_rebalance", 2) > 0
     }
 }
 
@@ -117,6 +160,10 @@ impl Monitor for Balanced {
     fn observe(&mut self, event: &Event) -> Judged {
         self.calm.observe(event);
         self.disks.observe(event);
+        self.rules.observe(event);
+        if let EventKind::RunStarted { allocator, .. } = &event.kind {
+            self.scales = Scales::of(allocator);
+        }
         if let EventKind::StatePublished { version, nodes, routing, .. } = &event.kind
             && self.last.as_ref().is_none_or(|last| *version >= last.version)
         {
@@ -129,10 +176,10 @@ impl Monitor for Balanced {
     fn finish(&mut self) -> Judged {
         self.calm.is_long_enough()?;
         let Some(last) = &self.last else { return Ok(()) };
-        if last.routing.iter().any(|copy| copy.state != CopyState::Started) {
+        if !self.is_usual() || last.routing.iter().any(|copy| copy.state != CopyState::Started) {
             return Ok(());
         }
-        let Some((copy, from, to)) = last.overdue(&self.disks) else { return Ok(()) };
+        let Some((copy, from, to)) = last.overdue(self) else { return Ok(()) };
         let counts = last.counts();
         let count = |node| counts.get(&(node, None)).copied().unwrap_or_default();
         broken(
@@ -151,7 +198,10 @@ impl Monitor for Balanced {
 #[cfg(test)]
 mod tests {
     use crate::{
-        check::record::{Record, search},
+        check::{
+            record::{Record, search},
+            rules::AREA,
+        },
         event::{EventKind as E, Placement},
         name::{AllocationId, HostId, ShardId},
     };
@@ -196,6 +246,39 @@ mod tests {
         );
         ending_with(&[("a", 0, heavy), ("a", 1, other), ("b", 0, empty)])
             .assert_passes("allocation.balanced");
+    }
+
+    /// The same with these settings of the cluster's allocation, and another allocator.
+    fn lopsided(settings: &[(&str, &str)], by: &'static str) -> Record {
+        let mut record = ending_with(&[("a", 0, search(1)), ("a", 1, search(1)), ("a", 2, search(2))]);
+        let cluster = settings.iter().map(|(name, value)| (format!("{AREA}.{name}"), (*value).to_owned()));
+        let inputs = E::AllocationInputs {
+            cluster: cluster.collect(),
+            indices: Default::default(),
+            attributes: Default::default(),
+        };
+        record.insert(1, search(1), inputs);
+        if let E::RunStarted { allocator, .. } = &mut record.events[0].kind {
+            *allocator = by.into();
+        }
+        record
+    }
+
+    #[test]
+    fn lead_that_settings_or_the_allocator_allow_passes() {
+        const LAW: &str = "allocation.balanced";
+        for by in ["balanced", "desired-balance", "least-loaded"] {
+            lopsided(&[], by).assert_fails(LAW, "a copy of a/0 should have moved");
+        }
+        lopsided(&[], "first-fit").assert_passes(LAW);
+        for (name, value) in [
+            ("exclude._name", "search-3"),
+            ("balance.threshold", "5.0"),
+            ("cluster_concurrent_rebalance", "0"),
+            ("enable", "none"),
+        ] {
+            lopsided(&[(name, value)], "balanced").assert_passes(LAW);
+        }
     }
 
     #[test]

@@ -140,9 +140,9 @@ impl Monitor for Refreshed {
 mod tests {
     use super::*;
     use crate::{
-        check::record::{Record, search},
+        check::record::{Record, search, shard},
         event::CopyState,
-        name::AllocationId,
+        name::{AllocationId, Term},
     };
 
     const LAW: &str = "search.refreshed";
@@ -182,6 +182,27 @@ mod tests {
     fn copy_that_does_not_know_that_it_is_out_is_allowed() {
         let out = |record: &mut Record| _ = record.publish(search(3), 2, &[(1, CopyState::Started)]);
         searched("refresh=true", out, (2, 2)).assert_passes(LAW);
+    }
+
+    #[test]
+    fn primary_that_has_handed_over_is_allowed_until_it_is_removed() {
+        let (shard, allocation) = (shard(), AllocationId(2));
+        let gone = |kinds: Vec<EventKind>| {
+            searched(
+                "refresh=true",
+                |record| kinds.into_iter().for_each(|kind| _ = record.on(search(2), kind)),
+                (2, 2),
+            )
+        };
+        let handed = EventKind::PrimaryDeactivated {
+            shard: shard.clone(),
+            allocation,
+            term: Term(1),
+            why: "handed-off".into(),
+        };
+        let again = EventKind::PrimaryActivated { shard, allocation, term: Term(1) };
+        gone(vec![handed.clone()]).assert_passes(LAW);
+        gone(vec![handed, again]).assert_fails(LAW, "was answered by copy 2");
     }
 
     #[test]

@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     check::{
         calm::Calm,
+        disks::{Disks, Mark},
         hosts::is_new_life,
         law::{Law, Monitor},
+        rules::Rules,
         verdict::{Judged, Point, broken, clock, listed, undecided},
     },
     event::{CopyRef, CopyState, Event, EventKind, Placement},
@@ -152,10 +154,16 @@ impl Monitor for EnsembleSettles {
     }
 }
 
-/// Green, with one allowance: replicas for which there are too few live nodes stay unassigned, since two
-/// copies of a shard never share a node.
+/// Green. Allowed to stay unassigned: replicas for which there are too few live nodes, since two copies of a shard
+/// never share a node; copies that no live node may take by the settings that stand (filters, limits, awareness,
+/// `enable`) or by its disk, a primary by those of the nodes that have its data; copies of a shard that has failed
+/// `index.allocation.max_retries` times, until somebody has them tried again.
 #[derive(Default)]
 struct ClusterSettles {
+    rules: Rules,
+    disks: Disks,
+    /// Shards that failed too often.
+    exhausted: BTreeSet<ShardId>,
     deadline: Deadline,
     planned: Vec<HostId>,
     copies: u32,
@@ -211,8 +219,9 @@ impl ClusterSettles {
         for copies in shards.values() {
             let mut homeless = copies.len().saturating_sub(live);
             for copy in copies {
-                let is_homeless = copy.state == CopyState::Unassigned && homeless > 0;
-                homeless -= usize::from(is_homeless);
+                let is_alone = copy.state == CopyState::Unassigned && homeless > 0;
+                homeless -= usize::from(is_alone);
+                let is_homeless = is_alone || self.is_kept_out(state, copy);
                 let is_home = copy.node.is_some_and(|node| state.nodes.contains(&node));
                 if is_homeless || copy.state == CopyState::Started && is_home {
                     settled += 1;
@@ -237,6 +246,40 @@ impl ClusterSettles {
         }
     }
 
+    /// Whether the settings that stand let no live node take a copy that is nowhere.
+    fn is_kept_out(&self, state: &State, copy: &Placement) -> bool {
+        if copy.state != CopyState::Unassigned {
+            return false;
+        }
+        if self.exhausted.contains(&copy.shard) {
+            return true;
+        }
+        let nodes: Vec<HostId> = state.nodes.iter().copied().collect();
+        let with_data = self.with_data(state, copy);
+        let is_choice = |node: &&HostId| !copy.primary || with_data.is_empty() || with_data.contains(node);
+        let mut choices = nodes.iter().filter(is_choice);
+        !choices.any(|node| {
+            let is_full = self.disks.may_be_beyond(*node, Mark::Low);
+            !is_full && self.rules.may_hold(&nodes, &state.routing, copy, *node)
+        })
+    }
+
+    /// Live nodes that have the data of an in-sync copy of the shard.
+    fn with_data(&self, state: &State, copy: &Placement) -> BTreeSet<HostId> {
+        let homes = self.in_sync(state, &copy.shard).into_iter();
+        homes
+            .filter_map(|id| self.homes.get(&id).copied())
+            .filter(|host| state.nodes.contains(host))
+            .collect()
+    }
+
+    fn in_sync(&self, state: &State, shard: &ShardId) -> BTreeSet<AllocationId> {
+        let routed = state.routing.iter().filter(|copy| copy.in_sync && copy.shard == *shard);
+        let unlisted = state.unlisted.iter().filter(|copy| copy.shard == *shard);
+        let unlisted = unlisted.map(|copy| copy.allocation);
+        routed.filter_map(|copy| copy.allocation).chain(unlisted).collect()
+    }
+
     /// What a copy that is not started waits for.
     fn unsettled(&self, state: &State, copy: &Placement) -> String {
         let role = if copy.primary { "primary" } else { "replica" };
@@ -255,10 +298,7 @@ impl ClusterSettles {
 
     /// Why no copy of a shard is its primary: only those of the in-sync set may be.
     fn no_promotion(&self, state: &State, shard: &ShardId) -> String {
-        let routed = state.routing.iter().filter(|copy| copy.in_sync && copy.shard == *shard);
-        let unlisted = state.unlisted.iter().filter(|copy| copy.shard == *shard);
-        let unlisted = unlisted.map(|copy| copy.allocation);
-        let in_sync: BTreeSet<_> = routed.filter_map(|copy| copy.allocation).chain(unlisted).collect();
+        let in_sync = self.in_sync(state, shard);
         let place = |copy: &AllocationId| match self.homes.get(copy) {
             Some(host) if self.deadline.calm.hosts.is_live(*host) => {
                 format!("{copy} on {host}, which is live")
@@ -276,7 +316,11 @@ impl ClusterSettles {
 impl Monitor for ClusterSettles {
     fn observe(&mut self, event: &Event) -> Judged {
         self.deadline.pass(event);
+        self.rules.observe(event);
+        self.disks.observe(event);
         match (&event.kind, event.host) {
+            (EventKind::RetriesExhausted { shard, .. }, _) => _ = self.exhausted.insert(shard.clone()),
+            (EventKind::RetriesReset { shards }, _) => self.exhausted.retain(|shard| !shards.contains(shard)),
             (EventKind::RunStarted { nodes, copies, .. }, _) => {
                 self.planned.clone_from(nodes);
                 self.copies = *copies;
@@ -388,6 +432,30 @@ mod tests {
                 false => record.assert_fails(LAW, "a node for a replica of articles/0"),
             }
         }
+    }
+
+    #[test]
+    fn copy_that_settings_or_retries_keep_out_is_allowed() {
+        let homeless = |kind: Option<E>| {
+            let mut record = Record::healthy();
+            let (_, routing) = last_routing(&mut record);
+            (routing[1].state, routing[1].node) = (CopyState::Unassigned, None);
+            kind.into_iter().for_each(|kind| record.insert(1, search(1), kind));
+            record
+        };
+        let inputs = |value: &str| {
+            let cluster = [("cluster.routing.allocation.exclude._name".to_owned(), value.to_owned())];
+            E::AllocationInputs {
+                cluster: cluster.into(),
+                indices: BTreeMap::new(),
+                attributes: BTreeMap::new(),
+            }
+        };
+        let shard = last_routing(&mut Record::healthy()).1[1].shard.clone();
+        homeless(None).assert_fails(LAW, "a node for a replica of articles/0");
+        homeless(Some(inputs("search-9"))).assert_fails(LAW, "a node for a replica of articles/0");
+        homeless(Some(inputs("search-*"))).assert_passes(LAW);
+        homeless(Some(E::RetriesExhausted { shard, failures: 5 })).assert_passes(LAW);
     }
 
     #[test]

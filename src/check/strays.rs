@@ -4,6 +4,8 @@
 //! Such a copy served once and was taken out of the set, and its node has not applied that state, nor failed or
 //! closed the copy, nor died. A state that nobody noted may have taken a copy out, and one may be noted late; so a
 //! copy may be out from the first sight of any state after the last one that has it in.
+//!
+//! A primary that has handed over gets no more writes but serves reads until it is removed (`IndexShard.relocated`).
 
 use std::collections::BTreeMap;
 
@@ -46,6 +48,11 @@ pub(super) struct Stray {
 }
 
 impl Stray {
+    /// No state takes it out: its removal does.
+    fn handed_over(index: IndexName, host: HostId, allocation: AllocationId, from: u64) -> Self {
+        Self { index, host, allocation, version: u64::MAX, from, until: None }
+    }
+
     /// Whether it may have served between these places of the record.
     pub(super) fn may_have_served(&self, sent: Point, answered: Point) -> bool {
         self.from <= answered.seq && self.until.is_none_or(|until| until >= sent.seq)
@@ -65,8 +72,15 @@ impl Strays {
                 self.applied.insert(host, *version);
                 self.end(seq, |stray| stray.host == host && stray.version <= *version);
             }
+            (EventKind::PrimaryDeactivated { shard, allocation, why, .. }, Some(host))
+                if why == "handed-off" =>
+            {
+                self.strays.push(Stray::handed_over(shard.index.clone(), host, *allocation, seq));
+            }
             (
-                EventKind::CopyRemoved { allocation, .. } | EventKind::CopyFailed { allocation, .. },
+                EventKind::CopyRemoved { allocation, .. }
+                | EventKind::CopyFailed { allocation, .. }
+                | EventKind::PrimaryActivated { allocation, .. },
                 Some(host),
             ) => self.end(seq, |stray| stray.host == host && stray.allocation == *allocation),
             (kind, Some(host)) if is_new_life(kind) => {

@@ -43,7 +43,7 @@ pub fn node(world: &World, host: HostId) -> Node {
         me: host,
         zone: node.zone.clone(),
         attributes: node.attributes.clone(),
-        allocator: world.extensions().allocator.clone().unwrap_or_else(|| allocator(plan.allocator)),
+        allocator: allocator(world),
         servers: plan.zookeeper.servers.clone(),
         search: plan.search.clone(),
         defects: plan.defects.clone(),
@@ -52,12 +52,14 @@ pub fn node(world: &World, host: HostId) -> Node {
     Node::boot(config, world.entropy(host), &world.files(host))
 }
 
-fn allocator(kind: AllocatorKind) -> AllocatorFactory {
-    match kind {
+/// What decides where copies go: the caller's own, else the plan's.
+pub fn allocator(world: &World) -> AllocatorFactory {
+    let planned = || match world.plan().allocator {
         AllocatorKind::Balanced => AllocatorFactory::new(Balanced::default),
         AllocatorKind::LeastLoaded => AllocatorFactory::new(LeastLoaded::default),
         AllocatorKind::DesiredBalance => AllocatorFactory::new(DesiredBalance::default),
-    }
+    };
+    world.extensions().allocator.clone().unwrap_or_else(planned)
 }
 
 /// A client of ZooKeeper alone, of this table.

@@ -21,7 +21,7 @@ use crate::{
         plan::{Delay, Plan, Trigger},
     },
     sim::{
-        Extensions,
+        Extensions, boot,
         clock::Clock,
         dice::Dice,
         disk::{AfterSync, Disk},
@@ -127,6 +127,7 @@ impl World {
             copies,
             settle_bound: self.settle_bound().as_nanos() as u64,
             read_policy: self.plan.search.read_policy.name().into(),
+            allocator: boot::allocator(self).make().name().into(),
         }
     }
 
@@ -517,24 +518,24 @@ async fn live_as(world: Arc<World>, host: HostId) {
                 world.refuses_to_start(host, &file);
                 return std::future::pending().await;
             }
-            let core = crate::sim::boot::server(&world, host);
+            let core = boot::server(&world, host);
             host::drive(world, host, incarnation, core).await;
         }
         HostKind::Search => {
-            let core = crate::sim::boot::node(&world, host);
+            let core = boot::node(&world, host);
             host::drive(world, host, incarnation, core).await;
         }
         HostKind::Client => match world.plan().part(host) {
             Part::ZooKeeper { table } => {
-                let core = crate::sim::boot::zookeeper_client(&world, host, table);
+                let core = boot::zookeeper_client(&world, host, table);
                 host::drive(world, host, incarnation, core).await;
             }
             Part::Recipe { table } => {
-                let core = crate::sim::boot::recipe_client(&world, host, table);
+                let core = boot::recipe_client(&world, host, table);
                 host::drive(world, host, incarnation, core).await;
             }
             Part::Administrator => {
-                let core = crate::sim::boot::administrator(&world, host);
+                let core = boot::administrator(&world, host);
                 host::drive(world, host, incarnation, core).await;
             }
             Part::Operator | Part::Documents { .. } => crate::workload::live(world, host).await,

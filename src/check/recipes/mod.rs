@@ -82,6 +82,7 @@ mod tests {
             copies: 0,
             settle_bound: 1_000_000_000,
             read_policy: "any".into(),
+            allocator: "balanced".into(),
         });
         for number in [2, 3, 9] {
             record.on(client(number), E::HostStarted { incarnation: 1 });

@@ -181,6 +181,7 @@ impl Run {
             copies: 2,
             settle_bound: 10_000_000_000,
             read_policy: "any".into(),
+            allocator: "balanced".into(),
         });
         for host in servers.iter().chain(&nodes).chain([&client()]) {
             self.record.on(*host, E::HostStarted { incarnation: 1 });

@@ -48,7 +48,9 @@ fn requests(scenario: &Scenario, left: impl Fn(Duration) -> f64, flaws: &mut Fla
         (format!("recipe_clients.{at}"), f64::from(one.count) * one.actions_per_second * left(one.starts_at))
     });
     let mut all = 0.0;
-    for (path, requests) in documents.chain(alone).chain(recipes) {
+    // Rates without a bound are refused as rates.
+    let finite = documents.chain(alone).chain(recipes).filter(|(_, requests)| requests.is_finite());
+    for (path, requests) in finite {
         all += requests;
         if all > REQUESTS_MAX {
             let message = format!("about {all:.0} requests");

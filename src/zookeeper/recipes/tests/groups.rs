@@ -258,6 +258,7 @@ impl Group {
             copies: 0,
             settle_bound: 20_000_000_000,
             read_policy: "any".into(),
+            allocator: "balanced".into(),
         };
         let end = self.bench.now;
         let told = self.bench.events.into_iter().map(|(at, host, kind)| (at, Some(host), kind));
