@@ -22,6 +22,7 @@ fn events(plan: &Plan) -> Vec<Event> {
         copies: 0,
         settle_bound: 0,
         read_policy: "any".into(),
+        allocator: "balanced".into(),
     };
     let mut kinds = vec![(None, started)];
     for server in 1..=leaders(plan.seed) {

@@ -178,7 +178,7 @@ fn senseless_faults_are_refused_at_their_place() {
         ("at = \"1s\"\ndrift = \"search\"\nppm = 900000", "a clock does not run so"),
         ("at = \"1s\"\nheal = \"storm\"", "there is no fault named `storm`"),
         ("at = \"1s\"\npartition = \"halves\"\nof = \"zk-1\"", "one host does not fall into parts"),
-        ("at = \"1s\"\npartition = \"thirds\"", "unknown variant `thirds`"),
+        ("at = \"1s\"\npartition = \"thirds\"", "`thirds` is not a choice here"),
         ("at = \"1s\"\ncrash = \"random(controller)\"", "`random(controller)` draws from no group"),
         ("at = \"1s\"\ncrash = \"random(zone(z))\"", "no search node is in zone `z`"),
         ("at = \"1s\"\ncrash = \"search\"\nrolling = \"1s\"", "who is next is not known"),

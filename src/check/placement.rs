@@ -130,16 +130,20 @@ impl Published {
     /// A copy that should have moved, and where to.
     fn overdue(&self, balanced: &Balanced) -> Option<(&Placement, HostId, HostId)> {
         let counts = self.counts();
-        let count = |node, index| counts.get(&(node, index)).copied().unwrap_or_default();
-        let is_overdue = |(copy, from, to): &(&Placement, HostId, HostId)| {
-            let lead = |index| count(*from, index) - count(*to, index);
-            let is_heavy = balanced.scales.is_heavy(lead(None), lead(Some(&copy.shard.index)));
-            is_heavy && balanced.may_move(self, copy, *to)
-        };
         let placed = self.routing.iter().filter_map(|copy| Some((copy, copy.node?)));
         let mut moves = placed.flat_map(|(copy, from)| self.nodes.iter().map(move |to| (copy, from, *to)));
-        moves.find(is_overdue)
+        moves.find(|(copy, from, to)| {
+            let index = Some(&copy.shard.index);
+            let (all, of_index) = (lead(&counts, *from, *to, None), lead(&counts, *from, *to, index));
+            balanced.scales.is_heavy(all, of_index) && balanced.may_move(self, copy, *to)
+        })
     }
+}
+
+/// How many copies more the one node has than the other.
+fn lead(counts: &Counts<'_>, from: HostId, to: HostId, index: Option<&IndexName>) -> i64 {
+    let count = |node| counts.get(&(node, index)).copied().unwrap_or_default();
+    count(from) - count(to)
 }
 
 impl Balanced {

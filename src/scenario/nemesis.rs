@@ -42,11 +42,10 @@ pub(super) fn strikes(scenario: &Scenario, seed: u64) -> Vec<FaultStep> {
     let one = |(nth, fault): (u64, &Fault)| {
         let action = fault.action();
         let strength = action.as_ref().and_then(|action| strength(scenario, seed, action.kind()));
-        let strikes = match (action, strength) {
+        match (action, strength) {
             (Some(action), Some(strength)) => Repeated { scenario, seed, nth, strength }.all(fault, &action),
             _ => Vec::new(),
-        };
-        strikes
+        }
     };
     (0..).zip(&scenario.faults).flat_map(one).collect()
 }

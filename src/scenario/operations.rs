@@ -133,7 +133,7 @@ impl Operation {
 
     /// The number of its first request, unique in a run.
     pub fn request(&self) -> u64 {
-        u64::from(self.client.number) << 32 | u64::from(self.number) * u64::from(Self::REQUESTS)
+        (u64::from(self.client.number) << 32) | (u64::from(self.number) * u64::from(Self::REQUESTS))
     }
 
     /// The number of the request that carries several, which have numbers of their own.

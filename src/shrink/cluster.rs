@@ -32,11 +32,11 @@ pub(super) fn fewer_tables(scenario: &Scenario, _broken: &Broken) -> Vec<Candida
     }
     for at in (0..scenario.zookeeper_clients.len()).rev() {
         let what = format!("no [[zookeeper_clients]] {}", at + 1);
-        all.push(with(scenario, what, |one| drop(one.zookeeper_clients.remove(at))));
+        all.push(with(scenario, what, |one| _ = one.zookeeper_clients.remove(at)));
     }
     for at in (0..scenario.recipe_clients.len()).rev() {
         let what = format!("no [[recipe_clients]] {}", at + 1);
-        all.push(with(scenario, what, |one| drop(one.recipe_clients.remove(at))));
+        all.push(with(scenario, what, |one| _ = one.recipe_clients.remove(at)));
     }
     all
 }

@@ -47,6 +47,9 @@ fn cut(scenario: &mut Scenario, end: Duration) {
     }
 }
 
+/// Makes one thing plain.
+type Change<'a> = &'a dyn Fn(&mut Scenario);
+
 /// Settings at their defaults, physics without surprises.
 pub(super) fn plainer(scenario: &Scenario, _broken: &Broken) -> Vec<Candidate> {
     let mut all: Vec<Candidate> = (0..scenario.defects.len())
@@ -57,7 +60,7 @@ pub(super) fn plainer(scenario: &Scenario, _broken: &Broken) -> Vec<Candidate> {
     let exact =
         Spread { min: Duration::from_micros(200), mean: Duration::from_micros(200), ..Spread::default() };
     let links = Links { within_zone: exact, between_zones: exact, pairs: Vec::new() };
-    let changes: [(&str, &dyn Fn(&mut Scenario)); 12] = [
+    let changes: [(&str, Change<'_>); 12] = [
         ("no cluster settings", &|one| one.cluster.settings = Values::default()),
         ("no index settings", &|one| {
             one.indices.iter_mut().for_each(|index| index.settings = Values::default())

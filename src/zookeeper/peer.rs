@@ -215,7 +215,7 @@ impl Message {
     pub fn bytes(&self) -> u64 {
         match self {
             Self::ToLearner(LeaderFrame::Snap { bytes, .. }) => bytes.len() as u64,
-            Self::ToLearner(LeaderFrame::Proposal(record) | LeaderFrame::Inform(record)) => record.len(),
+            Self::ToLearner(LeaderFrame::Proposal(record) | LeaderFrame::Inform(record)) => record.length(),
             _ => 64,
         }
     }

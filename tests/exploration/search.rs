@@ -126,6 +126,7 @@ fn judge_way(scope: &Scope, world: &World, last: &Arc<Step>) -> Option<String> {
         copies: 0,
         settle_bound: 0,
         read_policy: "any".into(),
+        allocator: "balanced".into(),
     };
     let mut kinds = vec![(None, begun)];
     for step in steps(last) {

@@ -90,7 +90,7 @@ impl Record {
     }
 
     /// Its length in a log file, in bytes.
-    pub fn len(&self) -> u64 {
+    pub fn length(&self) -> u64 {
         self.frame.len() as u64
     }
 
