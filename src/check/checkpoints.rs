@@ -24,8 +24,8 @@ pub(super) const GLOBAL_CHECKPOINT: Law = Law {
 /// What a copy has, is what it was seen to take, or to be given in files; a restart may have taken some of it,
 /// which is then on its way again, so the ghost may be ahead of the copy and never behind.
 ///
-/// Allowed: a copy that recovers is told of a checkpoint above its own (`IndexShard` says so too: it has yet to
-/// receive what is below). A primary that does not know the newest state yet is not judged by it: it counts
+/// Allowed: a copy that recovers, also one that served before in the same process, is told of a checkpoint above its
+/// own (`IndexShard` says so too: it has yet to receive what is below). A primary that does not know the newest state yet is not judged by it: it counts
 /// copies that the controller has removed since, or not those that it has added.
 #[derive(Default)]
 struct GlobalCheckpoint {
@@ -34,7 +34,7 @@ struct GlobalCheckpoint {
     groups: BTreeMap<ShardId, Vec<AllocationId>>,
     newest: (Epoch, u64),
     applied: BTreeMap<HostId, (Epoch, u64)>,
-    /// Copies that a state has shown as serving and in sync, and that were not opened anew since, each with its
+    /// Copies that the newest state shows as serving and in sync, and that were not opened anew since, each with its
     /// node: a copy that no operation has reached yet is known from states alone.
     serving: BTreeMap<AllocationId, HostId>,
 }
@@ -77,6 +77,10 @@ impl Copy {
     }
 }
 
+fn serves(placement: &Placement) -> bool {
+    placement.in_sync && matches!(placement.state, CopyState::Started | CopyState::Relocating)
+}
+
 impl GlobalCheckpoint {
     fn copy(&mut self, allocation: AllocationId) -> &mut Copy {
         let new = || Copy { reached: SeqNo::NONE, above: BTreeSet::new() };
@@ -93,10 +97,12 @@ impl GlobalCheckpoint {
         }
         self.newest = state;
         self.groups.clear();
+        let serve = routing.iter().filter(|placement| serves(placement));
+        let serve: BTreeSet<_> = serve.filter_map(|placement| placement.allocation).collect();
+        self.serving.retain(|copy, _| serve.contains(copy));
         for placement in routing.iter().filter(|placement| placement.in_sync) {
             let Some(allocation) = placement.allocation else { continue };
-            let serves = matches!(placement.state, CopyState::Started | CopyState::Relocating);
-            if let Some(node) = placement.node.filter(|_| serves) {
+            if let Some(node) = placement.node.filter(|_| serves(placement)) {
                 self.serving.insert(allocation, node);
             }
             match self.groups.get_mut(&placement.shard) {
@@ -188,7 +194,7 @@ impl Monitor for GlobalCheckpoint {
 mod tests {
     use crate::{
         check::record::{Record, search, shard},
-        event::EventKind as E,
+        event::{CopyState, EventKind as E},
         name::{AllocationId, SeqNo, Term},
     };
 
@@ -254,6 +260,21 @@ mod tests {
         record.insert(index, search(2), learned(2, 1, 9));
         record.insert(index, search(2), E::RecoveryStarted { shard: shard(), allocation, from });
         record.assert_passes(LAW);
+    }
+
+    #[test]
+    fn copy_that_was_taken_out_and_is_built_again_may_be_told_more() {
+        let told = |state: Option<CopyState>| {
+            let mut record = Record::default();
+            record.publish(search(3), 1, &[(1, CopyState::Started), (2, CopyState::Started)]);
+            record.publish(search(3), 2, &[(1, CopyState::Started)]);
+            let back = state.into_iter().map(|state| (2, state));
+            let copies: Vec<_> = [(1, CopyState::Started)].into_iter().chain(back).collect();
+            record.publish(search(3), 3, &copies).on(search(2), learned(2, 1, 9));
+            record
+        };
+        told(Some(CopyState::Initializing)).assert_passes(LAW);
+        told(Some(CopyState::Started)).assert_fails(LAW, "is told of global checkpoint 9");
     }
 
     #[test]
