@@ -34,9 +34,11 @@ struct GlobalCheckpoint {
     groups: BTreeMap<ShardId, Vec<AllocationId>>,
     newest: (Epoch, u64),
     applied: BTreeMap<HostId, (Epoch, u64)>,
-    /// Copies that the newest state shows as serving and in sync, and that were not opened anew since, each with its
-    /// node: a copy that no operation has reached yet is known from states alone.
+    /// Copies that a state has shown as serving and in sync, that were not opened anew since, and whose nodes have not
+    /// applied a state that shows them otherwise, each with its node: a copy that no operation has reached yet is known from states alone.
     serving: BTreeMap<AllocationId, HostId>,
+    /// Of those, the first state that shows them otherwise.
+    leaving: BTreeMap<AllocationId, (Epoch, u64)>,
 }
 
 /// The operations that one copy has.
@@ -99,7 +101,11 @@ impl GlobalCheckpoint {
         self.groups.clear();
         let serve = routing.iter().filter(|placement| serves(placement));
         let serve: BTreeSet<_> = serve.filter_map(|placement| placement.allocation).collect();
-        self.serving.retain(|copy, _| serve.contains(copy));
+        self.leaving.retain(|copy, _| !serve.contains(copy));
+        for copy in self.serving.keys().filter(|copy| !serve.contains(copy)) {
+            self.leaving.entry(*copy).or_insert(state);
+        }
+        self.end_service();
         for placement in routing.iter().filter(|placement| placement.in_sync) {
             let Some(allocation) = placement.allocation else { continue };
             if let Some(node) = placement.node.filter(|_| serves(placement)) {
@@ -110,6 +116,15 @@ impl GlobalCheckpoint {
                 None => _ = self.groups.insert(placement.shard.clone(), vec![allocation]),
             }
         }
+    }
+
+    /// Copies whose nodes know that they serve no more, do not.
+    fn end_service(&mut self) {
+        let Self { leaving, applied, serving, .. } = self;
+        serving.retain(|copy, node| {
+            let left = leaving.get(copy);
+            left.is_none_or(|left| applied.get(node).is_none_or(|applied| applied < left))
+        });
     }
 
     fn end_life(&mut self, host: HostId) {
@@ -179,6 +194,7 @@ impl Monitor for GlobalCheckpoint {
             }
             EventKind::StateApplied { epoch, version } => {
                 self.applied.insert(host, (*epoch, *version));
+                self.end_service();
             }
             EventKind::RecoveryStarted { allocation, .. } | EventKind::CopyRemoved { allocation, .. } => {
                 self.serving.remove(allocation);
@@ -195,7 +211,7 @@ mod tests {
     use crate::{
         check::record::{Record, search, shard},
         event::{CopyState, EventKind as E},
-        name::{AllocationId, SeqNo, Term},
+        name::{AllocationId, Epoch, SeqNo, Term},
     };
 
     const LAW: &str = "replication.global-checkpoint";
@@ -264,17 +280,19 @@ mod tests {
 
     #[test]
     fn copy_that_was_taken_out_and_is_built_again_may_be_told_more() {
-        let told = |state: Option<CopyState>| {
+        let told = |state: CopyState, applied: u64| {
             let mut record = Record::default();
             record.publish(search(3), 1, &[(1, CopyState::Started), (2, CopyState::Started)]);
             record.publish(search(3), 2, &[(1, CopyState::Started)]);
-            let back = state.into_iter().map(|state| (2, state));
-            let copies: Vec<_> = [(1, CopyState::Started)].into_iter().chain(back).collect();
-            record.publish(search(3), 3, &copies).on(search(2), learned(2, 1, 9));
+            record.publish(search(3), 3, &[(1, CopyState::Started), (2, state)]);
+            record.on(search(2), E::StateApplied { epoch: Epoch(1), version: applied });
+            record.on(search(2), learned(2, 1, 9));
             record
         };
-        told(Some(CopyState::Initializing)).assert_passes(LAW);
-        told(Some(CopyState::Started)).assert_fails(LAW, "is told of global checkpoint 9");
+        told(CopyState::Initializing, 3).assert_passes(LAW);
+        for (state, applied) in [(CopyState::Initializing, 1), (CopyState::Started, 3)] {
+            told(state, applied).assert_fails(LAW, "is told of global checkpoint 9");
+        }
     }
 
     #[test]
