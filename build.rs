@@ -35,5 +35,8 @@ fn entry(root: &Path, path: &Path) -> String {
     let name = path.file_stem().unwrap_or_default();
     let below = path.parent().and_then(|folder| folder.strip_prefix(root.join("scenarios")).ok());
     let folder = below.unwrap_or(Path::new("")).to_string_lossy().replace('\\', "/");
-    format!("    Builtin {{ folder: {folder:?}, name: {name:?}, text: include_str!({path:?}) }},\n")
+    // Where the package lies is asked when it is compiled: it may have been moved since this script ran.
+    let file = path.strip_prefix(root).unwrap_or(path).to_string_lossy().replace('\\', "/");
+    let text = format!("include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {:?}))", format!("/{file}"));
+    format!("    Builtin {{ folder: {folder:?}, name: {name:?}, text: {text} }},\n")
 }
