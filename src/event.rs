@@ -136,6 +136,23 @@ pub enum CopyState {
     Relocating,
 }
 
+impl CopyState {
+    /// Whether such a copy serves: started, or the source of a relocation.
+    pub fn is_active(self) -> bool {
+        matches!(self, Self::Started | Self::Relocating)
+    }
+
+    /// Elasticsearch's word for it (`ShardRoutingState`).
+    pub fn routing_word(self) -> &'static str {
+        match self {
+            Self::Unassigned => "UNASSIGNED",
+            Self::Initializing => "INITIALIZING",
+            Self::Started => "STARTED",
+            Self::Relocating => "RELOCATING",
+        }
+    }
+}
+
 /// One copy of a shard in the routing table.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Placement {

@@ -7,12 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
-    ops::Range,
-    sync::{
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc,
-    },
-    thread,
+    ops::{ControlFlow, Range},
     time::Duration,
 };
 
@@ -23,7 +18,7 @@ use crate::{
     defect::Defects,
     scenario::{generate::Scenarios, plan::Plan},
     shrink::{self, Budget, Shrunk, Target, Unshrinkable},
-    sweep::Watch,
+    sweep::{Clerk, side_by_side},
     trial::{Machine, Standing, Trial},
 };
 
@@ -181,52 +176,41 @@ impl Fuzz {
         machine: Machine,
         mut tell: impl FnMut(News<'_>) -> Result<(), E>,
     ) -> Result<Tally, E> {
-        let desk = Desk {
+        let work = |number: usize| self.seed(number).map(|seed| self.case(seed, machine));
+        let mut count = Count {
             fuzz: self,
             machine,
-            next: AtomicUsize::new(0),
-            stop: AtomicBool::new(false),
-            watch: Watch::start(),
+            tell: &mut tell,
+            tally: Tally::default(),
+            known: BTreeSet::new(),
+            failures: 0,
         };
-        thread::scope(|scope| {
-            let (sender, results) = mpsc::sync_channel(self.threads.get() * 4);
-            for _ in 0..self.threads.get() {
-                let (sender, desk) = (sender.clone(), &desk);
-                scope.spawn(move || desk.work(&sender));
-            }
-            drop(sender);
-            let tally = self.in_order(results, machine, &mut tell);
-            desk.stop.store(true, Ordering::Relaxed);
-            tally
-        })
+        let threads = self.threads.get();
+        let _ = side_by_side((threads, threads * 4), self.wall_max, work, &mut count)?;
+        Ok(count.tally)
     }
 
-    fn in_order<E>(
-        &self,
-        results: mpsc::Receiver<(usize, Case)>,
-        machine: Machine,
-        tell: &mut impl FnMut(News<'_>) -> Result<(), E>,
-    ) -> Result<Tally, E> {
-        let (mut waiting, mut next, mut failures) = (BTreeMap::new(), 0, 0);
-        let mut tally = Tally::default();
-        let mut known = BTreeSet::new();
-        for (number, case) in results {
-            waiting.insert(number, case);
-            while let Some(case) = waiting.remove(&next) {
-                next += 1;
-                tally.add(&case);
-                tell(News::Ended(&case))?;
-                // One finding a law: the others are most likely the same bug.
-                if let Some(target) = case.target().filter(|target| known.insert(target.name().to_owned())) {
-                    self.found(&case, &target, machine, tell)?;
-                }
-                failures += usize::from(case.is_failure());
-                if self.fail_max.is_some_and(|most| failures >= most.get()) {
-                    return Ok(tally);
-                }
-            }
+    /// The seed of the case of this number.
+    fn seed(&self, number: usize) -> Option<u64> {
+        Some(self.seeds.start.saturating_add(number as u64)).filter(|seed| *seed < self.seeds.end)
+    }
+
+    fn case(&self, seed: u64, machine: Machine) -> Case {
+        match machine.trial(&self.plan(seed)) {
+            Ok(trial) => Case::of(seed, &trial),
+            Err(error) => Case {
+                seed,
+                verdict: "error",
+                law: None,
+                when: Some(error.at.as_secs_f64()),
+                why: Some(error.message),
+                events: error.events.len() as u64,
+                simulated: error.at.as_secs_f64(),
+                goals: Vec::new(),
+                fingerprint: None,
+                wall: Duration::ZERO,
+            },
         }
-        Ok(tally)
     }
 
     fn found<E>(
@@ -245,43 +229,35 @@ impl Fuzz {
     }
 }
 
-/// Where threads fetch their work.
-struct Desk<'a> {
+/// Cases as far as they have been counted.
+struct Count<'a, T> {
     fuzz: &'a Fuzz,
     machine: Machine,
-    next: AtomicUsize,
-    stop: AtomicBool,
-    watch: Watch,
+    tell: &'a mut T,
+    tally: Tally,
+    /// What has been broken so far: one finding a law, since the others are most likely the same bug.
+    known: BTreeSet<String>,
+    failures: usize,
 }
 
-impl Desk<'_> {
-    fn work(&self, results: &mpsc::SyncSender<(usize, Case)>) {
-        let is_time_up = || self.fuzz.wall_max.is_some_and(|most| self.watch.elapsed() >= most);
-        while !self.stop.load(Ordering::Relaxed) && !is_time_up() {
-            let number = self.next.fetch_add(1, Ordering::Relaxed);
-            let seed = self.fuzz.seeds.start.saturating_add(number as u64);
-            if seed >= self.fuzz.seeds.end || results.send((number, self.case(seed))).is_err() {
-                return;
-            }
-        }
+impl<E, T: FnMut(News<'_>) -> Result<(), E>> Clerk for Count<'_, T> {
+    type Work = Case;
+    type Kept = Case;
+    type Error = E;
+
+    fn keep(&mut self, case: Case) -> Result<Case, E> {
+        Ok(case)
     }
 
-    fn case(&self, seed: u64) -> Case {
-        match self.machine.trial(&self.fuzz.plan(seed)) {
-            Ok(trial) => Case::of(seed, &trial),
-            Err(error) => Case {
-                seed,
-                verdict: "error",
-                law: None,
-                when: Some(error.at.as_secs_f64()),
-                why: Some(error.message),
-                events: error.events.len() as u64,
-                simulated: error.at.as_secs_f64(),
-                goals: Vec::new(),
-                fingerprint: None,
-                wall: Duration::ZERO,
-            },
+    fn count(&mut self, case: Case) -> Result<ControlFlow<()>, E> {
+        self.tally.add(&case);
+        (self.tell)(News::Ended(&case))?;
+        if let Some(target) = case.target().filter(|target| self.known.insert(target.name().to_owned())) {
+            self.fuzz.found(&case, &target, self.machine, self.tell)?;
         }
+        self.failures += usize::from(case.is_failure());
+        let is_enough = self.fuzz.fail_max.is_some_and(|most| self.failures >= most.get());
+        Ok(if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 }
 

@@ -83,7 +83,8 @@ fn line(trace: &Trace, judgements: &[Judgement], format: Format) -> String {
     format!("{}\n", line.trim_end())
 }
 
-fn stored(path: &Path) -> Result<Trace, Failure> {
+/// The trace in a file.
+pub(super) fn stored(path: &Path) -> Result<Trace, Failure> {
     let name = path.display();
     let file = fs::File::open(path)
         .map_err(|error| Failure::usage(format!("error: cannot read {name}: {error}")))?;

@@ -1,24 +1,16 @@
 //! Exporting — decides the steps of giving a stored run to another tool. It never runs or judges one.
 
-use std::{fs, io::BufReader};
-
 use super::{
     args::{ExportArgs, ExportFormat},
+    check::stored,
     exit::{Exit, Failure},
     output::{Outlet, say},
 };
-use crate::report::{
-    export::{perfetto, shiviz},
-    trace_file,
-};
+use crate::report::export::{perfetto, shiviz};
 
 pub(super) fn export(args: &ExportArgs) -> Result<Exit, Failure> {
-    let name = args.trace.display();
-    let file = fs::File::open(&args.trace)
-        .map_err(|error| Failure::usage(format!("error: cannot read {name}: {error}")))?;
+    let trace = stored(&args.trace)?;
     let outlet = args.out.as_deref().map(Outlet::open).transpose()?;
-    let trace = trace_file::read(BufReader::new(file))
-        .map_err(|error| Failure::usage(format!("error: {name}: {error}")))?;
     let write = match args.format {
         ExportFormat::Shiviz => shiviz::write,
         ExportFormat::Perfetto => perfetto::write,

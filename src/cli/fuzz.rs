@@ -5,7 +5,6 @@ use std::{
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
-    thread,
 };
 
 use super::{
@@ -23,7 +22,7 @@ use crate::{
     },
     scenario::generate::{Profile, Scenarios},
     shrink::{self, Budget},
-    sweep::{seeds::Seeds, store::put},
+    sweep::{cores, seeds::Seeds, store::put},
     trial::Machine,
     workload::arrivals::expand,
 };
@@ -43,7 +42,6 @@ pub(super) fn fuzz(args: &FuzzArgs, machine: Machine) -> Result<Exit, Failure> {
 }
 
 fn planned(args: &FuzzArgs) -> Fuzz {
-    let cores = || thread::available_parallelism().unwrap_or(std::num::NonZeroUsize::MIN);
     let threads = args.jobs.unwrap_or_else(cores);
     let defects = args.defect.iter().copied().collect();
     let Seeds(seeds) = args.seeds.clone().unwrap_or(Seeds(0..args.runs));

@@ -6,9 +6,7 @@ use std::{
     env,
     ffi::OsString,
     fs, io,
-    num::NonZeroUsize,
     path::Path,
-    thread,
     time::Duration,
 };
 
@@ -25,7 +23,7 @@ use crate::{
     scenario::plan::Plan,
     shrink::{self, Target},
     sweep::{
-        self as sweeps, Counted, Done, Job, Ledger, Sweep, explanation,
+        self as sweeps, Counted, Done, Job, Ledger, Sweep, cores, explanation,
         manifest::Manifest,
         seeds::{Partition, over_seeds, runs},
         store::{ResumeError, Store, put},
@@ -65,6 +63,9 @@ fn unfinished(error: &io::Error) -> Failure {
     Failure::Unfinished(format!("error: cannot write results: {error}"))
 }
 
+/// What shrinking one failing run of a sweep may take.
+const SHRINKING: Duration = Duration::from_secs(60);
+
 /// What is written down of a sweep.
 struct Books<'a> {
     sweep: &'a Sweep,
@@ -73,7 +74,7 @@ struct Books<'a> {
     summary: Summary,
     progress: Progress,
     counted: BTreeSet<String>,
-    /// Beginnings of explanations, by key, of failing runs that do not count yet.
+    /// Beginnings of explanations, by key, of failing runs that do not count yet and are stored nowhere.
     heads: BTreeMap<String, String>,
     /// Runs smaller plans of those that fail, if that is asked for.
     shrinking: Option<Machine>,
@@ -84,12 +85,7 @@ impl Books<'_> {
         let subject = &self.sweep.subjects[job.subject];
         command(&subject.name, job.seed, &subject.set)
     }
-}
 
-/// What shrinking one failing run of a sweep may take.
-const SHRINKING: Duration = Duration::from_secs(60);
-
-impl Books<'_> {
     /// A smaller plan beside what is kept of a failing run.
     fn shrunk(&self, done: &Done, plan: &Plan) -> io::Result<()> {
         let (Some(machine), Some(out), Some(finding)) = (self.shrinking, self.out, &done.finding) else {
@@ -112,7 +108,8 @@ impl Ledger for Books<'_> {
 
     fn keep(&mut self, done: &Done) -> io::Result<()> {
         let (plan, command) = (self.sweep.plan(done.job), self.command(done.job));
-        if let Some(finding) = done.finding.as_ref().filter(|_| done.record.is_failure()) {
+        let untold = done.finding.as_ref().filter(|_| self.store.is_none() && done.record.is_failure());
+        if let Some(finding) = untold {
             self.heads.insert(done.record.key.clone(), head(&explanation(finding)));
         }
         self.store.as_mut().map_or(Ok(()), |store| store.keep(done, &plan, &command))?;
@@ -173,7 +170,6 @@ fn planned(args: &SweepArgs, partition: Partition) -> Result<Sweep, Failure> {
         (Some(seeds), _) => over_seeds(subjects.len(), seeds),
         (None, count) => runs(subjects.len(), count.unwrap_or_default()),
     };
-    let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     Ok(Sweep {
         subjects,
         jobs: partition.of(all),

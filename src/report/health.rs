@@ -19,7 +19,7 @@ pub(super) fn target(leaving: &Placement, routing: &[Placement]) -> Option<HostI
 }
 
 fn is_active(copy: &Placement) -> bool {
-    matches!(copy.state, CopyState::Started | CopyState::Relocating)
+    copy.state.is_active()
 }
 
 /// Copies that the cluster should have and that do not serve; targets of relocations are extra.

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use crate::scenario::plan::Plan;
+use crate::{scenario::plan::Plan, search::settings::duration};
 
 /// One link of the chain: what is waited for, and for how long at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,8 +104,7 @@ pub fn granted_session(plan: &Plan) -> Duration {
 /// How long nobody may know how full a disk is, by the settings of the start.
 fn measured(plan: &Plan) -> Duration {
     let set = plan.settings.0.get("cluster.info.update.interval");
-    let interval =
-        set.and_then(|text| humantime::parse_duration(text).ok()).unwrap_or(Duration::from_secs(30));
+    let interval = set.and_then(|text| duration(&text)).unwrap_or(Duration::from_secs(30));
     if plan.nodes.iter().any(|node| node.disk.is_some()) { 2 * interval } else { Duration::ZERO }
 }
 

@@ -215,7 +215,7 @@ impl ClusterState {
     /// The settings of an index that these changes may be made to.
     fn settings_of(&self, index: &IndexName, changes: &Changes) -> Result<Settings, ApiError> {
         if !self.indices.contains_key(index) {
-            return Err(refused(404, "index_not_found_exception", format!("no such index [{index}]")));
+            return Err(ApiError::no_index(index));
         }
         let settings = self.settings.of_index(index);
         let unblocks = !changes.is_empty() && changes.keys().all(|name| name.starts_with("index.blocks."));

@@ -28,7 +28,7 @@ pub use self::{
     search::{Hit, SearchAnswer, SearchRequest, SearchType, ShardFailure, Total},
     update::UpdateRequest,
 };
-use crate::{event::Word, search::allocation::explain::AllocationExplanation};
+use crate::{event::Word, name::IndexName, search::allocation::explain::AllocationExplanation};
 
 /// A request to the coordinating node, answered by one [`ApiReply`] of the same id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -189,6 +189,11 @@ impl ApiError {
     /// One that surely had no effect.
     pub fn new(status: u16, kind: &'static str, reason: impl Into<String>) -> Self {
         Self { status, kind: kind.into(), reason: reason.into(), certain: true }
+    }
+
+    /// 404 `index_not_found_exception`.
+    pub fn no_index(index: &IndexName) -> Self {
+        Self::new(404, "index_not_found_exception", format!("no such index [{index}]"))
     }
 
     /// 400 `illegal_argument_exception`.

@@ -343,7 +343,7 @@ impl ShardTable {
 impl ShardCopy {
     /// Whether it serves: started, or the source of a relocation.
     pub fn is_active(&self) -> bool {
-        matches!(self.state, CopyState::Started | CopyState::Relocating)
+        self.state.is_active()
     }
 
     /// Whether it is the target of a relocation.

@@ -1,18 +1,14 @@
 //! Smaller clusters — decides which parts of a cluster and of its load are taken away, boldest first. It never tries
 //! whether that will do.
 
-use super::{Broken, oracle::Candidate};
+use super::{
+    Broken,
+    oracle::{Candidate, with},
+};
 use crate::{
     name::HostId,
     scenario::format::{Index, Scenario},
 };
-
-/// A candidate: a scenario with one change.
-fn with(scenario: &Scenario, what: impl Into<String>, change: impl FnOnce(&mut Scenario)) -> Candidate {
-    let mut smaller = scenario.clone();
-    change(&mut smaller);
-    Candidate { scenario: smaller, what: what.into() }
-}
 
 /// Whole tables gone.
 pub(super) fn fewer_tables(scenario: &Scenario, _broken: &Broken) -> Vec<Candidate> {

@@ -28,8 +28,8 @@ fn minimise(shrinking: &mut Shrinking, list: List) {
     while size > 0 {
         let mut start = 0;
         while start < list.len(&shrinking.scenario) {
-            let candidates = list.without_each(&shrinking.scenario, start, size);
-            let Some(taken) = shrinking.step_at(candidates) else { break };
+            let whole = shrinking.scenario.clone();
+            let Some(taken) = shrinking.step_at(list.without_each(&whole, start, size)) else { break };
             // What follows has moved up to the place of what is gone.
             start += taken * size;
         }
@@ -46,9 +46,14 @@ impl List {
     }
 
     /// Part after part of this size, from `start` on, taken out.
-    fn without_each(self, scenario: &Scenario, start: usize, size: usize) -> Vec<Candidate> {
+    fn without_each(
+        self,
+        scenario: &Scenario,
+        start: usize,
+        size: usize,
+    ) -> impl Iterator<Item = Candidate> + '_ {
         let starts = (start..self.len(scenario)).step_by(size);
-        starts.map(|start| self.without(scenario, start..start + size)).collect()
+        starts.map(move |start| self.without(scenario, start..start + size))
     }
 
     fn without(self, scenario: &Scenario, part: std::ops::Range<usize>) -> Candidate {

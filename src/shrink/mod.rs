@@ -14,7 +14,7 @@ mod story;
 #[cfg(test)]
 mod tests;
 
-use std::{num::NonZeroUsize, thread, time::Duration};
+use std::{num::NonZeroUsize, time::Duration};
 
 use self::oracle::{Candidate, Oracle};
 pub use self::story::{file, file_name, story};
@@ -22,6 +22,7 @@ use crate::{
     check::{law, verdict::Verdict},
     scenario::{format::Scenario, plan::Plan},
     sim::Run,
+    sweep::cores,
     trial::{Machine, Trial},
     workload::arrivals::expand,
 };
@@ -41,8 +42,7 @@ pub struct Budget {
 impl Default for Budget {
     /// Six hundred runs, as many at a time as there are cores.
     fn default() -> Self {
-        let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        Self { runs: 600, wall: None, threads }
+        Self { runs: 600, wall: None, threads: cores() }
     }
 }
 
@@ -213,7 +213,7 @@ impl Shrinking {
     }
 
     /// The same; which it was.
-    fn step_at(&mut self, candidates: Vec<Candidate>) -> Option<usize> {
+    fn step_at(&mut self, candidates: impl IntoIterator<Item = Candidate>) -> Option<usize> {
         let (at, candidate, broken) = self.oracle.first(candidates)?;
         self.changes.push(Change { what: candidate.what, runs: self.oracle.runs() });
         (self.scenario, self.broken) = (candidate.scenario, broken);

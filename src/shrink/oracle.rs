@@ -21,6 +21,17 @@ pub(super) struct Candidate {
     pub(super) what: String,
 }
 
+/// A candidate: a scenario with one change.
+pub(super) fn with(
+    scenario: &Scenario,
+    what: impl Into<String>,
+    change: impl FnOnce(&mut Scenario),
+) -> Candidate {
+    let mut smaller = scenario.clone();
+    change(&mut smaller);
+    Candidate { scenario: smaller, what: what.into() }
+}
+
 /// Runs scenarios and says whether they break the law.
 pub(super) struct Oracle {
     target: Target,
@@ -75,7 +86,10 @@ impl Oracle {
     }
 
     /// The first of these that can be run and breaks the law, with its place.
-    pub(super) fn first(&self, candidates: Vec<Candidate>) -> Option<(usize, Candidate, Broken)> {
+    pub(super) fn first(
+        &self,
+        candidates: impl IntoIterator<Item = Candidate>,
+    ) -> Option<(usize, Candidate, Broken)> {
         let sound = candidates.into_iter().enumerate();
         let mut sound = sound.filter_map(|(at, one)| Some((at, self.repaired(one)?)));
         loop {

@@ -5,19 +5,13 @@ use std::time::Duration;
 
 use super::{
     Broken,
-    oracle::{Candidate, keep},
+    oracle::{Candidate, keep, with},
 };
 use crate::scenario::{
     duration,
     format::{Clocks, Cluster, Links, Scenario, Spread},
     values::Values,
 };
-
-fn with(scenario: &Scenario, what: impl Into<String>, change: impl FnOnce(&mut Scenario)) -> Candidate {
-    let mut smaller = scenario.clone();
-    change(&mut smaller);
-    Candidate { scenario: smaller, what: what.into() }
-}
 
 /// Over sooner: just after the law is broken, else earlier by parts.
 pub(super) fn shorter(scenario: &Scenario, broken: &Broken) -> Vec<Candidate> {

@@ -125,11 +125,11 @@ impl World {
         }
         let what = describe(&fault.action);
         self.faults().under_way.entry(step).or_default();
-        self.record(None, EventKind::FaultBegan { step, what, hosts: hosts.clone() });
+        self.record(None, EventKind::FaultBegan { step, what: what.clone(), hosts: hosts.clone() });
         self.turn(&strike, &fault.action, &hosts);
         if fault.action.is_done_at_once() {
             self.faults().under_way.remove(&step);
-            self.record(None, EventKind::FaultEnded { step, what: describe(&fault.action) });
+            self.record(None, EventKind::FaultEnded { step, what });
         }
     }
 
@@ -143,7 +143,7 @@ impl World {
             }
             FaultAction::Cut { from, .. } | FaultAction::Slow { from, .. } => meant(from),
             FaultAction::Partition { shape, of, .. } => {
-                parts::hosts_of(&self.separated(*shape, &meant(of), strike))
+                parts::ends_of(&self.separated(*shape, &meant(of), strike))
             }
             FaultAction::Wipe { target }
             | FaultAction::Rot { target, .. }

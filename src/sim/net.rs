@@ -23,7 +23,10 @@ use std::{
 use madsim::time::TimeHandle;
 
 pub use self::link::{Cut, Slow};
-use self::link::{Fate, Link};
+use self::{
+    damage::AT_ONCE,
+    link::{Fate, Link},
+};
 use crate::{
     core::{Address, CloseReason, ConnId, Port},
     name::{HostId, SimTime},
@@ -120,6 +123,17 @@ enum Packet {
     Broken {
         reason: CloseReason,
     },
+}
+
+impl Packet {
+    /// What it takes on a line, in bytes.
+    fn bytes(&self) -> u64 {
+        let message = match self {
+            Self::Data { message, .. } => message.bytes(),
+            _ => 0,
+        };
+        message + PACKET_HEAD
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -274,7 +288,7 @@ impl Net {
         if !self.losing.is_empty()
             && let Some((pair, to)) = self.loses(from, conn, &message)
         {
-            self.break_pair(pair);
+            self.break_pair(pair, AT_ONCE);
             return Some(to);
         }
         self.send_packet(from, conn, Packet::Data { message, sent });
@@ -309,27 +323,14 @@ impl Net {
             (Power::Off, _) | (Power::ProcessDown, Some(_)) => pair.stalled[side].push_back(packet),
             (Power::ProcessDown, None) => self.refuse(id, side, packet),
             (Power::Up, _) => {
-                let (nth, delay) = self.draw_delay(from, to);
-                let delay = delay + self.queue(from, to, &packet);
-                self.transmit_after(id, side, (nth, packet), delay);
+                let now = elapsed(&self.time);
+                let link = self.link(from, to);
+                let (nth, delay) = link.next();
+                let queued = link.queue(now, || packet.bytes());
+                let delay = self.dice.at("net.delay", (from, to, nth)).delay_at(now, delay);
+                self.transmit_after(id, side, (nth, packet), delay + queued);
             }
         }
-    }
-
-    /// How long a packet waits for a narrow line, and takes to get onto it.
-    fn queue(&mut self, from: HostId, to: HostId, packet: &Packet) -> Duration {
-        let now = elapsed(&self.time);
-        let link = self.link(from, to);
-        let Some(bandwidth) = link.slow.iter().filter_map(|slow| slow.bandwidth).min() else {
-            return Duration::ZERO;
-        };
-        let bytes = match packet {
-            Packet::Data { message, .. } => message.bytes(),
-            _ => 0,
-        };
-        let takes = (bytes + PACKET_HEAD) as u128 * 1_000_000_000 / u128::from(bandwidth);
-        link.busy_until = SimTime(link.busy_until.max(now).0.saturating_add(takes as u64));
-        Duration::from_nanos(link.busy_until.0 - now.0)
     }
 
     /// Nobody takes the packet: who sent it is told, a round trip later.
@@ -349,10 +350,7 @@ impl Net {
     /// The number of the next packet on a link, and its delay.
     fn draw_delay(&mut self, from: HostId, to: HostId) -> (u64, Duration) {
         let now = elapsed(&self.time);
-        let link = self.link(from, to);
-        link.sent += 1;
-        let slow = link.slow.iter().rev().find_map(|slow| slow.delay);
-        let (nth, delay) = (link.sent, slow.unwrap_or(link.delay));
+        let (nth, delay) = self.link(from, to).next();
         (nth, self.dice.at("net.delay", (from, to, nth)).delay_at(now, delay))
     }
 

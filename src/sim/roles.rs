@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    event::{CopyState, Event, EventKind, Placement},
+    event::{Event, EventKind, Placement},
     name::{Epoch, HostId, HostKind, SessionId, ShardId},
     scenario::plan::{Plan, Selector},
 };
@@ -108,11 +108,8 @@ impl Roles {
     }
 
     fn copies(&self, shard: &ShardId, primary: bool) -> Vec<HostId> {
-        let active = |copy: &&Placement| {
-            copy.shard == *shard
-                && copy.primary == primary
-                && matches!(copy.state, CopyState::Started | CopyState::Relocating)
-        };
+        let active =
+            |copy: &&Placement| copy.shard == *shard && copy.primary == primary && copy.state.is_active();
         self.routing.iter().filter(active).filter_map(|copy| copy.node).collect()
     }
 

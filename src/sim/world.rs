@@ -544,7 +544,7 @@ async fn live_as(world: Arc<World>, host: HostId) {
 }
 
 /// Every machine of a plan: servers, nodes and clients.
-fn hosts_of(plan: &Plan) -> Vec<HostId> {
+pub(super) fn hosts_of(plan: &Plan) -> Vec<HostId> {
     let clients = plan.clients().into_iter().map(|(host, _)| host);
     let nodes = plan.nodes.iter().map(|node| node.host);
     plan.servers().chain(nodes).chain(clients).collect()

@@ -17,8 +17,8 @@ pub mod store;
 use std::{collections::BTreeMap, num::NonZeroUsize, time::Duration};
 
 pub use self::failures::explanation;
-pub(crate) use self::pool::Watch;
-pub use self::pool::{Ledger, sweep};
+pub(crate) use self::pool::{Clerk, Watch, side_by_side};
+pub use self::pool::{Ledger, cores, sweep};
 use self::record::{Record, key};
 use crate::{
     scenario::{format::Scenario, overlay::Setting, plan::Plan},

@@ -3,6 +3,8 @@
 
 use std::{
     collections::BTreeMap,
+    num::NonZeroUsize,
+    ops::ControlFlow,
     sync::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
@@ -17,6 +19,11 @@ use crate::{
     sim::RunError,
     trial::{Machine, Trial},
 };
+
+/// As many threads as there are cores.
+pub fn cores() -> NonZeroUsize {
+    thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
 
 /// What becomes of runs.
 pub trait Ledger {
@@ -40,26 +47,80 @@ pub trait Ledger {
 ///
 /// Whatever the ledger returns ends the sweep.
 pub fn sweep<L: Ledger>(sweep: &Sweep, machine: Machine, ledger: &mut L) -> Result<Ending, L::Error> {
-    let desk = Desk {
-        sweep,
-        machine,
-        next: AtomicUsize::new(0),
-        stop: AtomicBool::new(false),
-        watch: Watch::start(),
+    let desk = Desk { sweep, machine };
+    let mut count = Count { sweep, ledger, done: 0, failures: 0, given_up: 0 };
+    let threads = sweep.threads.get().min(sweep.jobs.len());
+    // What waits to be kept holds a whole record: a thread that is far ahead waits.
+    let work = |number: usize| sweep.jobs.get(number).map(|job| desk.result(*job));
+    match side_by_side((threads, sweep.threads.get()), sweep.wall_max, work, &mut count)? {
+        ControlFlow::Break(()) => Ok(Ending::EnoughFailures),
+        ControlFlow::Continue(()) => Ok(count.ending()),
+    }
+}
+
+/// Who takes what threads have done.
+pub(crate) trait Clerk {
+    /// What a thread has done.
+    type Work: Send;
+    /// What counts of it.
+    type Kept;
+    /// Why it cannot go on.
+    type Error;
+
+    /// Takes what has just been done, in any order.
+    fn keep(&mut self, work: Self::Work) -> Result<Self::Kept, Self::Error>;
+
+    /// Counts what was done, in the order of its numbers, until it is enough.
+    fn count(&mut self, kept: Self::Kept) -> Result<ControlFlow<()>, Self::Error>;
+}
+
+/// Does work of the numbers from 0 on threads, until there is no such work, it is enough or the time is up; as much may
+/// wait for the clerk as `ahead` says.
+pub(crate) fn side_by_side<C: Clerk>(
+    (threads, ahead): (usize, usize),
+    wall_max: Option<Duration>,
+    work: impl Fn(usize) -> Option<C::Work> + Sync,
+    clerk: &mut C,
+) -> Result<ControlFlow<()>, C::Error> {
+    let (next, stop, watch) = (AtomicUsize::new(0), AtomicBool::new(false), Watch::start());
+    let is_over = || stop.load(Ordering::Relaxed) || wall_max.is_some_and(|most| watch.elapsed() >= most);
+    let fetch = |results: &mpsc::SyncSender<_>| {
+        while !is_over() {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(done) = work(number) else { return };
+            if results.send((number, done)).is_err() {
+                return;
+            }
+        }
     };
     thread::scope(|scope| {
-        // What waits to be kept holds a whole record: a thread that is far ahead waits.
-        let (sender, results) = mpsc::sync_channel(sweep.threads.get());
-        for _ in 0..sweep.threads.get().min(sweep.jobs.len()) {
-            let sender = sender.clone();
-            let desk = &desk;
-            scope.spawn(move || desk.work(&sender));
+        let (sender, results) = mpsc::sync_channel(ahead);
+        for _ in 0..threads {
+            let (sender, fetch) = (sender.clone(), &fetch);
+            scope.spawn(move || fetch(&sender));
         }
         drop(sender);
-        let ending = in_order(sweep, results, ledger);
-        desk.stop.store(true, Ordering::Relaxed);
+        let ending = in_order(results, clerk);
+        stop.store(true, Ordering::Relaxed);
         ending
     })
+}
+
+fn in_order<C: Clerk>(
+    results: mpsc::Receiver<(usize, C::Work)>,
+    clerk: &mut C,
+) -> Result<ControlFlow<()>, C::Error> {
+    let (mut waiting, mut next) = (BTreeMap::new(), 0);
+    for (number, work) in results {
+        waiting.insert(number, clerk.keep(work)?);
+        while let Some(kept) = waiting.remove(&next) {
+            next += 1;
+            if clerk.count(kept)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+    }
+    Ok(ControlFlow::Continue(()))
 }
 
 /// A run as a thread hands it on.
@@ -69,27 +130,42 @@ enum Outcome {
     GivenUp(Job),
 }
 
-/// Keeps results as they come and counts them in order, until there are no more or enough have failed.
-fn in_order<L: Ledger>(
-    sweep: &Sweep,
-    results: mpsc::Receiver<(usize, Outcome)>,
-    ledger: &mut L,
-) -> Result<Ending, L::Error> {
-    let mut waiting = BTreeMap::new();
-    let (mut next, mut failures, mut given_up) = (0, 0, 0);
-    for (number, result) in results {
-        waiting.insert(number, kept(result, ledger)?);
-        while let Some(counted) = waiting.remove(&next) {
-            next += 1;
-            failures += usize::from(counted.record.as_ref().is_some_and(Record::is_failure));
-            given_up += usize::from(counted.record.is_none());
-            ledger.count(counted);
-            if sweep.fail_max.is_some_and(|most| failures >= most.get()) {
-                return Ok(Ending::EnoughFailures);
-            }
+/// A sweep as far as it has been counted.
+struct Count<'a, L> {
+    sweep: &'a Sweep,
+    ledger: &'a mut L,
+    done: usize,
+    failures: usize,
+    given_up: usize,
+}
+
+impl<L> Count<'_, L> {
+    fn ending(&self) -> Ending {
+        if self.done == self.sweep.jobs.len() && self.given_up == 0 {
+            Ending::Complete
+        } else {
+            Ending::OutOfTime
         }
     }
-    Ok(if next == sweep.jobs.len() && given_up == 0 { Ending::Complete } else { Ending::OutOfTime })
+}
+
+impl<L: Ledger> Clerk for Count<'_, L> {
+    type Work = Outcome;
+    type Kept = Counted;
+    type Error = L::Error;
+
+    fn keep(&mut self, result: Outcome) -> Result<Counted, L::Error> {
+        kept(result, self.ledger)
+    }
+
+    fn count(&mut self, counted: Counted) -> Result<ControlFlow<()>, L::Error> {
+        self.done += 1;
+        self.failures += usize::from(counted.record.as_ref().is_some_and(Record::is_failure));
+        self.given_up += usize::from(counted.record.is_none());
+        self.ledger.count(counted);
+        let is_enough = self.sweep.fail_max.is_some_and(|most| self.failures >= most.get());
+        Ok(if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    }
 }
 
 fn kept<L: Ledger>(result: Outcome, ledger: &mut L) -> Result<Counted, L::Error> {
@@ -103,30 +179,13 @@ fn kept<L: Ledger>(result: Outcome, ledger: &mut L) -> Result<Counted, L::Error>
     })
 }
 
-/// Where threads fetch their work.
+/// What threads do their work with.
 struct Desk<'a> {
     sweep: &'a Sweep,
     machine: Machine,
-    next: AtomicUsize,
-    stop: AtomicBool,
-    watch: Watch,
 }
 
 impl Desk<'_> {
-    fn work(&self, results: &mpsc::SyncSender<(usize, Outcome)>) {
-        while !self.stop.load(Ordering::Relaxed) && !self.is_time_up() {
-            let number = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(job) = self.sweep.jobs.get(number) else { return };
-            if results.send((number, self.result(*job))).is_err() {
-                return;
-            }
-        }
-    }
-
-    fn is_time_up(&self) -> bool {
-        self.sweep.wall_max.is_some_and(|most| self.watch.elapsed() >= most)
-    }
-
     fn result(&self, job: Job) -> Outcome {
         let key = self.sweep.key(job);
         match self.sweep.known.get(&key) {

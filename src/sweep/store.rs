@@ -224,7 +224,16 @@ pub fn difference(first: &[Event], second: &[Event]) -> String {
 
 /// The most memory this process has had, in bytes, where the system tells.
 pub fn peak_memory() -> Option<u64> {
+    memory("VmHWM")
+}
+
+/// The memory that this process has now, in bytes, where the system tells.
+pub fn resident_memory() -> Option<u64> {
+    memory("VmRSS")
+}
+
+fn memory(what: &str) -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':'))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }

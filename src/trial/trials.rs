@@ -1,6 +1,6 @@
 //! Trials — decides how a scenario is tried over many seeds from one's own test. It never judges.
 
-use std::{fmt::Write as _, future::Future, num::NonZeroUsize, thread};
+use std::{fmt::Write as _, future::Future, thread};
 
 use super::{Standing, Trial};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     scenario::{builtin, check::Vocabulary, format::Scenario, read::read},
     search::allocation::{Allocator, AllocatorFactory},
     sim::{self, Extensions, RunError},
-    sweep::seeds::Seeds,
+    sweep::{cores, seeds::Seeds},
     workload::guest::{Cluster, WorkloadFactory},
 };
 
@@ -152,14 +152,13 @@ impl Trials {
 
     /// The first seed, in their order, whose run breaks a law or cannot be decided, or panics. Runs go side by side.
     pub fn first_failure(&self) -> Option<(u64, Result<Trial, RunError>)> {
-        let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let wrong = |seed: u64| {
             let trial = self.run(seed);
             let holds = trial.as_ref().is_ok_and(|trial| trial.standing() == Standing::Holds);
             (!holds).then_some((seed, trial))
         };
         let seeds = self.seeds_to_run();
-        seeds.chunks(threads.get()).find_map(|some| {
+        seeds.chunks(cores().get()).find_map(|some| {
             thread::scope(|scope| {
                 let runs: Vec<_> = some.iter().map(|seed| scope.spawn(|| wrong(*seed))).collect();
                 let ended = runs.into_iter().map(|run| run.join().expect("panics inside a run are caught"));

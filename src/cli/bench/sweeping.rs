@@ -1,7 +1,7 @@
 //! Sweeping's figures — decides how well a sweep uses two cores, how much of a run's time its laws take, and whether
 //! memory stays flat over many runs. It never decides what is good enough.
 
-use std::{collections::BTreeMap, convert::Infallible, fs, num::NonZeroUsize, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, num::NonZeroUsize, time::Duration};
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use crate::{
     cli::{exit::Failure, source::subject},
     report::measures::measures,
     scenario::plan::Plan,
-    sweep::{Counted, Done, Ledger, Subject, Sweep, Watch, seeds::runs, sweep},
+    sweep::{Counted, Done, Ledger, Subject, Sweep, Watch, seeds::runs, store::resident_memory, sweep},
     trial::{Machine, goals_met, judge},
 };
 
@@ -37,10 +37,10 @@ pub(super) fn measure(count: usize, machine: Machine) -> Result<Vec<Figure>, Fai
     let count = count.max(2).next_multiple_of(2);
     // The first runs touch memory that later ones use again.
     swept(&subject, count, NonZeroUsize::MIN, machine);
-    let before = resident();
+    let before = resident_memory();
     let one = swept(&subject, count, NonZeroUsize::MIN, machine);
     let two = swept(&subject, count, NonZeroUsize::MIN.saturating_add(1), machine);
-    let after = resident();
+    let after = resident_memory();
     let judged = share_of_laws(&subject.plan, count, machine)?;
     let ideal = 100.0 * one.as_secs_f64() / (2.0 * two.as_secs_f64()).max(1e-9);
     let mut figures = vec![
@@ -100,11 +100,4 @@ fn share_of_laws(plan: &Plan, count: usize, machine: Machine) -> Result<f64, Fai
         run_time += run.figures.wall;
     }
     Ok(judge_time.as_secs_f64() / (run_time + judge_time).as_secs_f64().max(1e-9))
-}
-
-/// The memory of this process now, in bytes, where the system tells.
-fn resident() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }

@@ -124,6 +124,17 @@ with! {
     with_steps steps Vec<Step>,
 }
 
+/// What decides what is generated is said here: proptest's defaults can be changed by the environment.
+fn config() -> Config {
+    Config {
+        failure_persistence: None,
+        max_default_size_range: 100,
+        max_local_rejects: 65_536,
+        max_global_rejects: 1_024,
+        ..Config::default()
+    }
+}
+
 impl Scenarios {
     /// Any scenario of this profile.
     pub fn of(profile: &'static Profile) -> Self {
@@ -142,8 +153,7 @@ impl Scenarios {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-        let mut runner =
-            TestRunner::new_with_rng(Config { failure_persistence: None, ..Config::default() }, rng);
+        let mut runner = TestRunner::new_with_rng(config(), rng);
         let tree = self.strategy().new_tree(&mut runner).expect("nothing is rejected");
         let mut scenario = tree.current();
         scenario.seed = Some(seed);

@@ -128,8 +128,7 @@ pub fn explain(
 fn find<'a>(state: &'a ClusterState, subject: &Subject) -> Result<&'a ShardCopy, ApiError> {
     let Subject { shard, primary, current_node } = subject;
     if !state.indices.contains_key(&shard.index) {
-        let reason = format!("no such index [{}]", shard.index);
-        return Err(ApiError::new(404, "index_not_found_exception", reason));
+        return Err(ApiError::no_index(&shard.index));
     }
     let copies = state.shard(shard).map_or(&[][..], |table| &table.copies);
     let meant = copies.iter().filter(|copy| copy.primary == *primary && !copy.is_target());

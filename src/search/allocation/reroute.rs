@@ -237,7 +237,7 @@ impl RoutingAllocation<'_> {
     fn command(&mut self, command: &Command) -> Result<Done, ApiError> {
         let shard = command.shard();
         if !self.state.indices.contains_key(&shard.index) {
-            return Err(no_index(&shard.index));
+            return Err(ApiError::no_index(&shard.index));
         }
         if let Some(node) = command.nodes().into_iter().find(|node| !self.state.nodes.contains_key(node)) {
             return Err(ApiError::illegal(format!("failed to resolve [{node}], no matching nodes")));
@@ -274,7 +274,7 @@ impl RoutingAllocation<'_> {
         };
         let id = copy.allocation.filter(|_| copy.state == CopyState::Started);
         let Some(id) = id else {
-            let state = format!("{:?}", copy.state).to_uppercase();
+            let state = copy.state.routing_word();
             return Err(format!(
                 "[move_allocation] can't move {name}, shard is not started (state = {state}]"
             ));
@@ -427,8 +427,4 @@ fn objection(rulings: &[Ruling]) -> Option<String> {
 
 fn bracketed(shard: &ShardId) -> String {
     format!("[{}][{}]", shard.index, shard.number)
-}
-
-fn no_index(index: &IndexName) -> ApiError {
-    ApiError::new(404, "index_not_found_exception", format!("no such index [{index}]"))
 }

@@ -144,7 +144,7 @@ fn petition(
 fn index_settings(state: &ClusterState, request: GetIndexSettingsRequest) -> Result<ApiAnswer, ApiError> {
     let GetIndexSettingsRequest { index, include_defaults } = request;
     if let Some(missing) = index.as_ref().filter(|index| !state.indices.contains_key(index)) {
-        return Err(error::no_index(missing));
+        return Err(ApiError::no_index(missing));
     }
     let wanted = state.indices.iter().filter(|(name, _)| index.as_ref().is_none_or(|index| index == *name));
     let told =
@@ -165,7 +165,7 @@ fn cluster_settings(state: &ClusterState, request: &GetClusterSettingsRequest) -
 fn cluster_state(view: View<'_>, request: StateRequest) -> Result<ApiAnswer, ApiError> {
     let state = view.state.ok_or_else(error::no_master)?.clone();
     if let Some(missing) = request.index.as_ref().filter(|index| !state.indices.contains_key(index)) {
-        return Err(error::no_index(missing));
+        return Err(ApiError::no_index(missing));
     }
     Ok(ApiAnswer::State(ClusterStateView { state, request }))
 }

@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use super::health;
 use crate::{
     event::CopyState,
-    name::{AllocationId, HostId, IndexName},
+    name::{HostId, IndexName},
     search::{
         api::admin::{CatRequest, CatTable, ClusterHealth, Health, HealthRequest, IndexCounts},
-        state::{ClusterState, ShardCopy},
+        routing,
+        state::{ClusterState, ShardCopy, ShardTable},
     },
 };
 
@@ -99,42 +100,33 @@ fn nodes(state: &ClusterState) -> Table {
     (vec!["node.role", "master", "name"], state.nodes.keys().map(row).collect())
 }
 
-fn word(state: CopyState) -> &'static str {
-    match state {
-        CopyState::Unassigned => "UNASSIGNED",
-        CopyState::Initializing => "INITIALIZING",
-        CopyState::Started => "STARTED",
-        CopyState::Relocating => "RELOCATING",
-    }
-}
-
 fn shards(state: &ClusterState) -> Table {
-    let homes = homes(state);
-    let row = |index: &str, number: u32, copy: &ShardCopy| {
+    let row = |(index, number): (&str, u32), table: &ShardTable, copy: &ShardCopy| {
         let role = if copy.primary { "p" } else { "r" };
-        let target = copy.relocating.and_then(|other| homes.get(&other));
+        let target = copy.relocating.and_then(|other| table.copy(other)?.node);
         let node = match (copy.node, target) {
             (Some(node), Some(target)) if copy.state == CopyState::Relocating => {
                 format!("{node} -> {target}")
             }
             (node, _) => node.map(|node| node.to_string()).unwrap_or_default(),
         };
-        vec![index.to_owned(), number.to_string(), role.to_owned(), word(copy.state).to_owned(), node]
+        vec![
+            index.to_owned(),
+            number.to_string(),
+            role.to_owned(),
+            copy.state.routing_word().to_owned(),
+            node,
+        ]
     };
     // The target of a move stands in its source's row.
     let is_shown = |copy: &&ShardCopy| copy.relocating.is_none() || copy.state == CopyState::Relocating;
     let rows = state.shards().flat_map(|(shard, table)| {
         let (index, number) = (shard.index.to_string(), shard.number);
         let rows: Vec<_> =
-            table.copies.iter().filter(is_shown).map(|copy| row(&index, number, copy)).collect();
+            table.copies.iter().filter(is_shown).map(|copy| row((&index, number), table, copy)).collect();
         rows
     });
     (vec!["index", "shard", "prirep", "state", "node"], rows.collect())
-}
-
-fn homes(state: &ClusterState) -> BTreeMap<AllocationId, HostId> {
-    let copies = state.shards().flat_map(|(_, table)| &table.copies);
-    copies.filter_map(|copy| copy.allocation.zip(copy.node)).collect()
 }
 
 fn allocation(state: &ClusterState) -> Table {
@@ -155,7 +147,7 @@ fn allocation(state: &ClusterState) -> Table {
 fn recovery(state: &ClusterState) -> Table {
     let mut rows = Vec::new();
     for (shard, table) in state.shards() {
-        let primary = table.active().find(|copy| copy.primary).and_then(|copy| copy.node);
+        let primary = routing::active_primary(table).map(|(_, node)| node);
         for copy in table.copies.iter().filter(|copy| copy.state == CopyState::Initializing) {
             let Some(target) = copy.node else { continue };
             let (kind, source) = match primary {
@@ -174,6 +166,7 @@ mod tests {
     use super::*;
     use crate::{
         event::CopyState::{Initializing, Relocating, Started, Unassigned},
+        name::AllocationId,
         search::fixture::{copy, state, table},
     };
 

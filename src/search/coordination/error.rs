@@ -31,11 +31,6 @@ pub(super) fn no_master_block() -> ApiError {
     failed(503, "cluster_block_exception", reason.to_owned())
 }
 
-/// The index is not in the cluster state.
-pub(super) fn no_index(index: &IndexName) -> ApiError {
-    failed(404, "index_not_found_exception", format!("no such index [{index}]"))
-}
-
 /// No primary came up in time, and nothing was sent to one that may have done the write.
 pub(super) fn no_primary(shard: &ShardId) -> ApiError {
     failed(503, "unavailable_shards_exception", format!("[{shard}] primary shard is not active"))

@@ -15,7 +15,7 @@ use crate::{
     name::{HostId, ShardId},
     scenario::plan::ReadPolicy,
     search::{
-        api::{ApiAnswer, GetAnswer, GotDoc},
+        api::{ApiAnswer, ApiError, GetAnswer, GotDoc},
         query::SourceFilter,
         routing,
         shards::{ReadCall, ShardRefusal},
@@ -47,11 +47,8 @@ impl GetFlow {
     }
 
     fn shown(&self, doc: GotDoc) -> GotDoc {
-        match &self.source {
-            filter if filter.is_whole() => doc,
-            filter if filter.is_off() => GotDoc { source: "".into(), ..doc },
-            filter => GotDoc { source: filter.apply(&doc.source).into(), ..doc },
-        }
+        let source = self.source.shown(doc.source).unwrap_or_default();
+        GotDoc { source, ..doc }
     }
 
     fn asks_primary(&self) -> bool {
@@ -72,7 +69,7 @@ impl GetFlow {
 
     fn route(&mut self, state: &ClusterState) -> Vec<Move> {
         let Some(table) = state.shard(&self.shard) else {
-            return vec![Move::End(Err(error::no_index(&self.shard.index)))];
+            return vec![Move::End(Err(ApiError::no_index(&self.shard.index)))];
         };
         let Some((_, to)) = routing::active_primary(table) else { return vec![Move::Wait] };
         self.under_way = Some(Position::of(state));

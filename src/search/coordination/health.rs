@@ -137,7 +137,6 @@ fn comparison(text: &str) -> Option<(Comparison, u32)> {
 }
 
 /// Health of the indices asked for. An index that is not there is red.
-/// The health of a state.
 pub(super) fn of(state: &ClusterState, request: &HealthRequest, pending_tasks: u32) -> ClusterHealth {
     let is_wanted = |name: &&_| request.index.as_ref().is_none_or(|index| index == *name);
     let wanted = state.indices.iter().filter(|(name, _)| is_wanted(name));

@@ -188,7 +188,7 @@ fn readable<'a>(state: &'a ClusterState, index: &IndexName) -> Result<&'a IndexM
 }
 
 fn metadata<'a>(state: &'a ClusterState, index: &IndexName) -> Result<&'a IndexMetadata, ApiError> {
-    state.indices.get(index).ok_or_else(|| error::no_index(index))
+    state.indices.get(index).ok_or_else(|| ApiError::no_index(index))
 }
 
 #[cfg(test)]

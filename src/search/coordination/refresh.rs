@@ -4,8 +4,6 @@
 //! its replication group refresh, whichever copies the coordinating node's state knows of. A copy that does not is
 //! counted, and not failed.
 
-use std::time::Duration;
-
 use super::{
     Ask, Outcome, Position, Served,
     flow::{Ending, Flow, Move},
@@ -106,10 +104,6 @@ impl Flow for RefreshFlow {
 
     fn state_applied(&mut self, state: &ClusterState) -> Vec<Move> {
         self.route_all(state)
-    }
-
-    fn patience(&self) -> Option<Duration> {
-        None
     }
 
     fn timed_out(&mut self) -> Ending {

@@ -99,7 +99,7 @@ pub(super) fn begin(
     choice: &mut Choice,
     request: &SearchRequest,
 ) -> Result<SearchFlow, ApiError> {
-    let metadata = state.indices.get(&request.index).ok_or_else(|| error::no_index(&request.index))?;
+    let metadata = state.indices.get(&request.index).ok_or_else(|| ApiError::no_index(&request.index))?;
     check(request)?;
     let body = query::read(&request.body).map_err(error::malformed)?;
     check_window(state, &request.index, &body)?;

@@ -63,7 +63,7 @@ impl WriteFlow {
 
     fn route(&mut self, state: &ClusterState) -> Vec<Move> {
         let Some(table) = state.shard(&self.shard) else {
-            return vec![Move::End(Err(error::no_index(&self.shard.index)))];
+            return vec![Move::End(Err(ApiError::no_index(&self.shard.index)))];
         };
         let primary = routing::active_primary(table);
         let Some((allocation, to)) = primary.and_then(|(copy, node)| Some((copy.allocation?, node))) else {

@@ -1,6 +1,6 @@
 //! Damage — decides which file of an index is not what was written. It never repairs one.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use tantivy::Directory as _;
 
@@ -30,16 +30,19 @@ impl Engine {
 
     /// The first file that was read again, is in use and is damaged, as the disk calls it.
     pub fn damaged_by_rereading(&self) -> Option<String> {
-        let durable = self.durable.iter().chain(&self.publishing).flat_map(|commit| &commit.files);
-        let used: BTreeSet<&str> = durable.map(String::as_str).collect();
-        let is_damaged = |file: &&String| {
-            let is_meta = file.as_str() == META;
-            let is_used = used.contains(file.as_str()) || is_meta || self.is_of_segment(file);
-            let is_whole = if is_meta { self.meta_is_sound() } else { is_sound(&self.directory, file) };
-            is_used && !is_whole
-        };
-        let file = self.suspects.iter().find(is_damaged)?;
+        let file = self.suspects.iter().find(|file| self.is_used(file) && !self.is_whole(file))?;
         Some(self.directory.disk_name(file).to_string())
+    }
+
+    fn is_used(&self, file: &str) -> bool {
+        let mut commits = self.durable.iter().chain(&self.publishing);
+        file == META
+            || commits.any(|commit| commit.files.iter().any(|own| own == file))
+            || self.is_of_segment(file)
+    }
+
+    fn is_whole(&self, file: &str) -> bool {
+        if file == META { self.meta_is_sound() } else { is_sound(&self.directory, file) }
     }
 
     fn is_of_segment(&self, file: &str) -> bool {

@@ -1,5 +1,7 @@
 //! Source filters — decides which part of a document a hit shows (`_source`). It never changes a document.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -37,6 +39,15 @@ impl SourceFilter {
     /// Whether hits show the whole document.
     pub fn is_whole(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// What is shown of a document; none if nothing is.
+    pub fn shown(&self, source: Arc<str>) -> Option<Arc<str>> {
+        match () {
+            () if self.is_off() => None,
+            () if self.is_whole() => Some(source),
+            () => Some(self.apply(&source).into()),
+        }
     }
 
     /// The part of `source` that is shown; a source that is no object is shown as it is.

@@ -50,8 +50,7 @@ impl Shard {
         }
         let deadline = step.request_deadline();
         let Phase::Primary(primary) = &mut self.phase else { return };
-        let copies: Vec<_> = primary.group.tracked().collect();
-        let requests: Vec<_> = copies.iter().map(|copy| (step.desk.draw(), *copy)).collect();
+        let requests: Vec<_> = primary.group.tracked().map(|copy| (step.desk.draw(), copy)).collect();
         let waiting = requests.iter().map(|(request, (_, node))| (*request, *node)).collect();
         let total = 1 + requests.len() as u32;
         primary.refreshes.push(PendingRefresh { token, waiting, successful: 1, total, deadline });
@@ -110,9 +109,7 @@ impl Shard {
 
     fn end_refreshes(&mut self, step: &mut Step<'_, '_>) {
         let Phase::Primary(primary) = &mut self.phase else { return };
-        let refreshes = std::mem::take(&mut primary.refreshes).into_iter();
-        let (done, open): (Vec<_>, Vec<_>) = refreshes.partition(|refresh| refresh.waiting.is_empty());
-        primary.refreshes = open;
+        let done = primary.refreshes.extract_if(.., |refresh| refresh.waiting.is_empty());
         for PendingRefresh { token, successful, total, .. } in done {
             step.desk.news.push(ShardNews::Refresh { token, result: Ok((successful, total)) });
         }

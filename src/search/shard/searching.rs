@@ -128,12 +128,7 @@ impl Shard {
 fn show(reader: &Reader, filter: &SourceFilter, ranked: &[Ranked]) -> Result<Vec<FetchedDoc>, Failure> {
     let doc = |ranked: &Ranked| {
         let FetchedSource { id, source, routing } = reader.fetch(ranked)?;
-        let shown = match filter {
-            filter if filter.is_off() => None,
-            filter if filter.is_whole() => Some(source.into()),
-            filter => Some(filter.apply(&source).into()),
-        };
-        Ok(FetchedDoc { id, source: shown, routing })
+        Ok(FetchedDoc { id, source: filter.shown(source.into()), routing })
     };
     ranked.iter().map(doc).collect()
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use super::{Faults, Strike, Switch};
 use crate::{
-    event::{CopyState, Placement},
+    event::Placement,
     name::{AllocationId, HostId, ShardId},
     scenario::plan::FaultAction,
     sim::world::World,
@@ -43,10 +43,7 @@ impl World {
     /// Whom a fault harms: of a cut the lesser side.
     fn harmed_by(&self, action: &FaultAction, hosts: &[HostId], strike: &Strike) -> BTreeSet<HostId> {
         let to = match action {
-            FaultAction::Cut { to: Some(to), .. } | FaultAction::Slow { to: Some(to), .. } => {
-                self.meant(to, strike)
-            }
-            FaultAction::Partition { .. } => return hosts.iter().copied().collect(),
+            FaultAction::Cut { to: Some(to), .. } => self.meant(to, strike),
             _ => Vec::new(),
         };
         let lesser = if !to.is_empty() && to.len() < hosts.len() { &to[..] } else { hosts };
@@ -68,7 +65,7 @@ impl World {
         let roles = self.roles();
         let faults = self.faults();
         let mut kept: BTreeSet<&ShardId> = BTreeSet::new();
-        let started = |copy: &&Placement| matches!(copy.state, CopyState::Started | CopyState::Relocating);
+        let started = |copy: &&Placement| copy.state.is_active();
         for copy in roles.routing().iter().filter(started) {
             let Some((node, allocation)) = copy.node.zip(copy.allocation) else { continue };
             let is_damaged = faults.damaged.contains(&allocation) || damages(action) && hit.contains(&node);

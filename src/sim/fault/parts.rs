@@ -6,7 +6,10 @@ use super::Strike;
 use crate::{
     name::{HostId, HostKind},
     scenario::plan::{Direction, LinkKind, PartitionShape, Selector},
-    sim::{dice::Die, world::World},
+    sim::{
+        dice::Die,
+        world::{World, hosts_of},
+    },
 };
 
 impl World {
@@ -21,7 +24,7 @@ impl World {
     ) -> Vec<(HostId, HostId)> {
         let others = match (to, links) {
             (Some(to), _) => self.meant(to, strike),
-            (None, Some(_)) => self.everybody(),
+            (None, Some(_)) => hosts_of(self.plan()),
             // A cut is of the cluster's network; clients have their own way in.
             (None, None) => self.servers_and_nodes(),
         };
@@ -44,11 +47,6 @@ impl World {
     fn servers_and_nodes(&self) -> Vec<HostId> {
         let nodes = self.plan().nodes.iter().map(|node| node.host);
         self.plan().servers().chain(nodes).collect()
-    }
-
-    fn everybody(&self) -> Vec<HostId> {
-        let clients = self.plan().clients().into_iter().map(|(host, _)| host);
-        self.servers_and_nodes().into_iter().chain(clients).collect()
     }
 
     /// The ordered pairs that a partition separates.
@@ -104,8 +102,8 @@ fn is_separated(shape: PartitionShape, (a, b): (usize, usize), count: usize) -> 
 }
 
 fn joins(kind: LinkKind, a: HostId, b: HostId) -> bool {
-    let kinds = if a.kind <= b.kind { (a.kind, b.kind) } else { (b.kind, a.kind) };
-    let is = |one: HostKind, other: HostKind| kinds == (one, other) || kinds == (other, one);
+    let is =
+        |one: HostKind, other: HostKind| (a.kind, b.kind) == (one, other) || (b.kind, a.kind) == (one, other);
     match kind {
         LinkKind::Zookeeper => is(HostKind::ZooKeeper, HostKind::ZooKeeper),
         LinkKind::Nodes => is(HostKind::Search, HostKind::Search),
@@ -123,7 +121,7 @@ fn shuffle(hosts: &mut [HostId], mut die: Die) {
 }
 
 /// The hosts of some pairs, each once.
-pub(super) fn hosts_of(pairs: &[(HostId, HostId)]) -> Vec<HostId> {
+pub(super) fn ends_of(pairs: &[(HostId, HostId)]) -> Vec<HostId> {
     let hosts: BTreeSet<_> = pairs.iter().flat_map(|(a, b)| [*a, *b]).collect();
     hosts.into_iter().collect()
 }

@@ -10,6 +10,9 @@ use crate::{
     sim::{inbox::elapsed, wire::Wire},
 };
 
+/// How long a reset takes that nobody has to find out.
+pub(super) const AT_ONCE: Duration = Duration::from_micros(10);
+
 impl Net {
     /// The pair and the receiver of an answer that is to vanish.
     pub(super) fn loses(&mut self, from: HostId, conn: ConnId, message: &Wire) -> Option<(u64, HostId)> {
@@ -35,26 +38,26 @@ impl Net {
         let link = self.link(from, to);
         link.cuts.push(Cut { sent_before: link.sent, ..cut });
         if cut.mode == CutMode::Reset {
-            self.break_connections(|pair| pair.links(from, to));
+            self.break_connections(|pair| pair.links(from, to), |_| AT_ONCE);
         }
     }
 
-    /// Both ends of these connections see a reset.
-    fn break_connections(&mut self, is_meant: impl Fn(&Pair) -> bool) {
+    /// Both ends of these connections see a reset, so long after now.
+    fn break_connections(&mut self, is_meant: impl Fn(&Pair) -> bool, delay: impl Fn(u64) -> Duration) {
         let ids: Vec<_> = self.pairs.iter().filter(|(_, pair)| is_meant(pair)).map(|(id, _)| *id).collect();
-        ids.into_iter().for_each(|id| self.break_pair(id));
+        ids.into_iter().for_each(|id| self.break_pair(id, delay(id)));
     }
 
-    pub(super) fn break_pair(&mut self, id: u64) {
+    pub(super) fn break_pair(&mut self, id: u64, delay: Duration) {
         for side in 0..2 {
             let broken = Packet::Broken { reason: CloseReason::Reset };
-            self.transmit_after(id, side, (0, broken), Duration::from_micros(10));
+            self.transmit_after(id, side, (0, broken), delay);
         }
     }
 
     /// Resets a host's connections to ZooKeeper.
     pub fn disconnect(&mut self, host: HostId) {
-        self.break_connections(|pair| pair.port == Port::ZkClient && pair.hosts[0] == host);
+        self.break_connections(|pair| pair.port == Port::ZkClient && pair.hosts[0] == host, |_| AT_ONCE);
     }
 
     /// Ends what this fault did to this direction. True if packets get through again.
@@ -65,25 +68,17 @@ impl Net {
         if !cuts.is_empty() {
             return false;
         }
-        self.break_gaps(from, to);
+        // Who sends on notices sooner or later that nothing is acknowledged.
+        let (dice, now) = (self.dice, elapsed(&self.time));
+        self.break_connections(
+            |pair| pair.links(from, to) && (pair.gaps[0] || pair.gaps[1]),
+            |id| dice.at("net.gap", (id, now)).delay(RETRANSMISSION),
+        );
         match last.mode {
             CutMode::Hold => self.release(from, to),
             CutMode::Stall | CutMode::Reset | CutMode::Drop => self.retransmit(from, to),
         }
         true
-    }
-
-    // Who sends on notices sooner or later that nothing is acknowledged.
-    fn break_gaps(&mut self, from: HostId, to: HostId) {
-        let has_gap = |pair: &Pair| pair.links(from, to) && (pair.gaps[0] || pair.gaps[1]);
-        let ids: Vec<_> = self.pairs.iter().filter(|(_, pair)| has_gap(pair)).map(|(id, _)| *id).collect();
-        for id in ids {
-            let delay = self.dice.at("net.gap", (id, elapsed(&self.time))).delay(RETRANSMISSION);
-            for side in 0..2 {
-                let broken = Packet::Broken { reason: CloseReason::Reset };
-                self.transmit_after(id, side, (0, broken), delay);
-            }
-        }
     }
 
     /// From now on packets of this direction are slower, until the same fault is undone.

@@ -1,5 +1,7 @@
 //! Links — decides what one direction between two hosts does to a packet. It never knows connections.
 
+use std::time::Duration;
+
 use crate::{
     name::SimTime,
     scenario::plan::{CutMode, Delay, InFlight},
@@ -61,6 +63,23 @@ pub(super) enum Fate {
 impl Link {
     pub(super) fn new(delay: Delay) -> Self {
         Self { delay, sent: 0, cuts: Vec::new(), slow: Vec::new(), busy_until: SimTime(0) }
+    }
+
+    /// The number of the next packet, and how it is delayed.
+    pub(super) fn next(&mut self) -> (u64, Delay) {
+        self.sent += 1;
+        let slow = self.slow.iter().rev().find_map(|slow| slow.delay);
+        (self.sent, slow.unwrap_or(self.delay))
+    }
+
+    /// How long a packet of so many bytes waits for a narrow line, and takes to get onto it.
+    pub(super) fn queue(&mut self, now: SimTime, bytes: impl FnOnce() -> u64) -> Duration {
+        let Some(bandwidth) = self.slow.iter().filter_map(|slow| slow.bandwidth).min() else {
+            return Duration::ZERO;
+        };
+        let takes = u128::from(bytes()) * 1_000_000_000 / u128::from(bandwidth);
+        self.busy_until = SimTime(self.busy_until.max(now).0.saturating_add(takes as u64));
+        Duration::from_nanos(self.busy_until.0 - now.0)
     }
 
     pub(super) fn cut(&self) -> Option<CutMode> {

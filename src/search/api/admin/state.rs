@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{CLUSTER_NAME, nested};
 use crate::{
-    event::{CopyState, Digest},
+    event::Digest,
     name::{HostId, IndexName},
     search::state::{ClusterState, IndexMetadata, ShardCopy},
 };
@@ -135,14 +135,8 @@ impl ClusterStateView {
     fn copy(&self, index: &IndexName, number: u32, copy: &ShardCopy) -> Value {
         let table = self.state.indices.get(index).and_then(|found| found.shards.get(number as usize));
         let other = copy.relocating.and_then(|id| table?.copy(id)?.node);
-        let state = match copy.state {
-            CopyState::Unassigned => "UNASSIGNED",
-            CopyState::Initializing => "INITIALIZING",
-            CopyState::Started => "STARTED",
-            CopyState::Relocating => "RELOCATING",
-        };
         let mut told = json!({
-            "state": state,
+            "state": copy.state.routing_word(),
             "primary": copy.primary,
             "node": copy.node.map(|host| host.to_string()),
             "relocating_node": other.map(|host| host.to_string()),
@@ -174,7 +168,10 @@ fn nodes(state: &ClusterState) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::search::fixture::{copy, state, table};
+    use crate::{
+        event::CopyState,
+        search::fixture::{copy, state, table},
+    };
 
     fn view(metrics: &[&str]) -> Value {
         let shards = vec![table(vec![
