@@ -191,12 +191,15 @@ fn mutated_plan_is_refused_or_sound() {
     listed.operations.truncate(20);
     plans.push(listed);
     let corpus: Vec<String> = plans.iter().map(|plan| serde_json::to_string_pretty(plan).unwrap()).collect();
+    let read = std::cell::Cell::new(0);
     many(1_500, |edits, which| {
         if let Ok(plan) = serde_json::from_str::<Plan>(&edited(which.get::<String>(&corpus), edits)) {
             let _ = plan.unsound(&Vocabulary::current());
+            read.set(read.get() + 1);
         }
         Ok(())
     });
+    assert!(read.get() > 30, "only {} of the mutated plans are plans", read.get());
 }
 
 #[test]
@@ -210,6 +213,7 @@ fn mutated_trace_is_refused_or_judged() {
     let events = &trial.run.events[..trial.run.events.len().min(300)];
     trace_file::write(&mut bytes, &trial.plan, events, trial.run.fingerprint).unwrap();
     let text = String::from_utf8(bytes).unwrap();
+    assert!(trace_file::read(text.as_bytes()).is_ok(), "the trace is sound before it is mutated");
     many(1_500, |edits, _| {
         // What is read is judged; that the fingerprint no longer fits is told by the reader.
         if let Ok(trace) = trace_file::read(edited(&text, edits).as_bytes()) {

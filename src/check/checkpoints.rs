@@ -8,7 +8,7 @@ use crate::{
         law::{Law, Monitor},
         verdict::{Judged, broken},
     },
-    event::{CopyState, Event, EventKind, Placement},
+    event::{Event, EventKind, Placement},
     name::{AllocationId, Epoch, HostId, SeqNo, ShardId},
 };
 
@@ -80,7 +80,7 @@ impl Copy {
 }
 
 fn serves(placement: &Placement) -> bool {
-    placement.in_sync && matches!(placement.state, CopyState::Started | CopyState::Relocating)
+    placement.in_sync && placement.state.is_active()
 }
 
 impl GlobalCheckpoint {

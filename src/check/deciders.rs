@@ -83,7 +83,7 @@ impl Published<'_> {
 }
 
 fn is_active(copy: &Placement) -> bool {
-    matches!(copy.state, CopyState::Started | CopyState::Relocating)
+    copy.state.is_active()
 }
 
 impl Hold {
@@ -271,7 +271,7 @@ mod tests {
             allocation: node.map(|_| AllocationId(*id)),
             primary: *primary,
             state: *state,
-            in_sync: matches!(state, CopyState::Started | CopyState::Relocating),
+            in_sync: state.is_active(),
             term: Term(1),
         };
         let kind = EventKind::StatePublished {

@@ -98,30 +98,32 @@ impl Disks {
         self.settings.get(&format!("{AREA}.threshold_enabled")).is_none_or(|text| text != "false")
     }
 
+    /// What was known of a node's disk whenever the controller decided, if watermarks count and anything was.
+    fn known(&self, node: HostId) -> Option<&[Reading]> {
+        self.readings.get(&node).filter(|_| self.is_judged()).map(Vec::as_slice)
+    }
+
     /// Whether the controller knew, whenever it decided, that the node is beyond the mark.
     pub(super) fn is_beyond(&self, node: HostId, mark: Mark) -> bool {
-        let readings = self.readings.get(&node).filter(|_| self.is_judged());
-        readings.is_some_and(|readings| readings.iter().all(|reading| self.is_passed(mark, *reading)))
+        self.known(node).is_some_and(|known| known.iter().all(|reading| self.is_passed(mark, *reading)))
     }
 
     /// Whether it knew, whenever it decided, that it is not.
     fn is_below(&self, node: HostId, mark: Mark) -> bool {
-        let readings = self.readings.get(&node).filter(|_| self.is_judged());
-        readings.is_some_and(|readings| !readings.iter().any(|reading| self.is_passed(mark, *reading)))
+        self.known(node).is_some() && !self.may_be_beyond(node, mark)
     }
 
     /// Whether it may have thought that the node is beyond the mark.
     pub(super) fn may_be_beyond(&self, node: HostId, mark: Mark) -> bool {
-        let readings = self.readings.get(&node).filter(|_| self.is_judged());
-        readings.is_some_and(|readings| readings.iter().any(|reading| self.is_passed(mark, *reading)))
+        self.known(node).is_some_and(|known| known.iter().any(|reading| self.is_passed(mark, *reading)))
     }
 }
 
 fn bytes(text: &str) -> Option<u64> {
-    let units = [("kb", 10), ("mb", 20), ("gb", 30), ("tb", 40), ("b", 0)];
+    let units = [("kb", 10), ("mb", 20), ("gb", 30), ("tb", 40), ("pb", 50), ("b", 0)];
     let text = text.trim().to_ascii_lowercase();
     let (count, shift) = units.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)))?;
-    Some((count.trim().parse::<f64>().ok()? * f64::from(1_u32 << shift.min(30))) as u64)
+    Some((count.trim().parse::<f64>().ok()? * (1_u64 << shift) as f64) as u64)
 }
 
 /// Judged are copies that were on their node before: what comes there with the state is not yet what it was blocked by.
@@ -251,5 +253,6 @@ mod tests {
         disks.settings.insert(format!("{AREA}.watermark.low"), "1kb".into());
         assert_eq!(disks.beyond((100_000, 1_023)), Some(Mark::FloodStage));
         assert_eq!(disks.beyond((1_100, 1_023)), Some(Mark::Low));
+        assert_eq!(["2kb", "1TB", "1pb"].map(bytes), [Some(2_048), Some(1 << 40), Some(1 << 50)]);
     }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     check::history::{Doc, Operation, Write},
-    event::{CopyState, Event, EventKind, Placement},
+    event::{Event, EventKind, Placement},
     name::{AllocationId, HostId, IndexName, SeqNo, ShardId, Term},
 };
 
@@ -27,8 +27,7 @@ impl Commands {
                 Vec::new()
             }
             EventKind::StatePublished { routing, .. } if !self.0.is_empty() => {
-                let active =
-                    |copy: &&Placement| matches!(copy.state, CopyState::Started | CopyState::Relocating);
+                let active = |copy: &&Placement| copy.state.is_active();
                 let active: BTreeSet<_> = routing.iter().filter(active).map(|copy| &copy.shard).collect();
                 let commanded = std::mem::take(&mut self.0);
                 commanded.into_iter().filter(|shard| !active.contains(shard)).collect()

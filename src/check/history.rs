@@ -9,6 +9,11 @@ use crate::{
     name::{SeqNo, Term},
 };
 
+/// Whether a request was sent with this parameter (`refresh=true`), or in this kind of call (`_bulk`).
+pub(super) fn has(parameters: &str, name: &str) -> bool {
+    parameters.split('&').any(|it| it == name)
+}
+
 /// What clients asked and were told, by document.
 #[derive(Debug, Default)]
 pub(super) struct History {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     check::verdict::Point,
-    event::{CopyState, Event, EventKind, HeldDoc, Placement},
+    event::{Event, EventKind, HeldDoc, Placement},
     name::{AllocationId, HostId, SeqNo, ShardId},
 };
 
@@ -51,7 +51,7 @@ impl InspectedCopy {
 }
 
 fn is_active(copy: &Placement) -> bool {
-    matches!(copy.state, CopyState::Started | CopyState::Relocating)
+    copy.state.is_active()
 }
 
 impl Inspected {

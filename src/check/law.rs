@@ -317,12 +317,6 @@ mod tests {
     }
 
     #[test]
-    fn every_law_of_liveness_is_one_of_the_laws() {
-        let found = LAWS.iter().filter(|law| law.kind() == Kind::Eventually).count();
-        assert_eq!(found, EVENTUALLY.len());
-    }
-
-    #[test]
     fn unknown_name_is_answered_with_the_nearest() {
         let unknown = named("cluster.settle").unwrap_err();
         assert_eq!(

@@ -91,7 +91,7 @@ impl Published {
 }
 
 fn is_active(state: CopyState) -> bool {
-    matches!(state, CopyState::Started | CopyState::Relocating)
+    state.is_active()
 }
 
 impl Copy {

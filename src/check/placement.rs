@@ -283,6 +283,15 @@ mod tests {
         ] {
             lopsided(&[(name, value)], "balanced").assert_passes(LAW);
         }
+        let mut still = lopsided(&[], "balanced");
+        if let E::AllocationInputs { cluster, .. } = &mut still.events[1].kind {
+            cluster.insert("cluster.routing.rebalance.enable".into(), "none".into());
+        }
+        still.assert_passes(LAW);
+        let mut full = lopsided(&[], "balanced");
+        let last = full.last(|event| matches!(event.kind, E::StatePublished { .. }));
+        full.insert(last, search(1), E::DiskReported { node: search(3), total: 100, free: 5 });
+        full.assert_passes(LAW);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::{
     check::{
         forfeit::Forfeit,
+        history::has,
         law::{Law, Monitor},
         strays::Strays,
         verdict::{Judged, Point, broken, clock},
@@ -58,7 +59,7 @@ impl Awaited {
 }
 
 fn asks_for_refresh(parameters: &str) -> bool {
-    parameters.split('&').any(|it| matches!(it, "refresh=true" | "refresh=wait_for"))
+    has(parameters, "refresh=true") || has(parameters, "refresh=wait_for")
 }
 
 impl Refreshed {

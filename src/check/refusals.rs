@@ -1,7 +1,7 @@
 //! Refusals — decides whether whoever is refused something by a disk, or finds damage on it, stops at once. It never
 //! judges what a disk may refuse.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::{
     check::{
@@ -22,8 +22,8 @@ pub(super) const SERVER_ENDS: Law = Law {
 
 pub(super) const COPY_FAILS: Law = Law {
     name: "copies.damage-never-served",
-    sentence: "A copy whose disk has refused it something, or that has found damage in its files, takes no operation and \
-               acknowledges no write before it is opened again.",
+    sentence: "A copy whose disk has refused it something, or that has found damage in its files, becomes no primary, numbers \
+               and takes no operation, and completes no recovery before it is opened again.",
     source: "Elasticsearch's Engine.failEngine on a tragic event, Store.markStoreCorrupted",
     monitor: || Box::<CopyFails>::default(),
 };
@@ -66,15 +66,12 @@ impl Monitor for ServerEnds {
 #[derive(Default)]
 struct CopyFails {
     failed: BTreeMap<(HostId, AllocationId), SimTime>,
-    /// Hosts with copies that have failed: most events are on none.
-    hosts: BTreeSet<HostId>,
 }
 
 impl CopyFails {
     fn fail(&mut self, host: HostId, allocation: Option<AllocationId>, at: SimTime) {
         if let Some(allocation) = allocation {
             self.failed.entry((host, allocation)).or_insert(at);
-            self.hosts.insert(host);
         }
     }
 
@@ -101,7 +98,7 @@ impl Monitor for CopyFails {
         match &event.kind {
             EventKind::DiskFailed { file, .. } => self.fail(host, allocation_of(file), event.at),
             EventKind::CorruptionFound { allocation, .. } => self.fail(host, Some(*allocation), event.at),
-            _ if !self.hosts.contains(&host) => {}
+            _ if self.failed.is_empty() => {}
             EventKind::HostStarted { .. } => self.failed.retain(|(of, _), _| *of != host),
             EventKind::CopyOpened { allocation, .. } | EventKind::RecoveryStarted { allocation, .. } => {
                 self.failed.remove(&(host, *allocation));
@@ -127,9 +124,9 @@ fn allocation_of(file: &str) -> Option<AllocationId> {
 mod tests {
     use super::*;
     use crate::{
-        check::record::{Record, search, shard, zk},
+        check::record::{Record, numbered, search, shard, zk},
         event::{Digest, EventKind as E},
-        name::{Epoch, SeqNo, Term, Zxid},
+        name::{Epoch, SeqNo, SessionId, Term, Zxid},
     };
 
     fn refused(file: &str) -> E {
@@ -138,38 +135,55 @@ mod tests {
 
     #[test]
     fn server_that_goes_on_after_a_refusal_fails() {
-        let logged = || E::TxnLogged { zxid: Zxid::new(Epoch(1), 7), digest: Digest(1) };
-        let mut record = Record::default();
-        record.on(zk(1), logged()).on(zk(1), refused("log.1")).on(zk(2), logged());
-        record.on(zk(1), E::HostHalted { why: "log.1".into() }).on(zk(1), E::HostStarted { incarnation: 2 });
-        record.on(zk(1), logged());
-        record.assert_passes("zab.refusal-ends");
-        record.on(zk(1), refused("log.2")).on(zk(1), logged());
-        record.assert_fails("zab.refusal-ends", "zk-1 goes on (TxnLogged of");
+        let (zxid, digest, op) = (Zxid::new(Epoch(1), 7), Digest(1), "create".into());
+        let acts = [
+            E::TxnProposed { zxid, digest, session: SessionId(1), xid: 1, op, changes: vec![] },
+            E::TxnLogged { zxid, digest },
+            E::TxnAcked { zxid },
+        ];
+        for act in acts {
+            let mut record = Record::default();
+            record.on(zk(1), act.clone()).on(zk(1), refused("log.1")).on(zk(2), act.clone());
+            record
+                .on(zk(1), E::HostHalted { why: "log.1".into() })
+                .on(zk(1), E::HostStarted { incarnation: 2 });
+            record.on(zk(1), act.clone());
+            record.assert_passes("zab.refusal-ends");
+            record.on(zk(1), refused("log.2")).on(zk(1), act.clone());
+            record.assert_fails("zab.refusal-ends", &format!("zk-1 goes on ({} of", act.name()));
+        }
     }
 
     #[test]
     fn copy_that_goes_on_after_a_refusal_or_damage_fails() {
         let allocation = AllocationId(0x1_0000_0002);
-        let took = || E::ReplicaAppended {
-            shard: shard(),
-            allocation,
-            sender_term: Term(1),
-            term: Term(1),
-            seq_no: SeqNo(3),
-            digest: Digest(1),
-            global_checkpoint: SeqNo(2),
-        };
+        let acts = [
+            E::ReplicaAppended {
+                shard: shard(),
+                allocation,
+                sender_term: Term(1),
+                term: Term(1),
+                seq_no: SeqNo(3),
+                digest: Digest(1),
+                global_checkpoint: SeqNo(2),
+            },
+            numbered((allocation.0, 1), 3, 1),
+            E::PrimaryActivated { shard: shard(), allocation, term: Term(1) },
+            E::RecoveryCompleted { shard: shard(), allocation, operations: 1 },
+        ];
         let found = || E::CorruptionFound { shard: shard(), allocation, file: "a.store".into() };
         let opened = || E::CopyOpened { shard: shard(), allocation, up_to: SeqNo(1), above: vec![] };
         let file = "shards/articles/0/0000000100000002/0/translog.3";
-        for ends in [refused(file), found()] {
+        for (ends, act) in
+            [refused(file), found()].iter().flat_map(|ends| acts.iter().map(move |act| (ends, act)))
+        {
             let mut record = Record::default();
-            record.on(search(2), took()).on(search(2), ends.clone()).on(search(3), took());
-            record.on(search(2), opened()).on(search(2), took());
+            record.on(search(2), act.clone()).on(search(2), ends.clone()).on(search(3), act.clone());
+            record.on(search(2), opened()).on(search(2), act.clone());
             record.assert_passes("copies.damage-never-served");
-            record.on(search(2), ends).on(search(2), took());
-            record.assert_fails("copies.damage-never-served", "on search-2 goes on (ReplicaAppended)");
+            record.on(search(2), ends.clone()).on(search(2), act.clone());
+            record
+                .assert_fails("copies.damage-never-served", &format!("on search-2 goes on ({})", act.name()));
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     check::{
+        history::has,
         law::{Law, Monitor},
         verdict::{Judged, broken},
     },
@@ -104,7 +105,7 @@ impl Monitor for Complete {
                 self.write(&shard.index.0, id)
             }
             EventKind::SearchInvoked { request, index, parameters, .. } => {
-                let is_strict = parameters.split('&').any(|it| it == "allow_partial_search_results=false");
+                let is_strict = has(parameters, "allow_partial_search_results=false");
                 self.asked.insert(*request, Asked { index: index.clone(), is_strict });
                 Ok(())
             }
@@ -179,6 +180,12 @@ mod tests {
         let strict = |shards| searched_with("a=b&allow_partial_search_results=false", shards, 1, &["a"]);
         strict((3, 3)).assert_passes(LAW);
         strict((2, 3)).assert_fails(LAW, "search 9 on articles: partial results, which were not asked for");
+        let mut late = strict((3, 3));
+        let end = late.last(|event| matches!(event.kind, EventKind::SearchCompleted { .. }));
+        if let EventKind::SearchCompleted { timed_out, .. } = &mut late.events[end].kind {
+            *timed_out = true;
+        }
+        late.assert_fails(LAW, "search 9 on articles: partial results, which were not asked for");
     }
 
     /// Documents without an id are known by what primaries number.

@@ -214,6 +214,7 @@ impl ClusterSettles {
     fn health(&self, state: &State, live: usize) -> Vec<String> {
         let mut shards: BTreeMap<&ShardId, Vec<&Placement>> = BTreeMap::new();
         state.routing.iter().for_each(|copy| shards.entry(&copy.shard).or_default().push(copy));
+        let nodes: Vec<HostId> = state.nodes.iter().copied().collect();
         let mut waits = Vec::new();
         let mut settled = 0;
         for copies in shards.values() {
@@ -221,7 +222,7 @@ impl ClusterSettles {
             for copy in copies {
                 let is_alone = copy.state == CopyState::Unassigned && homeless > 0;
                 homeless -= usize::from(is_alone);
-                let is_homeless = is_alone || self.is_kept_out(state, copy);
+                let is_homeless = is_alone || self.is_kept_out(state, &nodes, copy);
                 let is_home = copy.node.is_some_and(|node| state.nodes.contains(&node));
                 if is_homeless || copy.state == CopyState::Started && is_home {
                     settled += 1;
@@ -247,20 +248,19 @@ impl ClusterSettles {
     }
 
     /// Whether the settings that stand let no live node take a copy that is nowhere.
-    fn is_kept_out(&self, state: &State, copy: &Placement) -> bool {
+    fn is_kept_out(&self, state: &State, nodes: &[HostId], copy: &Placement) -> bool {
         if copy.state != CopyState::Unassigned {
             return false;
         }
         if self.exhausted.contains(&copy.shard) {
             return true;
         }
-        let nodes: Vec<HostId> = state.nodes.iter().copied().collect();
         let with_data = self.with_data(state, copy);
         let is_choice = |node: &&HostId| !copy.primary || with_data.is_empty() || with_data.contains(node);
         let mut choices = nodes.iter().filter(is_choice);
         !choices.any(|node| {
             let is_full = self.disks.may_be_beyond(*node, Mark::Low);
-            !is_full && self.rules.may_hold(&nodes, &state.routing, copy, *node)
+            !is_full && self.rules.may_hold(nodes, &state.routing, copy, *node)
         })
     }
 
@@ -455,7 +455,16 @@ mod tests {
         homeless(None).assert_fails(LAW, "a node for a replica of articles/0");
         homeless(Some(inputs("search-9"))).assert_fails(LAW, "a node for a replica of articles/0");
         homeless(Some(inputs("search-*"))).assert_passes(LAW);
-        homeless(Some(E::RetriesExhausted { shard, failures: 5 })).assert_passes(LAW);
+        homeless(Some(E::RetriesExhausted { shard: shard.clone(), failures: 5 })).assert_passes(LAW);
+        let mut reset = homeless(Some(E::RetriesReset { shards: vec![shard.clone()] }));
+        reset.insert(1, search(1), E::RetriesExhausted { shard, failures: 5 });
+        reset.assert_fails(LAW, "a node for a replica of articles/0");
+        let mut full = homeless(None);
+        let last = full.last(|event| matches!(event.kind, E::StatePublished { .. }));
+        for node in 1..=3 {
+            full.insert(last, search(1), E::DiskReported { node: search(node), total: 100, free: 5 });
+        }
+        full.assert_passes(LAW);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     check::{hosts::is_new_life, verdict::Point},
-    event::{CopyRef, CopyState, Event, EventKind, Placement},
+    event::{CopyRef, Event, EventKind, Placement},
     name::{AllocationId, HostId, IndexName},
 };
 
@@ -99,7 +99,7 @@ impl Strays {
         self.version = version;
         for copy in routing.iter().filter(|copy| copy.in_sync) {
             let (Some(allocation), Some(host)) = (copy.allocation, copy.node) else { continue };
-            if matches!(copy.state, CopyState::Started | CopyState::Relocating) {
+            if copy.state.is_active() {
                 let index = copy.shard.index.clone();
                 self.serving.insert(allocation, Served { index, host, version });
             }

@@ -143,7 +143,9 @@ fn count(bucket: &Value) -> u64 {
 fn terms(field: &str, sub: &Figures, docs: &[&Known], result: &Value) -> Option<String> {
     let mut wanted: BTreeMap<&str, Vec<&Known>> = BTreeMap::new();
     for doc in docs {
-        wanted.entry(doc.keyword(field)?).or_default().push(doc);
+        if let Some(keyword) = doc.keyword(field) {
+            wanted.entry(keyword).or_default().push(doc);
+        }
     }
     // Of more keywords than are shown, which ones are depends on what each shard offered.
     if wanted.len() > TERMS_SHOWN {

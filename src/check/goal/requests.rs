@@ -6,7 +6,10 @@ use super::{
     ACTIVE_REFUSED, AGGREGATION_MERGED, BULK_ITEM_FAILED, DFS_ROUND, DRAWN_RETRIED, Goal, PARTIAL_REFUSED,
     REFRESH_WAITED, SEARCH_TIMED_OUT, UPDATED,
 };
-use crate::event::{Digest, DocOp, Event, EventKind, Outcome, ShardSeen};
+use crate::{
+    check::history::has,
+    event::{Digest, DocOp, Event, EventKind, Outcome, ShardSeen},
+};
 
 /// What must be remembered to tell.
 #[derive(Default)]
@@ -71,10 +74,6 @@ impl Requests {
             _ => {}
         }
     }
-}
-
-fn has(parameters: &str, name: &str) -> bool {
-    parameters.split('&').any(|it| it == name)
 }
 
 fn written(parameters: &str, outcome: Outcome, error: Option<&str>) -> Vec<Goal> {

@@ -37,7 +37,7 @@ pub(super) struct Routing {
 }
 
 fn is_active(copy: &Placement) -> bool {
-    matches!(copy.state, CopyState::Started | CopyState::Relocating)
+    copy.state.is_active()
 }
 
 impl Routing {
