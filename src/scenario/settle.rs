@@ -104,7 +104,7 @@ pub fn granted_session(plan: &Plan) -> Duration {
 /// How long nobody may know how full a disk is, by the settings of the start.
 fn measured(plan: &Plan) -> Duration {
     let set = plan.settings.0.get("cluster.info.update.interval");
-    let interval = set.and_then(|text| duration(&text)).unwrap_or(Duration::from_secs(30));
+    let interval = set.and_then(|text| duration(text)).unwrap_or(Duration::from_secs(30));
     if plan.nodes.iter().any(|node| node.disk.is_some()) { 2 * interval } else { Duration::ZERO }
 }
 
