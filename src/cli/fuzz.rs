@@ -11,11 +11,12 @@ use super::{
     args::{Format, FuzzArgs},
     exit::{Exit, Failure},
     output::say,
+    progress::{Progress, Wrong},
     shrink::place,
 };
 use crate::{
     defect::Defects,
-    fuzz::{Case, Fuzz, News, Tally},
+    fuzz::{Case, Fuzz, GIVEN_UP, News, Tally},
     report::{
         scenario_file,
         words::{counted, grouped, quoted},
@@ -28,9 +29,10 @@ use crate::{
 };
 
 pub(super) fn fuzz(args: &FuzzArgs, machine: Machine) -> Result<Exit, Failure> {
-    let fuzz = planned(args);
-    let mut books = Books::open(args)?;
+    let (fuzz, machine) = (planned(args), machine.within(args.time_limit));
+    let mut books = Books::open(args, fuzz.seeds.end.saturating_sub(fuzz.seeds.start))?;
     let tally = fuzz.run(machine, |news| books.enter(news)).and_then(|tally| books.close().map(|()| tally));
+    books.progress.clear();
     let tally =
         tally.map_err(|error| Failure::Unfinished(format!("error: cannot write findings: {error}")))?;
     let report = match args.format {
@@ -61,6 +63,7 @@ fn exit(tally: &Tally) -> Exit {
     match () {
         () if tally.of("error") > 0 => Exit::Internal,
         () if tally.of("fail") > 0 => Exit::Broken,
+        () if tally.of(GIVEN_UP) > 0 => Exit::Unfinished,
         () if tally.cases == 0 => Exit::Nothing,
         () if tally.of("unknown") > 0 => Exit::Undecided,
         () => Exit::Fine,
@@ -74,10 +77,12 @@ struct Books {
     /// A line a case, as `runs.ndjson` has them.
     lines: Option<io::BufWriter<fs::File>>,
     findings: Vec<String>,
+    progress: Progress,
+    wrong: Wrong,
 }
 
 impl Books {
-    fn open(args: &FuzzArgs) -> Result<Self, Failure> {
+    fn open(args: &FuzzArgs, cases: u64) -> Result<Self, Failure> {
         let cannot = |dir: &Path, error: io::Error| {
             Failure::usage(format!("error: cannot write findings to {}: {error}", dir.display()))
         };
@@ -86,12 +91,22 @@ impl Books {
             file.map(io::BufWriter::new).map_err(|error| cannot(dir, error))
         });
         let lines = lines.transpose()?;
-        Ok(Self { out: args.out.clone(), profile: args.profile, lines, findings: Vec::new() })
+        Ok(Self {
+            out: args.out.clone(),
+            profile: args.profile,
+            lines,
+            findings: Vec::new(),
+            progress: Progress::of(cases),
+            wrong: Wrong::default(),
+        })
     }
 
     fn enter(&mut self, news: News<'_>) -> io::Result<()> {
         match news {
-            News::Ended(case) => self.line(case),
+            News::Ended(case) => {
+                self.shown(case);
+                self.line(case)
+            }
             News::Shrunk(case, shrunk) => {
                 let text = shrink::file(&shrunk).map_err(io::Error::other)?;
                 let (before, after) = shrunk.sizes;
@@ -107,6 +122,17 @@ impl Books {
                 self.finding(case, law, &text, &how)
             }
         }
+    }
+
+    fn shown(&mut self, case: &Case) {
+        let Wrong { failing, undecided, given_up } = &mut self.wrong;
+        match case.verdict {
+            _ if case.is_failure() => *failing += 1,
+            "unknown" => *undecided += 1,
+            GIVEN_UP => *given_up += 1,
+            _ => {}
+        }
+        self.progress.step(self.wrong);
     }
 
     fn line(&mut self, case: &Case) -> io::Result<()> {

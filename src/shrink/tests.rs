@@ -9,11 +9,11 @@ use crate::{
         plan::{FaultAction, Trigger},
         read::read,
     },
-    sim::RunError,
+    sim::{EarlyEnd, RunError},
 };
 
 /// Panics if somebody writes after the fault on the ensemble's leader has struck.
-fn run(plan: &Plan) -> Result<Run, RunError> {
+fn run(plan: &Plan, _: Option<Duration>) -> Result<Run, RunError> {
     let strikes = plan.faults.iter().find_map(|fault| match (&fault.trigger, &fault.action) {
         (Trigger::At(at), FaultAction::Crash { target, power: true })
             if target.to_string() == "zk-leader" =>
@@ -24,7 +24,12 @@ fn run(plan: &Plan) -> Result<Run, RunError> {
     });
     let writes = |at| plan.operations.iter().find(|one| one.at > at && one.client == HostId::client(3));
     match strikes.and_then(writes) {
-        Some(operation) => Err(RunError { at: operation.at, message: "no".into(), events: Vec::new() }),
+        Some(operation) => Err(RunError {
+            ending: EarlyEnd::Panicked,
+            at: operation.at,
+            message: "no".into(),
+            events: Vec::new(),
+        }),
         None => {
             let figures = crate::sim::Figures {
                 events: 0,
@@ -39,7 +44,7 @@ fn run(plan: &Plan) -> Result<Run, RunError> {
 }
 
 fn machine() -> Machine {
-    Machine { run }
+    Machine { run, run_wall_max: None }
 }
 
 fn plan() -> Plan {

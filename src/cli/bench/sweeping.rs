@@ -64,7 +64,6 @@ fn swept(subject: &Subject, count: usize, threads: NonZeroUsize, machine: Machin
         fail_max: None,
         double: 0.0,
         wall_max: None,
-        run_wall_max: None,
     };
     let watch = Watch::start();
     let Ok(_) = sweep(&plan, machine, &mut Nothing);
@@ -89,7 +88,7 @@ fn share_of_laws(plan: &Plan, count: usize, machine: Machine) -> Result<f64, Fai
     let (mut run_time, mut judge_time) = (Duration::ZERO, Duration::ZERO);
     for seed in 0..count as u64 {
         let plan = Plan { seed, ..plan.clone() };
-        let run = (machine.run)(&plan).map_err(|error| {
+        let run = machine.run(&plan).map_err(|error| {
             Failure::Internal(format!("internal error: {SCENARIO}, seed {seed}: {error}"))
         })?;
         let watch = Watch::start();
