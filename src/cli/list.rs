@@ -11,6 +11,7 @@ use crate::{
     report::style::{Painted, Tone},
     scenario::{
         builtin::{self, Builtin},
+        generate::PROFILES,
         select::SELECTORS,
     },
     trial::{self, Promise},
@@ -19,8 +20,15 @@ use crate::{
 /// Width of the table of laws, in characters.
 const TABLE_WIDTH: u16 = 150;
 
-const ALL: [Topic; 6] =
-    [Topic::Scenarios, Topic::Laws, Topic::Goals, Topic::Faults, Topic::Events, Topic::Defects];
+const ALL: [Topic; 7] = [
+    Topic::Scenarios,
+    Topic::Laws,
+    Topic::Goals,
+    Topic::Faults,
+    Topic::Events,
+    Topic::Defects,
+    Topic::Profiles,
+];
 
 /// What a fault can do, as scenario files write it.
 const DEEDS: [(&str, &str); 21] = [
@@ -146,6 +154,7 @@ fn heading(topic: Topic) -> &'static str {
         Topic::Faults => "Faults",
         Topic::Events => "Events",
         Topic::Defects => "Defects",
+        Topic::Profiles => "Profiles",
     }
 }
 
@@ -164,6 +173,7 @@ fn section(topic: Topic) -> String {
         }
         Topic::Events => EventKind::NAMES.iter().map(|name| format!("  {name}\n")).collect(),
         Topic::Defects => rows(Defect::ALL.iter().map(|defect| (defect.name(), defect.story().to_owned()))),
+        Topic::Profiles => rows(PROFILES.iter().map(|profile| (profile.name, profile.sentence.to_owned()))),
     }
 }
 

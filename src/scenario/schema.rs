@@ -34,6 +34,7 @@ pub fn schema() -> Value {
     require(definitions, "Workload", &["index"]);
     require(definitions, "When", &["event"]);
     require(definitions, "IndexValues", &["index"]);
+    require(definitions, "Canary", &["defect"]);
     choose(&mut definitions["When"]["properties"]["event"], EventKind::NAMES.iter().copied());
     let expect = &mut definitions["Expect"]["properties"];
     choose(&mut expect["laws"]["items"], LAWS.iter().map(|law| law.name));
