@@ -269,6 +269,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
             "scenario::recipes",
             "scenario::steps",
             "scenario::values",
+            "scenario::zookeeper_operations",
             "search::api",
             "search::wire",
             "sim",

@@ -25,6 +25,7 @@ use crate::{
         schema, seed,
         steps::Step,
         values::Values,
+        zookeeper_operations::ZooKeeperOperation,
     },
 };
 
@@ -76,6 +77,9 @@ pub struct Scenario {
     /// Simulated clients that follow a recipe of ZooKeeper's.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub recipe_clients: Vec<RecipeClients>,
+    /// Single operations of both, beside those that come of their rates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub zookeeper_operations: Vec<ZooKeeperOperation>,
     /// What breaks, and when.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,

@@ -49,6 +49,7 @@ impl Scenario {
             operations: self.operations.clone(),
             zookeeper_clients: self.zookeeper_clients.clone(),
             recipe_clients: self.recipe_clients.clone(),
+            zookeeper_operations: self.zookeeper_operations.clone(),
             faults: nemesis::strikes(self, seed),
             budget: self.budget,
             steps: self.steps.iter().filter_map(step).collect(),

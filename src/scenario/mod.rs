@@ -28,3 +28,4 @@ pub mod settle;
 pub mod steps;
 pub mod unplan;
 pub mod values;
+pub mod zookeeper_operations;

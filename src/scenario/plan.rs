@@ -22,6 +22,7 @@ use crate::{
         recipes::RecipeClients,
         steps::StepPlan,
         values::Values,
+        zookeeper_operations::ZooKeeperOperation,
     },
     zookeeper::wire::EnsembleConfig,
 };
@@ -67,6 +68,9 @@ pub struct Plan {
     /// Simulated clients that follow a recipe of ZooKeeper's.
     #[serde(default)]
     pub recipe_clients: Vec<RecipeClients>,
+    /// Single operations of both, beside those that come of their rates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zookeeper_operations: Vec<ZooKeeperOperation>,
     /// Faults, in order of the scenario file; what repeats stands there once for each time.
     pub faults: Vec<FaultStep>,
     /// Who must survive them.

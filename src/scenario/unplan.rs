@@ -33,6 +33,7 @@ impl From<&Plan> for Scenario {
             operations: plan.operations.clone(),
             zookeeper_clients: plan.zookeeper_clients.clone(),
             recipe_clients: plan.recipe_clients.clone(),
+            zookeeper_operations: plan.zookeeper_operations.clone(),
             faults: plan.faults.iter().map(fault).collect(),
             swarm: None,
             budget: plan.budget,

@@ -36,6 +36,11 @@ impl Clock {
         }
     }
 
+    /// What the monotonic clock showed when the run began.
+    pub fn start(&self) -> Instant {
+        Instant(self.origin)
+    }
+
     /// What the clocks show.
     pub fn now(&self, at: SimTime) -> Now {
         let elapsed = self.local(at.0);

@@ -1,11 +1,14 @@
 //! Arrivals — decides which requests the client of a workload asks, and when: drawn from its rates, or as the plan
 //! lists them. It never asks one.
 
-use std::{iter::Peekable, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 
-use super::queries;
+use super::{
+    agenda::{Merge, Source, gap},
+    queries, recipes, zookeeper,
+};
 use crate::{
     name::HostId,
     scenario::{
@@ -23,20 +26,38 @@ pub(super) const WORDS: [&str; 16] = [
     "merge", "commit", "ledger", "zone", "fence", "clock",
 ];
 
-/// A request less often than once in so long does not come in any run.
-const GAP_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
-
-/// The plan with every request of its workloads as an operation of its own; it runs to the same fingerprint.
+/// The plan with all that its clients do as operations of their own; it runs to the same fingerprint.
 pub fn expand(plan: &Plan) -> Plan {
     let mut expanded = plan.clone();
     expanded.operations.clear();
+    expanded.zookeeper_operations.clear();
     for (host, part) in plan.clients() {
-        let Part::Documents { workload } = part else { continue };
-        expanded.operations.extend(operations(plan, host, workload));
-        let rates = &mut expanded.workloads[workload];
+        match part {
+            Part::Documents { workload } => expanded.operations.extend(operations(plan, host, workload)),
+            Part::ZooKeeper { table } => {
+                expanded.zookeeper_operations.extend(zookeeper::arrivals::operations(plan, host, table));
+            }
+            Part::Recipe { table } => {
+                expanded.zookeeper_operations.extend(recipes::arrivals::operations(plan, host, table));
+            }
+            Part::Operator | Part::Administrator => {}
+        }
+    }
+    quiet(&mut expanded);
+    expanded
+}
+
+/// No client does anything by its rates.
+fn quiet(plan: &mut Plan) {
+    for rates in &mut plan.workloads {
         (rates.writes_per_second, rates.reads_per_second, rates.searches_per_second) = (0.0, 0.0, 0.0);
     }
-    expanded
+    for rates in &mut plan.zookeeper_clients {
+        (rates.operations_per_second, rates.reopens_every) = (0.0, None);
+    }
+    for rates in &mut plan.recipe_clients {
+        rates.actions_per_second = 0.0;
+    }
 }
 
 /// The requests of one client in order of time: those listed and those drawn.
@@ -48,44 +69,21 @@ pub(super) fn operations(plan: &Plan, client: HostId, workload: usize) -> impl I
         (Kind::Read, workload.reads_per_second),
         (Kind::Search, workload.searches_per_second),
     ];
-    let drawn = kinds.into_iter().filter(|(_, rate)| *rate > 0.0).map(|(kind, rate)| Arrivals {
-        dice: Dice::new(plan.seed),
-        client,
-        kind,
-        mean: Duration::try_from_secs_f64(1.0 / rate).unwrap_or(GAP_MAX).min(GAP_MAX),
-        nodes: nodes.clone(),
-        at: workload.starts_at,
-        workload: workload.clone(),
-        nth: 0,
+    let drawn = kinds.into_iter().filter_map(|(kind, rate)| {
+        let arrivals = Arrivals {
+            dice: Dice::new(plan.seed),
+            client,
+            kind,
+            mean: gap(rate)?,
+            nodes: nodes.clone(),
+            at: workload.starts_at,
+            workload: workload.clone(),
+            nth: 0,
+        };
+        Some(Box::new(arrivals) as Source<Operation>)
     });
-    let end = plan.duration;
-    let until = move |operation: &Operation| operation.at < end;
-    let drawn = drawn.map(|arrivals| Box::new(arrivals.take_while(until)) as Source);
-    let mut listed: Vec<_> = plan.operations.iter().filter(|one| one.client == client).cloned().collect();
-    listed.sort_by_key(turn);
-    let sources = std::iter::once(Box::new(listed.into_iter()) as Source).chain(drawn);
-    Merge(sources.map(Iterator::peekable).collect())
-}
-
-type Source = Box<dyn Iterator<Item = Operation>>;
-
-/// What decides the order of requests of one client.
-fn turn(operation: &Operation) -> (Duration, u32) {
-    (operation.at, operation.number)
-}
-
-/// Several streams in order of time as one.
-struct Merge(Vec<Peekable<Source>>);
-
-impl Iterator for Merge {
-    type Item = Operation;
-
-    fn next(&mut self) -> Option<Operation> {
-        let heads = self.0.iter_mut().enumerate();
-        let turns = heads.filter_map(|(at, source)| source.peek().map(|next| (turn(next), at)));
-        let (_, first) = turns.min()?;
-        self.0[first].next()
-    }
+    let listed = plan.operations.iter().filter(|one| one.client == client).cloned().collect();
+    Merge::new(plan, listed, drawn)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -13,6 +13,7 @@ mod settings;
 mod steps;
 mod volume;
 mod work;
+mod zookeeper_operations;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -67,6 +68,7 @@ pub fn check(scenario: &Scenario, vocabulary: &Vocabulary) -> Vec<Flaw> {
     operations::check(scenario, &mut flaws);
     clients::check(scenario, &mut flaws);
     recipes::check(scenario, &mut flaws);
+    zookeeper_operations::check(scenario, &mut flaws);
     faults::check(scenario, &mut flaws);
     steps::check(scenario, &mut flaws);
     volume::check(scenario, &mut flaws);
