@@ -2,8 +2,7 @@
 //! what is tried.
 
 use std::{
-    fs,
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -23,7 +22,7 @@ use crate::{
     },
     scenario::generate::{Profile, Scenarios},
     shrink::{self, Budget},
-    sweep::{cores, seeds::Seeds, store::put},
+    sweep::{Journal, cores, seeds::Seeds, store::put},
     trial::Machine,
     workload::arrivals::expand,
 };
@@ -31,7 +30,7 @@ use crate::{
 pub(super) fn fuzz(args: &FuzzArgs, machine: Machine) -> Result<Exit, Failure> {
     let (fuzz, machine) = (planned(args), machine.within(args.time_limit));
     let mut books = Books::open(args, fuzz.seeds.end.saturating_sub(fuzz.seeds.start))?;
-    let tally = fuzz.run(machine, |news| books.enter(news)).and_then(|tally| books.close().map(|()| tally));
+    let tally = fuzz.run(machine, |news| books.enter(news));
     books.progress.clear();
     let tally =
         tally.map_err(|error| Failure::Unfinished(format!("error: cannot write findings: {error}")))?;
@@ -75,7 +74,7 @@ struct Books {
     out: Option<PathBuf>,
     profile: &'static Profile,
     /// A line a case, as `runs.ndjson` has them.
-    lines: Option<io::BufWriter<fs::File>>,
+    lines: Option<Journal>,
     findings: Vec<String>,
     progress: Progress,
     wrong: Wrong,
@@ -84,11 +83,11 @@ struct Books {
 impl Books {
     fn open(args: &FuzzArgs, cases: u64) -> Result<Self, Failure> {
         let cannot = |dir: &Path, error: io::Error| {
-            Failure::usage(format!("error: cannot write findings to {}: {error}", dir.display()))
+            Failure::unwritable(format!("error: cannot write findings to {}", dir.display()), &error)
         };
         let lines = args.out.as_deref().map(|dir| {
-            let file = fs::create_dir_all(dir).and_then(|()| fs::File::create(dir.join("runs.ndjson")));
-            file.map(io::BufWriter::new).map_err(|error| cannot(dir, error))
+            let lines = fs::create_dir_all(dir).and_then(|()| Journal::create(&dir.join("runs.ndjson")));
+            lines.map_err(|error| cannot(dir, error))
         });
         let lines = lines.transpose()?;
         Ok(Self {
@@ -137,8 +136,7 @@ impl Books {
 
     fn line(&mut self, case: &Case) -> io::Result<()> {
         let Some(lines) = &mut self.lines else { return Ok(()) };
-        serde_json::to_writer(&mut *lines, case)?;
-        writeln!(lines)
+        lines.add(&serde_json::to_string(case)?)
     }
 
     fn finding(&mut self, case: &Case, law: &str, text: &str, how: &str) -> io::Result<()> {
@@ -154,10 +152,6 @@ impl Books {
             quoted(&path)
         ));
         Ok(())
-    }
-
-    fn close(&mut self) -> io::Result<()> {
-        self.lines.as_mut().map_or(Ok(()), Write::flush)
     }
 }
 

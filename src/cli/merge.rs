@@ -23,7 +23,7 @@ pub(super) fn merge(args: &MergeArgs) -> Result<Exit, Failure> {
         Failure::Internal(format!("internal error: {conflict}\n  both directories are left as they are"))
     })?;
     let cannot = |error: std::io::Error| {
-        Failure::Unfinished(format!("error: cannot write results to {}: {error}", args.out.display()))
+        Failure::unwritable(format!("error: cannot write results to {}", args.out.display()), &error)
     };
     write(&args.out, &stored, &manifest, &records).map_err(cannot)?;
     let ending = if manifest.is_complete() { Ending::Complete } else { Ending::OutOfTime };

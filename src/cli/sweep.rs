@@ -207,7 +207,7 @@ fn open(dir: &Path, manifest: Manifest, resume: bool, sweep: &mut Sweep) -> Resu
     };
     opened.map_err(|error| match error {
         ResumeError::Io(error) => {
-            Failure::usage(format!("error: cannot write results to {}: {error}", dir.display()))
+            Failure::unwritable(format!("error: cannot write results to {}", dir.display()), &error)
         }
         other => Failure::usage(format!("error: cannot go on in {}: {other}", dir.display())),
     })

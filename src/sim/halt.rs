@@ -10,10 +10,13 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Poll, Waker},
 };
+
+/// More events than any step records.
+const STEP_EVENTS_MAX: u32 = 100_000;
 
 /// Whether a run was asked to halt. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +25,8 @@ pub(crate) struct Halt(Arc<State>);
 #[derive(Debug, Default)]
 struct State {
     asked: AtomicBool,
+    /// Events recorded since.
+    recorded: AtomicU32,
     whole: Mutex<Option<Waker>>,
 }
 
@@ -70,9 +75,10 @@ impl Halt {
         whole.iter().for_each(Waker::wake_by_ref);
     }
 
-    /// For a step that records events without end: it is left by unwinding, past the hook that tells of panics.
+    /// For a step that records events without end: it is left by unwinding, past the hook that tells of panics. Any
+    /// other ends before.
     pub(super) fn heed(&self) {
-        if self.is_asked() {
+        if self.is_asked() && self.0.recorded.fetch_add(1, Ordering::Relaxed) > STEP_EVENTS_MAX {
             resume_unwind(Box::new(Halted));
         }
     }

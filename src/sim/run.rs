@@ -251,7 +251,11 @@ mod tests {
         let halt = Halt::default();
         let world = World::with_halt(&plan, Extensions::default(), madsim_time(&runtime), halt.clone());
         halt.ask();
-        let step = AssertUnwindSafe(|| world.record(None, crate::event::EventKind::QuietBegan));
+        let step = AssertUnwindSafe(|| {
+            loop {
+                world.record(None, crate::event::EventKind::QuietBegan);
+            }
+        });
         let payload = catch_unwind(step).unwrap_err();
         assert!(RunError::of_unwinding(&*payload).is_given_up());
     }

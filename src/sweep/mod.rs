@@ -18,6 +18,7 @@ pub mod store;
 use std::{collections::BTreeMap, num::NonZeroUsize, time::Duration};
 
 pub use self::failures::explanation;
+pub(crate) use self::journal::Journal;
 pub(crate) use self::pool::{Clerk, Watch, side_by_side};
 pub use self::pool::{Ledger, cores, sweep};
 use self::{
