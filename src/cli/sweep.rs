@@ -70,7 +70,9 @@ pub(super) fn sweep(args: &SweepArgs, arguments: &[OsString], machine: Machine) 
 }
 
 fn unfinished(error: &io::Error) -> Failure {
-    Failure::Unfinished(format!("error: cannot write results: {error}"))
+    Failure::Unfinished(format!(
+        "error: cannot write results: {error}\n  what was kept stays: --resume goes on"
+    ))
 }
 
 /// What shrinking one failing run of a sweep may take.
