@@ -262,6 +262,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
             "event",
             "name",
             "scenario::cast",
+            "scenario::dice",
             "scenario::ensemble",
             "scenario::load",
             "scenario::operations",

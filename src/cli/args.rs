@@ -74,6 +74,8 @@ pub(super) enum Topic {
     Defects,
     /// What random scenarios can look like.
     Profiles,
+    /// Draws of the dice that can be fixed.
+    Dice,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

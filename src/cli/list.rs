@@ -11,6 +11,7 @@ use crate::{
     report::style::{Painted, Tone},
     scenario::{
         builtin::{self, Builtin},
+        dice::{Entry, QUESTIONS},
         generate::PROFILES,
         select::SELECTORS,
     },
@@ -20,7 +21,7 @@ use crate::{
 /// Width of the table of laws, in characters.
 const TABLE_WIDTH: u16 = 150;
 
-const ALL: [Topic; 7] = [
+const ALL: [Topic; 8] = [
     Topic::Scenarios,
     Topic::Laws,
     Topic::Goals,
@@ -28,6 +29,7 @@ const ALL: [Topic; 7] = [
     Topic::Events,
     Topic::Defects,
     Topic::Profiles,
+    Topic::Dice,
 ];
 
 /// What a fault can do, as scenario files write it.
@@ -155,6 +157,7 @@ fn heading(topic: Topic) -> &'static str {
         Topic::Events => "Events",
         Topic::Defects => "Defects",
         Topic::Profiles => "Profiles",
+        Topic::Dice => "Dice",
     }
 }
 
@@ -174,7 +177,15 @@ fn section(topic: Topic) -> String {
         Topic::Events => EventKind::NAMES.iter().map(|name| format!("  {name}\n")).collect(),
         Topic::Defects => rows(Defect::ALL.iter().map(|defect| (defect.name(), defect.story().to_owned()))),
         Topic::Profiles => rows(PROFILES.iter().map(|profile| (profile.name, profile.sentence.to_owned()))),
+        Topic::Dice => rows(QUESTIONS.iter().map(|question| (question.name, asked(question)))),
     }
+}
+
+/// What is drawn, what it is asked with, and what it can show.
+fn asked(question: &Entry) -> String {
+    let parts: Vec<_> = question.parts.iter().map(|(name, _)| *name).collect();
+    let several = if question.values.len() > 1 { ", and more" } else { "" };
+    format!("{} at = [{}], value: {}{several}", question.what.trim(), parts.join(", "), question.values[0])
 }
 
 /// One table: name, kind, sentence, source.

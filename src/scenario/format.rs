@@ -15,6 +15,7 @@ use crate::{
     name::HostId,
     scenario::{
         bytes::Bytes,
+        dice::FixedDraw,
         duration,
         ensemble::{ZooKeeperClients, ZooKeeperSettings},
         load::{Options, SearchMix, WriteMix},
@@ -86,6 +87,9 @@ pub struct Scenario {
     /// Which kinds of faults a run has. Default: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swarm: Option<Swarm>,
+    /// Draws of the dice that are fixed; every other is as without them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dice: Vec<FixedDraw>,
     /// Who must survive the faults. Default: nobody.
     #[serde(skip_serializing_if = "is_boundless")]
     pub budget: Budget,

@@ -51,6 +51,7 @@ impl Scenario {
             recipe_clients: self.recipe_clients.clone(),
             zookeeper_operations: self.zookeeper_operations.clone(),
             faults: nemesis::strikes(self, seed),
+            dice: self.dice.clone(),
             budget: self.budget,
             steps: self.steps.iter().filter_map(step).collect(),
             expect: Expectations { laws: laws(self), goals: self.expect.goals.clone() },

@@ -16,6 +16,7 @@ use crate::{
     defect::Defects,
     name::{HostId, IndexName, ShardId},
     scenario::{
+        dice::FixedDraw,
         ensemble::ZooKeeperClients,
         load::{Options, SearchMix, WriteMix},
         operations::Operation,
@@ -73,6 +74,9 @@ pub struct Plan {
     pub zookeeper_operations: Vec<ZooKeeperOperation>,
     /// Faults, in order of the scenario file; what repeats stands there once for each time.
     pub faults: Vec<FaultStep>,
+    /// Draws of the dice that are fixed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dice: Vec<FixedDraw>,
     /// Who must survive them.
     #[serde(default)]
     pub budget: Budget,

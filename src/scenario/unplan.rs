@@ -36,6 +36,7 @@ impl From<&Plan> for Scenario {
             zookeeper_operations: plan.zookeeper_operations.clone(),
             faults: plan.faults.iter().map(fault).collect(),
             swarm: None,
+            dice: plan.dice.clone(),
             budget: plan.budget,
             steps: plan.steps.iter().map(step).collect(),
             expect: Expect { laws: plan.expect.laws.clone(), goals: plan.expect.goals.clone() },

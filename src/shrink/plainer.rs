@@ -51,6 +51,10 @@ pub(super) fn plainer(scenario: &Scenario, _broken: &Broken) -> Vec<Candidate> {
         .filter(|_| scenario.defects.len() > 1)
         .map(|at| with(scenario, "a defect fewer", |one| keep(&mut one.defects, |nth| nth != at)))
         .collect();
+    all.extend(
+        (0..scenario.dice.len())
+            .map(|at| with(scenario, "a fixed draw fewer", |one| keep(&mut one.dice, |nth| nth != at))),
+    );
     let defaults = Cluster::default();
     let exact =
         Spread { min: Duration::from_micros(200), mean: Duration::from_micros(200), ..Spread::default() };

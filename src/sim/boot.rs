@@ -68,7 +68,7 @@ pub fn zookeeper_client(world: &World, host: HostId, table: usize) -> Worker {
     let plan = world.plan();
     let clock = world.clock(host);
     let ends_at = clock.now(SimTime::from(plan.duration)).mono;
-    let operations = zookeeper::arrivals::operations(plan, host, table);
+    let operations = zookeeper::arrivals::operations(plan, world.dice(), host, table);
     let table = plan.zookeeper_clients[table].clone();
     let worker = WorkerPlan {
         me: host,
@@ -86,7 +86,7 @@ pub fn zookeeper_client(world: &World, host: HostId, table: usize) -> Worker {
 pub fn recipe_client(world: &World, host: HostId, table: usize) -> Process<Box<dyn App + Send>> {
     let plan = world.plan();
     let clock = world.clock(host);
-    let operations = recipes::arrivals::operations(plan, host, table);
+    let operations = recipes::arrivals::operations(plan, world.dice(), host, table);
     let table = &plan.recipe_clients[table];
     let servers = plan.zookeeper.servers.iter().chain(&plan.zookeeper.observers).copied().collect();
     let config = ClientConfig::new(servers, table.session_timeout);

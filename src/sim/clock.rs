@@ -3,7 +3,7 @@
 use crate::{
     core::{Instant, Now},
     name::{HostId, SimTime},
-    scenario::plan::ClockPlan,
+    scenario::{dice::CLOCK, plan::ClockPlan},
     sim::dice::Dice,
 };
 
@@ -25,7 +25,7 @@ pub struct Clock {
 impl Clock {
     /// Draws the clock of `host`.
     pub fn draw(dice: &Dice, host: HostId, plan: &ClockPlan) -> Self {
-        let mut die = dice.at("clock", host);
+        let mut die = dice.at(CLOCK, (host,));
         Self {
             offset_ms: die.within(plan.offset_max.as_millis() as i64),
             drift_ppm: die.within(plan.drift_max_ppm as i64),

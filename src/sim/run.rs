@@ -39,6 +39,8 @@ pub struct Run {
     pub fingerprint: u128,
     /// Its size.
     pub figures: Figures,
+    /// Fixed draws that came to nothing, and why: no part of the record.
+    pub loose_dice: Vec<String>,
 }
 
 /// The size of a run.
@@ -187,7 +189,8 @@ fn run_here(plan: &Plan, extensions: Extensions, halt: &Halt) -> Result<Run, Run
         Ok(Some(())) => {
             let (wall, cpu) = (began.elapsed(), processor_time());
             let figures = Figures { events: events.len() as u64, messages, simulated, wall, cpu };
-            Ok(Run { events, fingerprint, figures })
+            let loose_dice = world.dice().loose();
+            Ok(Run { events, fingerprint, figures, loose_dice })
         }
         Ok(None) => Err(RunError { at: simulated, events, ..RunError::given_up() }),
         Err(payload) => Err(RunError { at: simulated, events, ..RunError::of_unwinding(&*payload) }),

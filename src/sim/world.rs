@@ -18,6 +18,7 @@ use crate::{
     name::{HostId, HostKind, SimTime},
     scenario::{
         cast::Part,
+        dice::{DISK_SYNC, ENTROPY, START},
         plan::{Delay, Plan, Trigger},
     },
     sim::{
@@ -81,9 +82,9 @@ impl World {
 
     /// The same, in which nothing goes on once it is asked to halt.
     pub(super) fn with_halt(plan: &Plan, extensions: Extensions, time: TimeHandle, halt: Halt) -> Arc<Self> {
-        let dice = Dice::new(plan.seed);
+        let dice = Dice::of(plan);
         let hosts = hosts_of(plan);
-        let mut net = Net::new(time.clone(), dice);
+        let mut net = Net::new(time.clone(), dice.clone());
         for host in &hosts {
             net.add_host(*host, |from, to| link_delay(plan, from, to));
         }
@@ -163,7 +164,7 @@ impl World {
     fn start_time(&self, host: HostId) -> SimTime {
         let node = self.plan.nodes.iter().find(|node| node.host == host);
         let planned = node.map_or(Duration::ZERO, |node| node.joins_at);
-        let late = self.dice.at("start", host).exponential(Duration::from_millis(20));
+        let late = self.dice.at(START, (host,)).exponential(Duration::from_millis(20));
         SimTime::from(planned + late)
     }
 
@@ -396,7 +397,7 @@ impl World {
 
     /// The dice of the run.
     pub fn dice(&self) -> Dice {
-        self.dice
+        self.dice.clone()
     }
 
     /// Simulated time.
@@ -494,7 +495,7 @@ impl World {
         *nth += 1;
         let now = self.now();
         let usual = self.faults().slow_disk(host).unwrap_or(self.plan.disks.sync);
-        let delay = self.dice.at("disk.sync", (host, *nth)).delay_at(now, usual);
+        let delay = self.dice.at(DISK_SYNC, (host, *nth)).delay_at(now, usual);
         let due = SimTime(now.0 + delay.as_nanos() as u64);
         self.net().push_local(host, due, Arrival::Synced { file: file.clone() });
     }
@@ -519,7 +520,7 @@ impl World {
 
     /// The seed a process gets at this start.
     pub fn entropy(&self, host: HostId) -> Entropy {
-        Entropy::new(self.dice.at("entropy", (host, self.incarnation(host))).bits())
+        Entropy::new(self.dice.at(ENTROPY, (host, self.incarnation(host))).bits())
     }
 }
 

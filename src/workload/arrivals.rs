@@ -13,6 +13,7 @@ use crate::{
     name::HostId,
     scenario::{
         cast::Part,
+        dice::{RequestKind, WORKLOAD, WORKLOAD_OPTIONS},
         load::{SearchKind, WriteKind},
         operations::{Ask, Operation},
         plan::{Plan, WorkloadPlan},
@@ -28,22 +29,36 @@ pub(super) const WORDS: [&str; 16] = [
 
 /// The plan with all that its clients do as operations of their own; it runs to the same fingerprint.
 pub fn expand(plan: &Plan) -> Plan {
-    let mut expanded = plan.clone();
+    let (mut expanded, dice) = (plan.clone(), Dice::of(plan));
     expanded.operations.clear();
     expanded.zookeeper_operations.clear();
     for (host, part) in plan.clients() {
         match part {
-            Part::Documents { workload } => expanded.operations.extend(operations(plan, host, workload)),
+            Part::Documents { workload } => {
+                expanded.operations.extend(operations(plan, dice.clone(), host, workload))
+            }
             Part::ZooKeeper { table } => {
-                expanded.zookeeper_operations.extend(zookeeper::arrivals::operations(plan, host, table));
+                expanded.zookeeper_operations.extend(zookeeper::arrivals::operations(
+                    plan,
+                    dice.clone(),
+                    host,
+                    table,
+                ));
             }
             Part::Recipe { table } => {
-                expanded.zookeeper_operations.extend(recipes::arrivals::operations(plan, host, table));
+                expanded.zookeeper_operations.extend(recipes::arrivals::operations(
+                    plan,
+                    dice.clone(),
+                    host,
+                    table,
+                ));
             }
             Part::Operator | Part::Administrator => {}
         }
     }
     quiet(&mut expanded);
+    // What was fixed of them is as it is listed.
+    expanded.dice.retain(|fixed| fixed.question().is_none_or(|question| !question.makes_operations));
     expanded
 }
 
@@ -61,17 +76,22 @@ fn quiet(plan: &mut Plan) {
 }
 
 /// The requests of one client in order of time: those listed and those drawn.
-pub(super) fn operations(plan: &Plan, client: HostId, workload: usize) -> impl Iterator<Item = Operation> {
+pub(super) fn operations(
+    plan: &Plan,
+    dice: Dice,
+    client: HostId,
+    workload: usize,
+) -> impl Iterator<Item = Operation> {
     let workload = Arc::new(plan.workloads[workload].clone());
     let nodes: Arc<[HostId]> = plan.nodes.iter().map(|node| node.host).collect();
     let kinds = [
-        (Kind::Write, workload.writes_per_second),
-        (Kind::Read, workload.reads_per_second),
-        (Kind::Search, workload.searches_per_second),
+        (RequestKind::Write, workload.writes_per_second),
+        (RequestKind::Read, workload.reads_per_second),
+        (RequestKind::Search, workload.searches_per_second),
     ];
     let drawn = kinds.into_iter().filter_map(|(kind, rate)| {
         let arrivals = Arrivals {
-            dice: Dice::new(plan.seed),
+            dice: dice.clone(),
             client,
             kind,
             mean: gap(rate)?,
@@ -86,22 +106,11 @@ pub(super) fn operations(plan: &Plan, client: HostId, workload: usize) -> impl I
     Merge::new(plan, listed, drawn)
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
-    Write,
-    Read,
-    Search,
-}
-
-impl Kind {
-    const COUNT: u32 = 3;
-}
-
 /// A Poisson process of requests of one kind; none waits for another.
 struct Arrivals {
     dice: Dice,
     client: HostId,
-    kind: Kind,
+    kind: RequestKind,
     mean: Duration,
     nodes: Arc<[HostId]>,
     workload: Arc<WorkloadPlan>,
@@ -113,10 +122,10 @@ impl Iterator for Arrivals {
     type Item = Operation;
 
     fn next(&mut self) -> Option<Operation> {
-        let number = self.nth.checked_mul(Kind::COUNT)?.checked_add(self.kind as u32)?;
+        let number = self.nth.checked_mul(RequestKind::COUNT)?.checked_add(self.kind as u32)?;
         let number = Some(number).filter(|number| *number <= Operation::NUMBER_MAX)?;
         let key = (self.client, self.kind, u64::from(self.nth));
-        let (mut die, options) = (self.dice.at("workload", key), self.dice.at("workload.options", key));
+        let (mut die, options) = (self.dice.at(WORKLOAD, key), self.dice.at(WORKLOAD_OPTIONS, key));
         self.at += die.exponential(self.mean);
         self.nth += 1;
         Some(self.drawn(number, die, options))
@@ -149,14 +158,16 @@ impl Arrivals {
         let several =
             |ask| Operation { ask, document: String::new(), items: shares.bulk_size, ..base.clone() };
         match self.kind {
-            Kind::Write if options.chance(shares.bulk) => self.write_asked(several(Ask::Bulk), options),
-            Kind::Write if die.chance(self.workload.delete_ratio) => {
+            RequestKind::Write if options.chance(shares.bulk) => {
+                self.write_asked(several(Ask::Bulk), options)
+            }
+            RequestKind::Write if die.chance(self.workload.delete_ratio) => {
                 self.write_asked(Operation { ask: Ask::Delete, ..base }, options)
             }
-            Kind::Write => self.write_asked(self.write(base, die), options),
-            Kind::Read if options.chance(shares.mget) => several(Ask::Mget),
-            Kind::Read => base,
-            Kind::Search => self.search(base, die, options),
+            RequestKind::Write => self.write_asked(self.write(base, die), options),
+            RequestKind::Read if options.chance(shares.mget) => several(Ask::Mget),
+            RequestKind::Read => base,
+            RequestKind::Search => self.search(base, die, options),
         }
     }
 

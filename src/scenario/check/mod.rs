@@ -5,6 +5,7 @@
 
 mod clients;
 mod cluster;
+mod dice;
 mod faults;
 mod operations;
 mod place;
@@ -71,6 +72,7 @@ pub fn check(scenario: &Scenario, vocabulary: &Vocabulary) -> Vec<Flaw> {
     zookeeper_operations::check(scenario, &mut flaws);
     faults::check(scenario, &mut flaws);
     steps::check(scenario, &mut flaws);
+    dice::check(scenario, &mut flaws);
     volume::check(scenario, &mut flaws);
     expectations(scenario, vocabulary, &mut flaws);
     canary(scenario, &mut flaws);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::{
     name::HostId,
     scenario::{
+        dice::{RECIPES_ARRIVAL, RECIPES_RESIGN},
         plan::Plan,
         recipes::Recipe,
         zookeeper_operations::{ZooKeeperAsk, ZooKeeperOperation},
@@ -20,11 +21,12 @@ const RESIGNS: f64 = 0.05;
 /// The actions of one member in order of time: those listed and those drawn.
 pub fn operations(
     plan: &Plan,
+    dice: Dice,
     client: HostId,
     table: usize,
 ) -> impl Iterator<Item = ZooKeeperOperation> + Send + use<> {
     let table = &plan.recipe_clients[table];
-    let (dice, recipe, at) = (Dice::new(plan.seed), table.recipe, table.starts_at);
+    let (recipe, at) = (table.recipe, table.starts_at);
     let drawn = gap(table.actions_per_second).map(|mean| {
         let arrivals = Arrivals { dice, client, recipe, mean, at, drawn: 0 };
         Box::new(arrivals) as Source<ZooKeeperOperation>
@@ -49,14 +51,14 @@ impl Iterator for Arrivals {
         let number = u32::try_from(self.drawn).ok()?;
         self.drawn += 1;
         let key = (self.client, FIRST_LIFE, self.drawn);
-        self.at += self.dice.at("recipes.arrival", key).exponential(self.mean);
+        self.at += self.dice.at(RECIPES_ARRIVAL, key).exponential(self.mean);
         Some(ZooKeeperOperation::new(self.client, number, self.at, self.ask()))
     }
 }
 
 impl Arrivals {
     fn ask(&self) -> ZooKeeperAsk {
-        let mut die = self.dice.at("recipes.resign", (self.client, FIRST_LIFE, self.drawn + 1));
+        let mut die = self.dice.at(RECIPES_RESIGN, (self.client, FIRST_LIFE, self.drawn + 1));
         match self.recipe {
             Recipe::Election if die.chance(RESIGNS) => ZooKeeperAsk::Resign,
             Recipe::Election => ZooKeeperAsk::Write,
@@ -79,7 +81,7 @@ mod tests {
                 vec![RecipeClients { recipe, actions_per_second: 10.0, ..Default::default() }];
             let duration = Duration::from_secs(20);
             let scenario = Scenario { title: "t".into(), duration, recipe_clients, ..Scenario::default() };
-            let all: Vec<_> = operations(&scenario.plan(7), HostId::client(2), 0).collect();
+            let all: Vec<_> = operations(&scenario.plan(7), Dice::new(7), HostId::client(2), 0).collect();
             assert!((150..250).contains(&all.len()), "{recipe:?}: {}", all.len());
             assert!(all.iter().all(|one| one.ask.recipe() == Some(recipe)), "{recipe:?}");
             let resigns = all.iter().filter(|one| one.ask == ZooKeeperAsk::Resign).count();

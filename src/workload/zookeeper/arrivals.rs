@@ -7,6 +7,7 @@ use super::choice;
 use crate::{
     name::HostId,
     scenario::{
+        dice::{ZOOKEEPER_ABANDON, ZOOKEEPER_ARRIVAL, ZOOKEEPER_OPERATION},
         ensemble::ZooKeeperClients,
         plan::Plan,
         zookeeper_operations::{ZooKeeperAsk, ZooKeeperOperation},
@@ -18,11 +19,12 @@ use crate::{
 /// The operations of one client in order of time: those listed and those drawn.
 pub fn operations(
     plan: &Plan,
+    dice: Dice,
     client: HostId,
     table: usize,
 ) -> impl Iterator<Item = ZooKeeperOperation> + Send + use<> {
     let table = Arc::new(plan.zookeeper_clients[table].clone());
-    let stream = Stream { dice: Dice::new(plan.seed), client, table };
+    let stream = Stream { dice, client, table };
     Merge::of_zookeeper(plan, client, stream.sources())
 }
 
@@ -66,12 +68,12 @@ impl Iterator for Arrivals {
         let Stream { dice, client, table } = &self.stream;
         if self.nth >= table.burst {
             (self.arrivals, self.nth) = (self.arrivals + 1, 0);
-            let key = (client, FIRST_LIFE, self.arrivals);
-            self.at += dice.at("zookeeper.arrival", key).exponential(self.mean);
+            let key = (*client, FIRST_LIFE, self.arrivals);
+            self.at += dice.at(ZOOKEEPER_ARRIVAL, key).exponential(self.mean);
         }
         let earlier = (self.arrivals - 1).checked_mul(u64::from(table.burst))? + u64::from(self.nth);
         let number = u32::try_from(earlier.checked_mul(2)?).ok()?;
-        let die = dice.at("zookeeper.operation", (client, FIRST_LIFE, self.arrivals + 1, self.nth));
+        let die = dice.at(ZOOKEEPER_OPERATION, (*client, FIRST_LIFE, self.arrivals + 1, self.nth));
         self.nth += 1;
         Some(choice::draw(table, *client, number, self.at, die))
     }
@@ -91,7 +93,7 @@ impl Iterator for Storms {
     fn next(&mut self) -> Option<ZooKeeperOperation> {
         let Stream { dice, client, table } = &self.stream;
         self.at += self.every;
-        let mut die = dice.at("zookeeper.abandon", (client, FIRST_LIFE, self.nth));
+        let mut die = dice.at(ZOOKEEPER_ABANDON, (*client, FIRST_LIFE, self.nth));
         let is_left = die.chance(table.abandon_share);
         let ask = if is_left { ZooKeeperAsk::Abandon } else { ZooKeeperAsk::Close };
         let number = u32::try_from(self.nth.checked_mul(2)? + 1).ok()?;
@@ -109,7 +111,7 @@ mod tests {
         let duration = Duration::from_secs(20);
         let zookeeper_clients = vec![table];
         let scenario = Scenario { title: "t".into(), duration, zookeeper_clients, ..Scenario::default() };
-        operations(&scenario.plan(7), HostId::client(2), 0).collect()
+        operations(&scenario.plan(7), Dice::new(7), HostId::client(2), 0).collect()
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::{
     event::Word,
     name::{HostId, SessionId},
     scenario::{
+        dice::ZOOKEEPER_CLIENT,
         ensemble::ZooKeeperClients,
         zookeeper_operations::{ZooKeeperAsk, ZooKeeperOperation},
     },
@@ -246,7 +247,7 @@ impl Core for Worker {
 }
 
 fn client(plan: &WorkerPlan, nth: u64) -> Client {
-    let seed = plan.dice.at("zookeeper.client", (plan.me, plan.life, nth)).bits();
+    let seed = plan.dice.at(ZOOKEEPER_CLIENT, (plan.me, plan.life, nth)).bits();
     let config = ClientConfig {
         read_only: plan.table.read_only,
         defects: plan.defects.clone(),

@@ -18,7 +18,7 @@ fn worker(table: ZooKeeperClients) -> Worker {
         zookeeper_clients: vec![table.clone()],
         ..Scenario::default()
     };
-    let operations = arrivals::operations(&scenario.plan(1), HostId::client(2), 0);
+    let operations = arrivals::operations(&scenario.plan(1), Dice::new(1), HostId::client(2), 0);
     let agenda = Agenda::new(Instant(1_000), Instant(60 * second), operations);
     let plan = WorkerPlan {
         me: HostId::client(2),
