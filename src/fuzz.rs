@@ -276,7 +276,7 @@ mod tests {
         }
         let figures =
             Figures { events: 0, messages: 0, simulated: Duration::ZERO, wall: Duration::ZERO, cpu: None };
-        Ok(Run { events: Vec::new(), fingerprint: plan.seed.into(), figures })
+        Ok(Run { events: Vec::new(), fingerprint: plan.seed.into(), figures, loose_dice: Vec::new() })
     }
 
     fn fuzz(threads: usize) -> Fuzz {

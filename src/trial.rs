@@ -234,3 +234,58 @@ pub fn goals() -> Vec<Promise> {
 pub fn goals_met(events: &[Event]) -> Vec<&'static str> {
     goal::goals_met(events)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{check::Vocabulary, read::read};
+
+    /// A client leaves a watch; by the defect it is not set again if the client has to come back.
+    const WATCH: &str = r#"
+        title = "One late answer"
+        duration = "20s"
+        defects = ["watches-not-set-again"]
+
+        [cluster]
+        zookeeper = 1
+
+        [[zookeeper_clients]]
+        count = 2
+        operations_per_second = 0.0
+        keys = 1
+
+        [[zookeeper_operations]]
+        client = "client-2"
+        number = 0
+        at = "3s"
+        ask = "get"
+        path = "/work/key-0"
+        watch = true
+
+        [[zookeeper_operations]]
+        client = "client-3"
+        number = 0
+        at = "14s"
+        ask = "set"
+        path = "/work/key-0"
+    "#;
+
+    fn watched(dice: &str) -> Trial {
+        let text = format!("{WATCH}\n[[dice]]\nkey = \"net.delay\"\n{dice}");
+        run(&read("late", &text, &Vocabulary::current()).unwrap().plan(3)).unwrap()
+    }
+
+    #[test]
+    fn one_late_answer_to_a_ping_breaks_what_holds_without_it() {
+        let late = watched("at = [\"zk-1\", \"client-2\", 10]\nvalue = \"6s\"");
+        assert_eq!(late.first_failure().map(|broken| broken.law.as_str()), Some("watch.none-lost"));
+        assert_eq!(late.run.loose_dice, [""; 0]);
+
+        let never = watched("at = [\"zk-1\", \"client-2\", 900]\nvalue = \"6s\"");
+        never.assert_holds();
+        let told = "[[dice]] 1: net.delay of zk-1, client-2, 900 was never drawn in this run";
+        assert_eq!(never.run.loose_dice, [told]);
+        let plain = run(&read("plain", WATCH, &Vocabulary::current()).unwrap().plan(3)).unwrap();
+        assert_eq!(plain.run.fingerprint, never.run.fingerprint);
+    }
+}

@@ -154,7 +154,7 @@ fn trial(judgements: Vec<Judgement>) -> Trial {
         wall: Duration::from_millis(187),
         cpu: None,
     };
-    let run = Run { events: record(), fingerprint: 0xfeed, figures };
+    let run = Run { events: record(), fingerprint: 0xfeed, figures, loose_dice: Vec::new() };
     Trial { plan, run, judgements, goals: vec!["primary-promoted"] }
 }
 

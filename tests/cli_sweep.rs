@@ -49,7 +49,7 @@ fn recorded(events: Vec<Event>) -> Run {
         wall: Duration::from_millis(100),
         cpu: None,
     };
-    Run { events, fingerprint: fingerprint.value(), figures }
+    Run { events, fingerprint: fingerprint.value(), figures, loose_dice: Vec::new() }
 }
 
 fn sound(plan: &Plan) -> Result<Run, RunError> {

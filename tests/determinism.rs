@@ -42,10 +42,21 @@ fn same_seed_beside_others_in_parallel_same_fingerprint() {
 
 #[test]
 fn listed_operations_and_their_file_give_the_fingerprint_of_the_rates() {
-    for (name, seed) in [("first-failover", 4), ("documents-versions", 5), ("power-loss", 6)] {
+    let subjects = [
+        ("first-failover", 4),
+        ("documents-versions", 5),
+        ("power-loss", 6),
+        ("zk-session-storm", 2),
+        ("zk-watch-storm", 3),
+        ("recipe-election", 1),
+        ("recipe-membership", 2),
+        ("recipe-configuration", 3),
+        ("recipe-notification", 4),
+    ];
+    for (name, seed) in subjects {
         let drawn = plan(name, seed);
         let listed = expand(&drawn);
-        assert!(listed.operations.len() > 100, "{name}");
+        assert!(listed.operations.len() + listed.zookeeper_operations.len() > 40, "{name}");
         let text = toml::to_string(&Scenario::from(&listed)).unwrap();
         let read = read(name, &text, &Vocabulary::current()).unwrap();
         let [drawn, listed] = [drawn, read.plan(seed)].map(|plan| run(&plan).expect("the run ends"));

@@ -190,6 +190,9 @@ fn mutated_plan_is_refused_or_sound() {
     let mut listed = expand(&plans[0]);
     listed.operations.truncate(20);
     plans.push(listed);
+    let mut listed = expand(&plans[1]);
+    listed.zookeeper_operations.truncate(20);
+    plans.push(listed);
     let corpus: Vec<String> = plans.iter().map(|plan| serde_json::to_string_pretty(plan).unwrap()).collect();
     let read = std::cell::Cell::new(0);
     many(1_500, |edits, which| {

@@ -23,8 +23,11 @@ pub(super) const HOLD: Law = Law {
 };
 
 /// Judged are copies that come to a node with the state, not those that are there: settings may have changed
-/// since. Allowed: what a reroute command asked for. Of disks only the low watermark is judged (of a new primary the
-/// high one): how large a copy is when it comes is in no event.
+/// since. Allowed: what a reroute command asked for; and a primary that comes back from its data, which is forced upon
+/// its node if no other with the data may have it (`PrimaryShardAllocator`; "this setting does not affect the recovery of
+/// local primary shards", says the reference of `cluster.routing.allocation.enable`): of it only throttles are judged. Of
+/// disks only the low watermark is judged (of a new primary the high one): how large a copy is when it comes is in no
+/// event.
 #[derive(Default)]
 struct Hold {
     rules: Rules,
@@ -96,6 +99,10 @@ impl Hold {
         node: HostId,
     ) -> Option<String> {
         let index = &copy.shard.index;
+        let is_forced = copy.primary && copy.in_sync;
+        if is_forced {
+            return None;
+        }
         if let Some(filter) = self.rules.filtered(index, node) {
             return Some(format!("filter: {filter} keeps it away"));
         }
@@ -121,9 +128,7 @@ impl Hold {
         if on_node.len() as u64 > most || of_index > most_of_index {
             return Some("shards_limit: too many copies on the node".to_owned());
         }
-        // A primary that comes from a copy that has served is in sync.
-        let is_new = copy.primary && !copy.in_sync;
-        let mark = if is_new { Mark::High } else { Mark::Low };
+        let mark = if copy.primary { Mark::High } else { Mark::Low };
         if self.disks.is_beyond(node, mark) {
             return Some(format!("disk_threshold: its disk is beyond the {mark:?} watermark"));
         }
@@ -318,6 +323,19 @@ mod tests {
         );
         replica_comes_to(&mut elsewhere, 2);
         elsewhere.assert_passes(LAW);
+    }
+
+    #[test]
+    fn primary_without_data_on_an_excluded_node_fails_and_one_from_its_data_passes() {
+        let mut record = Record::default();
+        set(&mut record, &[("exclude._name", "search-1")]);
+        publish(&mut record, 1, &[(0, 1, Some(1), Initializing, true)]);
+        let mut forced = record.clone();
+        record.assert_fails(LAW, "places copy 1 of a/0 on search-1; filter");
+        if let EventKind::StatePublished { routing, .. } = &mut forced.events[1].kind {
+            routing[0].in_sync = true;
+        }
+        forced.assert_passes(LAW);
     }
 
     #[test]

@@ -72,6 +72,8 @@ pub(super) enum Topic {
     Events,
     /// Historic bugs that can be switched on.
     Defects,
+    /// Draws of the dice that can be fixed.
+    Dice,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

@@ -11,6 +11,7 @@ use crate::{
     report::style::{Painted, Tone},
     scenario::{
         builtin::{self, Builtin},
+        dice::{Entry, QUESTIONS},
         select::SELECTORS,
     },
     trial::{self, Promise},
@@ -19,8 +20,8 @@ use crate::{
 /// Width of the table of laws, in characters.
 const TABLE_WIDTH: u16 = 150;
 
-const ALL: [Topic; 6] =
-    [Topic::Scenarios, Topic::Laws, Topic::Goals, Topic::Faults, Topic::Events, Topic::Defects];
+const ALL: [Topic; 7] =
+    [Topic::Scenarios, Topic::Laws, Topic::Goals, Topic::Faults, Topic::Events, Topic::Defects, Topic::Dice];
 
 /// What a fault can do, as scenario files write it.
 const DEEDS: [(&str, &str); 21] = [
@@ -146,6 +147,7 @@ fn heading(topic: Topic) -> &'static str {
         Topic::Faults => "Faults",
         Topic::Events => "Events",
         Topic::Defects => "Defects",
+        Topic::Dice => "Dice",
     }
 }
 
@@ -164,7 +166,15 @@ fn section(topic: Topic) -> String {
         }
         Topic::Events => EventKind::NAMES.iter().map(|name| format!("  {name}\n")).collect(),
         Topic::Defects => rows(Defect::ALL.iter().map(|defect| (defect.name(), defect.story().to_owned()))),
+        Topic::Dice => rows(QUESTIONS.iter().map(|question| (question.name, asked(question)))),
     }
+}
+
+/// What is drawn, what it is asked with, and what it can show.
+fn asked(question: &Entry) -> String {
+    let parts: Vec<_> = question.parts.iter().map(|(name, _)| *name).collect();
+    let several = if question.values.len() > 1 { ", and more" } else { "" };
+    format!("{} at = [{}], value: {}{several}", question.what.trim(), parts.join(", "), question.values[0])
 }
 
 /// One table: name, kind, sentence, source.

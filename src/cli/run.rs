@@ -65,6 +65,7 @@ fn once(
     if let Some(outlet) = outputs.save {
         save(outlet, plan, &scenario_file::comment(&trial))?;
     }
+    trial.run.loose_dice.iter().for_each(|loose| anstream::eprintln!("warning: {loose}"));
     say(&report(&trial, view, format, again))?;
     Ok(trial.standing().into())
 }

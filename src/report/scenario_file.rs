@@ -1,9 +1,11 @@
 //! Scenario files of plans — decides how a plan is written as a file that runs as it is. It never changes what the
 //! plan does.
 
+use serde::Serialize;
+
 use crate::{
     check::verdict::Verdict,
-    scenario::{check::Vocabulary, format::Scenario, operations::Operation, plan::Plan},
+    scenario::{check::Vocabulary, format::Scenario, plan::Plan},
     trial::Trial,
 };
 
@@ -21,15 +23,18 @@ pub fn write(plan: &Plan, comment: &str) -> Result<String, String> {
     }
     let mut scenario = Scenario::from(plan);
     let operations = std::mem::take(&mut scenario.operations);
+    let on_zookeeper = std::mem::take(&mut scenario.zookeeper_operations);
     let text = toml::to_string(&scenario).map_err(|error| error.to_string())?;
-    Ok(format!("{}\n{text}{}", commented(comment), listed(&operations)?))
+    let (operations, on_zookeeper) =
+        (listed("operations", &operations)?, listed("zookeeper_operations", &on_zookeeper)?);
+    Ok(format!("{}\n{text}{operations}{on_zookeeper}", commented(comment)))
 }
 
 /// The many operations last, so that the rest is found.
-fn listed(operations: &[Operation]) -> Result<String, String> {
-    let one = |operation: &Operation| {
+fn listed(table: &str, operations: &[impl Serialize]) -> Result<String, String> {
+    let one = |operation| {
         let text = toml::to_string(operation).map_err(|error| error.to_string())?;
-        Ok(format!("\n[[operations]]\n{text}"))
+        Ok(format!("\n[[{table}]]\n{text}"))
     };
     operations.iter().map(one).collect()
 }

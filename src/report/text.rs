@@ -87,9 +87,9 @@ fn built(plan: &Plan) -> String {
     for workload in plan.workloads.iter().filter(asks) {
         text += &line("load", &load(workload));
     }
-    if !plan.operations.is_empty() {
-        text +=
-            &line("load", &counted(plan.operations.len() as u64, "listed operation", "listed operations"));
+    let listed = plan.operations.len() + plan.zookeeper_operations.len();
+    if listed > 0 {
+        text += &line("load", &counted(listed as u64, "listed operation", "listed operations"));
     }
     for defect in &plan.defects.0 {
         let value = format!("{}: {}", Painted(Tone::Bad, defect.name()), defect.story());

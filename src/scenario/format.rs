@@ -15,6 +15,7 @@ use crate::{
     name::HostId,
     scenario::{
         bytes::Bytes,
+        dice::FixedDraw,
         duration,
         ensemble::{ZooKeeperClients, ZooKeeperSettings},
         load::{Options, SearchMix, WriteMix},
@@ -25,6 +26,7 @@ use crate::{
         schema, seed,
         steps::Step,
         values::Values,
+        zookeeper_operations::ZooKeeperOperation,
     },
 };
 
@@ -76,12 +78,18 @@ pub struct Scenario {
     /// Simulated clients that follow a recipe of ZooKeeper's.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub recipe_clients: Vec<RecipeClients>,
+    /// Single operations of both, beside those that come of their rates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub zookeeper_operations: Vec<ZooKeeperOperation>,
     /// What breaks, and when.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
     /// Which kinds of faults a run has. Default: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swarm: Option<Swarm>,
+    /// Draws of the dice that are fixed; every other is as without them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dice: Vec<FixedDraw>,
     /// Who must survive the faults. Default: nobody.
     #[serde(skip_serializing_if = "is_boundless")]
     pub budget: Budget,

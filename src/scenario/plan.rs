@@ -16,12 +16,14 @@ use crate::{
     defect::Defects,
     name::{HostId, IndexName, ShardId},
     scenario::{
+        dice::FixedDraw,
         ensemble::ZooKeeperClients,
         load::{Options, SearchMix, WriteMix},
         operations::Operation,
         recipes::RecipeClients,
         steps::StepPlan,
         values::Values,
+        zookeeper_operations::ZooKeeperOperation,
     },
     zookeeper::wire::EnsembleConfig,
 };
@@ -67,8 +69,14 @@ pub struct Plan {
     /// Simulated clients that follow a recipe of ZooKeeper's.
     #[serde(default)]
     pub recipe_clients: Vec<RecipeClients>,
+    /// Single operations of both, beside those that come of their rates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zookeeper_operations: Vec<ZooKeeperOperation>,
     /// Faults, in order of the scenario file; what repeats stands there once for each time.
     pub faults: Vec<FaultStep>,
+    /// Draws of the dice that are fixed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dice: Vec<FixedDraw>,
     /// Who must survive them.
     #[serde(default)]
     pub budget: Budget,

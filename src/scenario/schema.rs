@@ -15,6 +15,7 @@ use crate::{
     scenario::{
         bytes::Bytes,
         deeds::Shift,
+        dice::QUESTIONS,
         duration::{OptionalSpan, Span},
         format::Scenario,
         plan::Selector,
@@ -35,6 +36,7 @@ pub fn schema() -> Value {
     require(definitions, "When", &["event"]);
     require(definitions, "IndexValues", &["index"]);
     choose(&mut definitions["When"]["properties"]["event"], EventKind::NAMES.iter().copied());
+    choose(&mut definitions["FixedDraw"]["properties"]["key"], QUESTIONS.iter().map(|entry| entry.name));
     let expect = &mut definitions["Expect"]["properties"];
     choose(&mut expect["laws"]["items"], LAWS.iter().map(|law| law.name));
     choose(&mut expect["goals"]["items"], GOALS.iter().map(|goal| goal.name));

@@ -13,8 +13,11 @@ use crate::{
 /// Whole tables gone.
 pub(super) fn fewer_tables(scenario: &Scenario, _broken: &Broken) -> Vec<Candidate> {
     let mut all = Vec::new();
-    if !scenario.operations.is_empty() {
-        all.push(with(scenario, "no operations", |one| one.operations.clear()));
+    if !(scenario.operations.is_empty() && scenario.zookeeper_operations.is_empty()) {
+        all.push(with(scenario, "no operations", |one| {
+            one.operations.clear();
+            one.zookeeper_operations.clear();
+        }));
     }
     if scenario.faults.len() > 1 {
         all.push(with(scenario, "no faults", |one| one.faults.clear()));
@@ -28,11 +31,17 @@ pub(super) fn fewer_tables(scenario: &Scenario, _broken: &Broken) -> Vec<Candida
     }
     for at in (0..scenario.zookeeper_clients.len()).rev() {
         let what = format!("no [[zookeeper_clients]] {}", at + 1);
-        all.push(with(scenario, what, |one| _ = one.zookeeper_clients.remove(at)));
+        all.push(with(scenario, what, |one| {
+            drop_clients(one, Table::Alone(at), 0);
+            one.zookeeper_clients.remove(at);
+        }));
     }
     for at in (0..scenario.recipe_clients.len()).rev() {
         let what = format!("no [[recipe_clients]] {}", at + 1);
-        all.push(with(scenario, what, |one| _ = one.recipe_clients.remove(at)));
+        all.push(with(scenario, what, |one| {
+            drop_clients(one, Table::Recipe(at), 0);
+            one.recipe_clients.remove(at);
+        }));
     }
     all
 }
@@ -50,11 +59,41 @@ fn drop_index(scenario: &mut Scenario, at: usize) {
 /// A workload with its operations; the clients after it move up by one.
 fn drop_workload(scenario: &mut Scenario, at: usize) {
     scenario.workloads.remove(at);
-    let gone = HostId::client(at as u16 + 2);
-    scenario.operations.retain(|operation| operation.client != gone);
-    for operation in scenario.operations.iter_mut().filter(|operation| operation.client > gone) {
-        operation.client.number -= 1;
+    let gone = at as u16 + 2;
+    drop_askers(scenario, gone..gone + 1);
+}
+
+/// A table of clients of ZooKeeper.
+#[derive(Clone, Copy)]
+enum Table {
+    Alone(usize),
+    Recipe(usize),
+}
+
+/// The clients of a table but the first so many, with their operations; those after them move up.
+fn drop_clients(scenario: &mut Scenario, table: Table, left: u16) {
+    let alone: Vec<u16> = scenario.zookeeper_clients.iter().map(|one| one.count).collect();
+    let recipes: Vec<u16> = scenario.recipe_clients.iter().map(|one| one.count).collect();
+    let (before, count): (u16, u16) = match table {
+        Table::Alone(at) => (alone[..at].iter().sum(), alone[at]),
+        Table::Recipe(at) => (alone.iter().chain(&recipes[..at]).sum(), recipes[at]),
+    };
+    let first = scenario.workloads.len() as u16 + 2 + before;
+    drop_askers(scenario, first + left..first + count);
+    match table {
+        Table::Alone(at) => scenario.zookeeper_clients[at].count = left,
+        Table::Recipe(at) => scenario.recipe_clients[at].count = left,
     }
+}
+
+/// The operations of these clients; those after them have moved up.
+fn drop_askers(scenario: &mut Scenario, gone: std::ops::Range<u16>) {
+    let moved =
+        |client: &mut HostId| client.number -= if client.number >= gone.end { gone.len() as u16 } else { 0 };
+    scenario.operations.retain(|one| !gone.contains(&one.client.number));
+    scenario.operations.iter_mut().for_each(|one| moved(&mut one.client));
+    scenario.zookeeper_operations.retain(|one| !gone.contains(&one.client.number));
+    scenario.zookeeper_operations.iter_mut().for_each(|one| moved(&mut one.client));
 }
 
 /// Fewer hosts, copies, clients and keys.
@@ -69,7 +108,7 @@ pub(super) fn smaller(scenario: &Scenario, _broken: &Broken) -> Vec<Candidate> {
         let table = &scenario.zookeeper_clients[at];
         for count in below(u32::from(table.count), 1) {
             let what = format!("{count} clients of ZooKeeper instead of {}", table.count);
-            all.push(with(scenario, what, |one| one.zookeeper_clients[at].count = count as u16));
+            all.push(with(scenario, what, |one| drop_clients(one, Table::Alone(at), count as u16)));
         }
         for keys in below(table.keys, 1) {
             let what = format!("{keys} keys instead of {}", table.keys);
@@ -80,7 +119,7 @@ pub(super) fn smaller(scenario: &Scenario, _broken: &Broken) -> Vec<Candidate> {
         let table = &scenario.recipe_clients[at];
         for count in below(u32::from(table.count), 1) {
             let what = format!("{count} clients of a recipe instead of {}", table.count);
-            all.push(with(scenario, what, |one| one.recipe_clients[at].count = count as u16));
+            all.push(with(scenario, what, |one| drop_clients(one, Table::Recipe(at), count as u16)));
         }
     }
     all

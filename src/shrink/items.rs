@@ -12,7 +12,7 @@ use crate::scenario::format::Scenario;
 enum List {
     /// Faults and administrative steps, as one list.
     Mishaps,
-    /// Requests of document clients.
+    /// What clients ask, of documents and of ZooKeeper, as one list.
     Operations,
 }
 
@@ -41,7 +41,7 @@ impl List {
     fn len(self, scenario: &Scenario) -> usize {
         match self {
             Self::Mishaps => scenario.faults.len() + scenario.steps.len(),
-            Self::Operations => scenario.operations.len(),
+            Self::Operations => scenario.operations.len() + scenario.zookeeper_operations.len(),
         }
     }
 
@@ -64,7 +64,11 @@ impl List {
                 keep(&mut smaller.faults, |at| !part.contains(&at));
                 keep(&mut smaller.steps, |at| !part.contains(&(faults + at)));
             }
-            Self::Operations => keep(&mut smaller.operations, |at| !part.contains(&at)),
+            Self::Operations => {
+                let documents = scenario.operations.len();
+                keep(&mut smaller.operations, |at| !part.contains(&at));
+                keep(&mut smaller.zookeeper_operations, |at| !part.contains(&(documents + at)));
+            }
         }
         let gone = self.len(scenario) - self.len(&smaller);
         let noun = if self == Self::Mishaps { "faults and steps" } else { "operations" };

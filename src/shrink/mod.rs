@@ -71,7 +71,10 @@ impl Size {
     pub fn of(scenario: &Scenario) -> Self {
         let plan = scenario.plan(0);
         Self {
-            steps: plan.faults.len() + plan.steps.len() + plan.operations.len(),
+            steps: plan.faults.len()
+                + plan.steps.len()
+                + plan.operations.len()
+                + plan.zookeeper_operations.len(),
             hosts: plan.servers().count() + plan.nodes.len() + plan.clients().len(),
             duration: plan.duration,
         }

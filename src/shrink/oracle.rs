@@ -162,6 +162,8 @@ fn drop_flawed(scenario: &mut Scenario, flaws: &[Flaw]) {
     keep(&mut scenario.faults, |at| !flawed("faults", at));
     keep(&mut scenario.steps, |at| !flawed("steps", at));
     keep(&mut scenario.operations, |at| !flawed("operations", at));
+    keep(&mut scenario.zookeeper_operations, |at| !flawed("zookeeper_operations", at));
+    keep(&mut scenario.dice, |at| !flawed("dice", at));
     keep(&mut scenario.links.pairs, |at| !flawed("links.pairs", at));
 }
 

@@ -34,6 +34,7 @@ fn rounded_up(span: Duration) -> Duration {
 fn cut(scenario: &mut Scenario, end: Duration) {
     scenario.duration = end;
     scenario.operations.retain(|operation| operation.at < end);
+    scenario.zookeeper_operations.retain(|operation| operation.at < end);
     scenario.faults.retain(|fault| fault.at.is_none_or(|at| at < end));
     scenario.steps.retain(|step| step.at.is_none_or(|at| at < end));
     for node in &mut scenario.nodes {
@@ -50,6 +51,10 @@ pub(super) fn plainer(scenario: &Scenario, _broken: &Broken) -> Vec<Candidate> {
         .filter(|_| scenario.defects.len() > 1)
         .map(|at| with(scenario, "a defect fewer", |one| keep(&mut one.defects, |nth| nth != at)))
         .collect();
+    all.extend(
+        (0..scenario.dice.len())
+            .map(|at| with(scenario, "a fixed draw fewer", |one| keep(&mut one.dice, |nth| nth != at))),
+    );
     let defaults = Cluster::default();
     let exact =
         Spread { min: Duration::from_micros(200), mean: Duration::from_micros(200), ..Spread::default() };
@@ -92,16 +97,24 @@ pub(super) fn rounder(scenario: &Scenario, _broken: &Broken) -> Vec<Candidate> {
     for at in 0..scenario.faults.len() {
         one_fault(scenario, at, &mut all);
     }
-    if scenario.operations.len() <= SINGLY_MAX {
-        for at in 0..scenario.operations.len() {
-            let operation = &scenario.operations[at];
-            let time = rounded(operation.at, Duration::from_millis(100));
-            let what = format!("operation {} at {}", operation.number, duration::show(time));
-            all.push(with(scenario, what, |one| one.operations[at].at = time));
+    let asked = scenario.operations.iter().map(|one| (one.client, one.number, one.at));
+    let on_zookeeper = scenario.zookeeper_operations.iter().map(|one| (one.client, one.number, one.at));
+    let singly: Vec<_> = asked.chain(on_zookeeper).collect();
+    if singly.len() <= SINGLY_MAX {
+        for (nth, (client, number, at)) in singly.into_iter().enumerate() {
+            let time = rounded(at, Duration::from_millis(100));
+            let what = format!("operation {number} of {client} at {}", duration::show(time));
+            all.push(with(scenario, what, |one| times(one).nth(nth).into_iter().for_each(|at| *at = time)));
         }
     }
     all.retain(|one| one.scenario != *scenario);
     all
+}
+
+/// When clients ask, first those of documents.
+fn times(scenario: &mut Scenario) -> impl Iterator<Item = &mut Duration> {
+    let asked = scenario.operations.iter_mut().map(|one| &mut one.at);
+    asked.chain(scenario.zookeeper_operations.iter_mut().map(|one| &mut one.at))
 }
 
 /// So many operations are worth a run each.
@@ -132,8 +145,8 @@ fn one_fault(scenario: &Scenario, at: usize, all: &mut Vec<Candidate>) {
 }
 
 fn round_all(scenario: &mut Scenario, unit: Duration) {
-    for operation in &mut scenario.operations {
-        operation.at = rounded(operation.at, unit);
+    for at in times(scenario) {
+        *at = rounded(*at, unit);
     }
     for fault in &mut scenario.faults {
         fault.at = fault.at.map(|at| rounded(at, unit));

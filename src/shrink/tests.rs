@@ -8,6 +8,7 @@ use crate::{
         check::Vocabulary,
         plan::{FaultAction, Trigger},
         read::read,
+        zookeeper_operations::{ZooKeeperAsk, ZooKeeperOperation},
     },
     sim::RunError,
 };
@@ -33,7 +34,7 @@ fn run(plan: &Plan) -> Result<Run, RunError> {
                 wall: Duration::ZERO,
                 cpu: None,
             };
-            Ok(Run { events: Vec::new(), fingerprint: 0, figures })
+            Ok(Run { events: Vec::new(), fingerprint: 0, figures, loose_dice: Vec::new() })
         }
     }
 }
@@ -99,4 +100,29 @@ fn plan_that_keeps_the_law_is_not_shrunk() {
     let target = Target::Law("zab.one-leeder".into());
     let unknown = shrink(&plan, &target, &budget(9, 1), machine()).unwrap_err();
     assert!(unknown.to_string().contains("`zab.one-leader`"), "{unknown}");
+}
+
+/// Panics if a client of ZooKeeper abandons its session while another one has made an ephemeral node just before.
+fn abandons(plan: &Plan) -> Result<Run, RunError> {
+    let abandoned = plan.zookeeper_operations.iter().filter(|one| one.ask == ZooKeeperAsk::Abandon);
+    let second = Duration::from_secs(1);
+    let follows = |it: &ZooKeeperOperation, one: &ZooKeeperOperation| {
+        one.ephemeral && one.client < it.client && one.at < it.at && it.at - one.at < second
+    };
+    let mut both = abandoned.filter(|it| plan.zookeeper_operations.iter().any(|one| follows(it, one)));
+    match both.next() {
+        Some(it) => Err(RunError { at: it.at, message: "no".into(), events: Vec::new() }),
+        None => run(plan),
+    }
+}
+
+#[test]
+fn operations_on_zookeeper_are_taken_out_with_their_clients() {
+    let plan = builtin::named("zk-session-storm").unwrap().scenario().plan(3);
+    let shrunk = shrink(&plan, &Target::Panic, &budget(600, 1), Machine { run: abandons }).unwrap();
+    let small = &shrunk.plan;
+    assert_eq!((small.zookeeper_operations.len(), small.faults.len()), (2, 0), "{}", story(&shrunk));
+    assert_eq!(small.zookeeper_clients.len(), 1);
+    assert!(shrunk.is_complete && shrunk.sizes.0.steps > 1000, "{}", story(&shrunk));
+    assert_eq!(small.unsound(&Vocabulary::current()), None);
 }

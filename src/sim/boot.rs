@@ -11,8 +11,9 @@ use crate::{
     sim::world::World,
     workload::{
         administrator::Administrator,
+        agenda::Agenda,
         recipes::{self, MemberPlan},
-        zookeeper::{Worker, WorkerPlan},
+        zookeeper::{self, Worker, WorkerPlan},
     },
     zookeeper::{
         client::{
@@ -66,31 +67,34 @@ pub fn allocator(world: &World) -> AllocatorFactory {
 pub fn zookeeper_client(world: &World, host: HostId, table: usize) -> Worker {
     let plan = world.plan();
     let clock = world.clock(host);
-    let starts_at = SimTime::from(plan.zookeeper_clients[table].starts_at);
-    Worker::boot(WorkerPlan {
+    let ends_at = clock.now(SimTime::from(plan.duration)).mono;
+    let operations = zookeeper::arrivals::operations(plan, world.dice(), host, table);
+    let table = plan.zookeeper_clients[table].clone();
+    let worker = WorkerPlan {
         me: host,
         life: world.incarnation(host),
-        table: plan.zookeeper_clients[table].clone(),
         servers: plan.zookeeper.servers.iter().chain(&plan.zookeeper.observers).copied().collect(),
-        starts_at: clock.now(starts_at).mono,
-        ends_at: clock.now(SimTime::from(plan.duration)).mono,
+        starts_at: clock.start() + table.starts_at,
         defects: plan.defects.clone(),
         dice: world.dice(),
-    })
+        table,
+    };
+    Worker::boot(worker, Agenda::new(clock.start(), ends_at, operations))
 }
 
 /// A client that follows the recipe of this table.
 pub fn recipe_client(world: &World, host: HostId, table: usize) -> Process<Box<dyn App + Send>> {
     let plan = world.plan();
     let clock = world.clock(host);
-    let table = plan.recipe_clients[table].clone();
+    let operations = recipes::arrivals::operations(plan, world.dice(), host, table);
+    let table = &plan.recipe_clients[table];
     let servers = plan.zookeeper.servers.iter().chain(&plan.zookeeper.observers).copied().collect();
     let config = ClientConfig::new(servers, table.session_timeout);
-    let starts_at = clock.now(SimTime::from(table.starts_at)).mono;
     let ends_at = clock.now(SimTime::from(plan.duration)).mono;
-    let (life, dice) = (world.incarnation(host), world.dice());
-    let member = recipes::boot(MemberPlan { me: host, life, table, starts_at, ends_at, dice });
-    Process::new(member, config, world.entropy(host), starts_at)
+    let agenda = Agenda::new(clock.start(), ends_at, operations);
+    let life = world.incarnation(host);
+    let member = recipes::boot(table, MemberPlan { me: host, life, agenda });
+    Process::new(member, config, world.entropy(host), clock.start() + table.starts_at)
 }
 
 /// The administrator.

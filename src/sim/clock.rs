@@ -3,7 +3,7 @@
 use crate::{
     core::{Instant, Now},
     name::{HostId, SimTime},
-    scenario::plan::ClockPlan,
+    scenario::{dice::CLOCK, plan::ClockPlan},
     sim::dice::Dice,
 };
 
@@ -25,7 +25,7 @@ pub struct Clock {
 impl Clock {
     /// Draws the clock of `host`.
     pub fn draw(dice: &Dice, host: HostId, plan: &ClockPlan) -> Self {
-        let mut die = dice.at("clock", host);
+        let mut die = dice.at(CLOCK, (host,));
         Self {
             offset_ms: die.within(plan.offset_max.as_millis() as i64),
             drift_ppm: die.within(plan.drift_max_ppm as i64),
@@ -34,6 +34,11 @@ impl Clock {
             since: SimTime(0),
             passed: 0,
         }
+    }
+
+    /// What the monotonic clock showed when the run began.
+    pub fn start(&self) -> Instant {
+        Instant(self.origin)
     }
 
     /// What the clocks show.

@@ -3,38 +3,83 @@
 //! `dice.at("net.delay", (from, to, nth))` hashes seed and key: taking one message away, or adding one
 //! draw, shifts no other.
 
+mod fixed;
+mod natural;
+
 use std::{
     hash::{Hash, Hasher},
+    sync::Arc,
     time::Duration,
 };
 
-use rand::{Rng, RngExt, SeedableRng};
-use rand_xoshiro::Xoshiro256PlusPlus;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
+use self::{
+    fixed::{Fixed, Showing},
+    natural::Natural,
+};
 use crate::{
     name::SimTime,
-    scenario::plan::{Delay, DelayShape},
+    scenario::{
+        dice::{FixedDraw, Question, Value},
+        plan::{Delay, Plan},
+    },
 };
 
-/// The dice of a run.
-#[derive(Debug, Clone, Copy)]
+/// The dice of a run. Cheap to clone.
+#[derive(Debug, Clone)]
 pub struct Dice {
     seed: u64,
+    fixed: Option<Arc<Fixed>>,
+}
+
+/// What the dice can be asked with a key of type `K`: a question of the table, or the name of one of a caller's own.
+pub trait Asks<K> {
+    /// Its name.
+    fn name(&self) -> &str;
+}
+
+impl<K> Asks<K> for Question<K> {
+    fn name(&self) -> &str {
+        self.name
+    }
+}
+
+impl<K> Asks<K> for &str {
+    fn name(&self) -> &str {
+        self
+    }
 }
 
 impl Dice {
     /// The dice of `seed`.
     pub fn new(seed: u64) -> Self {
-        Self { seed }
+        Self { seed, fixed: None }
+    }
+
+    /// The dice of a plan: of its seed, with what it fixes.
+    pub fn of(plan: &Plan) -> Self {
+        let hash = |fixed: &FixedDraw| {
+            let mut hasher = KeyHasher::new(plan.seed);
+            fixed.question()?.hash(&fixed.at, &mut hasher).ok()?;
+            Some(hasher.finish())
+        };
+        Self { seed: plan.seed, fixed: Fixed::of(&plan.dice, hash) }
     }
 
     /// The die for one question; asked again with the same key it shows the same.
-    pub fn at(&self, question: &str, key: impl Hash) -> Die {
-        let mut hasher = KeyHasher { seed: self.seed, short: [0; SHORT], len: 0, long: None };
-        question.hash(&mut hasher);
+    pub fn at<K: Hash>(&self, question: impl Asks<K>, key: K) -> Die {
+        let mut hasher = KeyHasher::new(self.seed);
+        question.name().hash(&mut hasher);
         key.hash(&mut hasher);
-        Die(Xoshiro256PlusPlus::seed_from_u64(hasher.finish()))
+        let hash = hasher.finish();
+        let showing = self.fixed.as_ref().and_then(|fixed| fixed.at(hash));
+        Die { natural: Natural::new(hash), showing }
+    }
+
+    /// Which fixed draws came to nothing until now, and why, for people.
+    pub fn loose(&self) -> Vec<String> {
+        self.fixed.as_ref().map(|fixed| fixed.loose()).unwrap_or_default()
     }
 }
 
@@ -48,6 +93,12 @@ struct KeyHasher {
     short: [u8; SHORT],
     len: usize,
     long: Option<Box<Xxh3>>,
+}
+
+impl KeyHasher {
+    fn new(seed: u64) -> Self {
+        Self { seed, short: [0; SHORT], len: 0, long: None }
+    }
 }
 
 impl Hasher for KeyHasher {
@@ -78,81 +129,106 @@ impl Hasher for KeyHasher {
     }
 }
 
-/// One die: the generator behind one key.
+/// One die: what is drawn of one key. Where the plan fixes what it shows, the generator behind it goes on all the same,
+/// so that what is drawn after it is not shifted.
 #[derive(Debug, Clone)]
-pub struct Die(Xoshiro256PlusPlus);
+pub struct Die {
+    natural: Natural,
+    showing: Option<Showing>,
+}
 
 impl Die {
     /// A number in `[0, 1)`.
     pub fn unit(&mut self) -> f64 {
-        self.0.random()
+        let drawn = self.natural.unit();
+        self.shown(drawn, |value| match value {
+            Value::Share(share) => Some(share),
+            _ => None,
+        })
     }
 
     /// A number below `end`; 0 if `end` is 0.
     pub fn below(&mut self, end: u64) -> u64 {
-        if end == 0 { 0 } else { self.0.random_range(0..end) }
+        let drawn = self.natural.below(end);
+        self.shown(drawn, |value| number(value).filter(|number| *number < end))
     }
 
     /// A number in `[-max, max]`.
     pub fn within(&mut self, max: i64) -> i64 {
-        self.0.random_range(-max..=max)
+        let drawn = self.natural.within(max);
+        self.shown(drawn, |value| match value {
+            Value::Number(number) => Some(number).filter(|number| (-max..=max).contains(number)),
+            _ => None,
+        })
     }
 
     /// Any 64 bits.
     pub fn bits(&mut self) -> u64 {
-        self.0.next_u64()
+        let drawn = self.natural.bits();
+        self.shown(drawn, number)
     }
 
     /// True with this chance, 0 to 1.
     pub fn chance(&mut self, share: f64) -> bool {
-        self.unit() < share
+        let drawn = self.natural.chance(share);
+        self.shown(drawn, |value| match value {
+            Value::Flag(flag) => Some(flag),
+            Value::Share(drawn) => Some(drawn < share),
+            _ => None,
+        })
     }
 
     /// A span with this mean, exponentially distributed. The logarithm is not the platform's, whose last bit
     /// differs between machines.
     pub fn exponential(&mut self, mean: Duration) -> Duration {
-        mean.mul_f64(-libm::log(1.0 - self.unit()))
+        let drawn = self.natural.exponential(mean);
+        self.shown(drawn, span)
     }
 
     /// A delay of this distribution, as its mean is on average.
     pub fn delay(&mut self, delay: Delay) -> Duration {
-        let rest = delay.mean.saturating_sub(delay.min);
-        delay.min
-            + match delay.shape {
-                DelayShape::Exponential => self.exponential(rest),
-                DelayShape::Constant => rest,
-                DelayShape::Uniform => rest.mul_f64(2.0 * self.unit()),
-                DelayShape::LogNormal => rest.mul_f64(libm::exp(self.normal() - 0.5)),
-                DelayShape::SlowTail => self.slow_tail(rest),
-            }
+        let drawn = self.natural.delay(delay);
+        self.shown(drawn, span)
     }
 
     /// A delay at this time of a run: the mean of one that varies swings between its least and what is as far above.
     pub fn delay_at(&mut self, at: SimTime, delay: Delay) -> Duration {
-        let Some(period) = delay.period else { return self.delay(delay) };
-        let turn = at.since_start().as_secs_f64() / period.as_secs_f64();
-        let swing = 1.0 + libm::sin(std::f64::consts::TAU * turn.fract());
-        let rest = delay.mean.saturating_sub(delay.min).mul_f64(swing.max(0.0));
-        self.delay(Delay { mean: delay.min + rest, ..delay })
+        let drawn = self.natural.delay_at(at, delay);
+        self.shown(drawn, span)
     }
 
-    // Box and Muller's.
-    fn normal(&mut self) -> f64 {
-        let radius = libm::sqrt(-2.0 * libm::log(1.0 - self.unit()));
-        radius * libm::cos(std::f64::consts::TAU * self.unit())
+    fn shown<T>(&mut self, drawn: T, read: impl FnOnce(Value) -> Option<T>) -> T {
+        match &mut self.showing {
+            None => drawn,
+            Some(showing) => showing.next(drawn, read),
+        }
     }
+}
 
-    // One in a hundred takes twenty times as long; the others are the shorter for it.
-    fn slow_tail(&mut self, rest: Duration) -> Duration {
-        let is_slow = self.chance(0.01);
-        let one = self.exponential(rest.div_f64(1.19));
-        if is_slow { one * 20 } else { one }
+fn number(value: Value) -> Option<u64> {
+    match value {
+        Value::Number(number) => u64::try_from(number).ok(),
+        _ => None,
+    }
+}
+
+fn span(value: Value) -> Option<Duration> {
+    match value {
+        Value::Span(span) => Some(span),
+        _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        name::HostId,
+        scenario::{
+            dice::{DISK_CRASH, NET_DELAY, Part, Shown, Written},
+            plan::DelayShape,
+        },
+    };
 
     #[test]
     fn same_key_shows_the_same_whatever_was_asked_between() {
@@ -166,7 +242,7 @@ mod tests {
     fn short_and_long_keys_are_hashed_alike() {
         for len in [0, 1, 60, 127, 128, 129, 500] {
             let bytes: Vec<u8> = (0..len).map(|nth| nth as u8).collect();
-            let mut hasher = KeyHasher { seed: 7, short: [0; SHORT], len: 0, long: None };
+            let mut hasher = KeyHasher::new(7);
             bytes.chunks(50).for_each(|chunk| hasher.write(chunk));
             assert_eq!(hasher.finish(), xxh3_64_with_seed(&bytes, 7), "{len} bytes");
         }
@@ -205,5 +281,44 @@ mod tests {
             Dice::new(1).at("d", second).delay_at(at, delay).as_millis()
         };
         assert_eq!([at(0), at(1), at(2), at(3), at(5)], [10, 20, 10, 0, 20]);
+    }
+
+    fn fixing(key: &str, at: &[Part], value: Shown) -> Dice {
+        let mut plan = crate::scenario::format::Scenario::default().plan(7);
+        plan.dice = vec![FixedDraw { key: key.into(), at: at.to_vec(), value }];
+        Dice::of(&plan)
+    }
+
+    fn host(name: &str) -> Part {
+        Part::Text(name.into())
+    }
+
+    #[test]
+    fn fixed_draw_shows_its_value_and_no_other_changes() {
+        let at = [host("zk-1"), host("zk-2"), Part::Number(17)];
+        let fixed = fixing("net.delay", &at, Shown::One(Written::Span("3s".into())));
+        let delay = Delay::exponential(Duration::from_micros(100), Duration::from_micros(300));
+        let drawn = |dice: &Dice, nth: u64| {
+            let mut die = dice.at(NET_DELAY, (HostId::zookeeper(1), HostId::zookeeper(2), nth));
+            (die.delay(delay), die.bits())
+        };
+        assert_eq!(fixed.loose().len(), 1);
+        let plain = Dice::new(7);
+        assert_eq!(drawn(&fixed, 17), (Duration::from_secs(3), drawn(&plain, 17).1));
+        assert_eq!(drawn(&fixed, 16), drawn(&plain, 16));
+        assert_eq!(fixed.loose(), [""; 0]);
+    }
+
+    #[test]
+    fn number_that_cannot_be_drawn_there_is_told() {
+        let at = [host("zk-1"), Part::Number(1), host("log")];
+        let fixed = fixing("disk.crash", &at, Shown::Several(vec![Written::Number(2), Written::Number(40)]));
+        let key = || (HostId::zookeeper(1), 1, "log".into());
+        let mut die = fixed.at(DISK_CRASH, key());
+        assert_eq!((die.below(4), die.below(41)), (2, 40));
+        assert_eq!(fixed.loose(), [""; 0]);
+        let mut die = fixed.at(DISK_CRASH, key());
+        assert!(die.below(4) == 2 && die.below(40) < 40);
+        assert!(fixed.loose()[0].contains("disk.crash of zk-1, 1, log was out of the range"));
     }
 }

@@ -44,7 +44,10 @@ use crate::{
     core::{Deferred, DiskError, DiskOp, FileName, Files},
     event::EventKind,
     name::HostId,
-    scenario::plan::{DiskFailure, FileKind},
+    scenario::{
+        dice::{DISK_CRASH, DISK_JOURNAL},
+        plan::{DiskFailure, FileKind},
+    },
     sim::dice::{Dice, Die},
 };
 
@@ -313,14 +316,14 @@ impl<M> Disk<M> {
         self.process_died();
         self.crashes += 1;
         let mut survivors = std::mem::take(&mut self.journal);
-        let committed = dice.at("disk.journal", (host, self.crashes)).below(survivors.len() as u64 + 1);
+        let committed = dice.at(DISK_JOURNAL, (host, self.crashes)).below(survivors.len() as u64 + 1);
         survivors.truncate(committed as usize);
         let mut damages = Vec::new();
         for (file, changes) in std::mem::take(&mut self.data) {
             if changes.is_empty() {
                 continue;
             }
-            let die = dice.at("disk.crash", (host, self.crashes, &*file));
+            let die = dice.at(DISK_CRASH, (host, self.crashes, file.clone()));
             let (kept, damage) = damage(&file, changes, die);
             survivors.extend(kept);
             damages.push(damage);

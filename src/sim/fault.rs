@@ -12,7 +12,10 @@ use crate::{
     core::{ConnId, FileName},
     event::EventKind,
     name::{AllocationId, HostId, SimTime},
-    scenario::plan::{Delay, FaultAction, HEAL_ALL, Selector},
+    scenario::{
+        dice::{FAULT_DISK, FAULT_TARGET, Question},
+        plan::{Delay, FaultAction, HEAL_ALL, Selector},
+    },
     sim::{
         dice::Die,
         net::{Arrival, Cut, Slow},
@@ -177,7 +180,7 @@ impl World {
             Selector::Random(group) => {
                 let mut hosts = self.roles().resolve(&group.into());
                 hosts.retain(|host| self.is_up(*host));
-                let drawn = self.die("fault.target", strike).below(hosts.len() as u64);
+                let drawn = self.die(FAULT_TARGET, strike).below(hosts.len() as u64);
                 hosts.get(drawn as usize).copied().into_iter().collect()
             }
             selector => self.roles().resolve(selector),
@@ -190,8 +193,8 @@ impl World {
     }
 
     /// The die of what a strike leaves open; others of the plan do not shift it.
-    fn die(&self, question: &str, strike: &Strike) -> Die {
-        self.dice().at(question, strike.draw)
+    fn die(&self, question: Question<(u32,)>, strike: &Strike) -> Die {
+        self.dice().at(question, (strike.draw,))
     }
 
     fn turn(&self, strike: &Strike, action: &FaultAction, hosts: &[HostId]) {
@@ -247,7 +250,7 @@ impl World {
 
     /// What happens to disks and clocks.
     fn turn_machine(&self, strike: &Strike, action: &FaultAction, host: HostId) {
-        let (step, die) = (strike.step, self.dice().at("fault.disk", (strike.draw, host)));
+        let (step, die) = (strike.step, self.dice().at(FAULT_DISK, (strike.draw, host)));
         match action {
             FaultAction::Rot { files, bits, .. } => {
                 let rotten = self.on_disk(host, |disk| disk.rot(*files, *bits, die));

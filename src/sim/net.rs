@@ -30,7 +30,10 @@ use self::{
 use crate::{
     core::{Address, CloseReason, ConnId, Port},
     name::{HostId, SimTime},
-    scenario::plan::{CutMode, Delay},
+    scenario::{
+        dice::{NET_DELAY, NET_RETRANSMISSION},
+        plan::{CutMode, Delay},
+    },
     sim::{
         dice::Dice,
         inbox::{Inbox, elapsed},
@@ -327,7 +330,7 @@ impl Net {
                 let link = self.link(from, to);
                 let (nth, delay) = link.next();
                 let queued = link.queue(now, || packet.bytes());
-                let delay = self.dice.at("net.delay", (from, to, nth)).delay_at(now, delay);
+                let delay = self.dice.at(NET_DELAY, (from, to, nth)).delay_at(now, delay);
                 self.transmit_after(id, side, (nth, packet), delay + queued);
             }
         }
@@ -351,7 +354,7 @@ impl Net {
     fn draw_delay(&mut self, from: HostId, to: HostId) -> (u64, Duration) {
         let now = elapsed(&self.time);
         let (nth, delay) = self.link(from, to).next();
-        (nth, self.dice.at("net.delay", (from, to, nth)).delay_at(now, delay))
+        (nth, self.dice.at(NET_DELAY, (from, to, nth)).delay_at(now, delay))
     }
 
     fn transmit_after(&mut self, id: u64, side: usize, (nth, packet): (u64, Packet), delay: Duration) {
@@ -510,10 +513,8 @@ impl Net {
     /// What waited for this direction goes out again, in order, if it may.
     fn retransmit(&mut self, from: HostId, to: HostId) {
         let now = elapsed(&self.time);
-        let dice = self.dice;
-        self.resend(from, to, |id, side| {
-            dice.at("net.retransmission", (id, side, now)).delay(RETRANSMISSION)
-        });
+        let dice = self.dice.clone();
+        self.resend(from, to, |id, side| dice.at(NET_RETRANSMISSION, (id, side, now)).delay(RETRANSMISSION));
     }
 
     fn resend(&mut self, from: HostId, to: HostId, delay: impl Fn(u64, usize) -> Duration) {

@@ -33,6 +33,8 @@ pub struct Run {
     pub fingerprint: u128,
     /// Its size.
     pub figures: Figures,
+    /// Fixed draws that came to nothing, and why: no part of the record.
+    pub loose_dice: Vec<String>,
 }
 
 /// The size of a run.
@@ -104,7 +106,8 @@ fn run_here(plan: &Plan, extensions: Extensions) -> Result<Run, RunError> {
             runtime.block_on(async { world.end() });
             let (wall, cpu) = (began.elapsed(), processor_time());
             let figures = Figures { events: events.len() as u64, messages, simulated, wall, cpu };
-            Ok(Run { events, fingerprint, figures })
+            let loose_dice = world.dice().loose();
+            Ok(Run { events, fingerprint, figures, loose_dice })
         }
         Err(panic) => Err(RunError { at: simulated, message: panic_message(&*panic), events }),
     }

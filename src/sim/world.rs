@@ -18,6 +18,7 @@ use crate::{
     name::{HostId, HostKind, SimTime},
     scenario::{
         cast::Part,
+        dice::{DISK_SYNC, ENTROPY, START},
         plan::{Delay, Plan, Trigger},
     },
     sim::{
@@ -74,9 +75,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl World {
     /// A world in which nothing runs yet.
     pub fn new(plan: &Plan, extensions: Extensions, time: TimeHandle) -> Arc<Self> {
-        let dice = Dice::new(plan.seed);
+        let dice = Dice::of(plan);
         let hosts = hosts_of(plan);
-        let mut net = Net::new(time.clone(), dice);
+        let mut net = Net::new(time.clone(), dice.clone());
         for host in &hosts {
             net.add_host(*host, |from, to| link_delay(plan, from, to));
         }
@@ -155,7 +156,7 @@ impl World {
     fn start_time(&self, host: HostId) -> SimTime {
         let node = self.plan.nodes.iter().find(|node| node.host == host);
         let planned = node.map_or(Duration::ZERO, |node| node.joins_at);
-        let late = self.dice.at("start", host).exponential(Duration::from_millis(20));
+        let late = self.dice.at(START, (host,)).exponential(Duration::from_millis(20));
         SimTime::from(planned + late)
     }
 
@@ -379,7 +380,7 @@ impl World {
 
     /// The dice of the run.
     pub fn dice(&self) -> Dice {
-        self.dice
+        self.dice.clone()
     }
 
     /// Simulated time.
@@ -477,7 +478,7 @@ impl World {
         *nth += 1;
         let now = self.now();
         let usual = self.faults().slow_disk(host).unwrap_or(self.plan.disks.sync);
-        let delay = self.dice.at("disk.sync", (host, *nth)).delay_at(now, usual);
+        let delay = self.dice.at(DISK_SYNC, (host, *nth)).delay_at(now, usual);
         let due = SimTime(now.0 + delay.as_nanos() as u64);
         self.net().push_local(host, due, Arrival::Synced { file: file.clone() });
     }
@@ -502,7 +503,7 @@ impl World {
 
     /// The seed a process gets at this start.
     pub fn entropy(&self, host: HostId) -> Entropy {
-        Entropy::new(self.dice.at("entropy", (host, self.incarnation(host))).bits())
+        Entropy::new(self.dice.at(ENTROPY, (host, self.incarnation(host))).bits())
     }
 }
 

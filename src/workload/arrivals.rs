@@ -1,15 +1,19 @@
 //! Arrivals — decides which requests the client of a workload asks, and when: drawn from its rates, or as the plan
 //! lists them. It never asks one.
 
-use std::{iter::Peekable, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 
-use super::queries;
+use super::{
+    agenda::{Merge, Source, gap},
+    queries, recipes, zookeeper,
+};
 use crate::{
     name::HostId,
     scenario::{
         cast::Part,
+        dice::{RequestKind, WORKLOAD, WORKLOAD_OPTIONS},
         load::{SearchKind, WriteKind},
         operations::{Ask, Operation},
         plan::{Plan, WorkloadPlan},
@@ -23,87 +27,90 @@ pub(super) const WORDS: [&str; 16] = [
     "merge", "commit", "ledger", "zone", "fence", "clock",
 ];
 
-/// A request less often than once in so long does not come in any run.
-const GAP_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
-
-/// The plan with every request of its workloads as an operation of its own; it runs to the same fingerprint.
+/// The plan with all that its clients do as operations of their own; it runs to the same fingerprint.
 pub fn expand(plan: &Plan) -> Plan {
-    let mut expanded = plan.clone();
+    let (mut expanded, dice) = (plan.clone(), Dice::of(plan));
     expanded.operations.clear();
+    expanded.zookeeper_operations.clear();
     for (host, part) in plan.clients() {
-        let Part::Documents { workload } = part else { continue };
-        expanded.operations.extend(operations(plan, host, workload));
-        let rates = &mut expanded.workloads[workload];
-        (rates.writes_per_second, rates.reads_per_second, rates.searches_per_second) = (0.0, 0.0, 0.0);
+        match part {
+            Part::Documents { workload } => {
+                expanded.operations.extend(operations(plan, dice.clone(), host, workload))
+            }
+            Part::ZooKeeper { table } => {
+                expanded.zookeeper_operations.extend(zookeeper::arrivals::operations(
+                    plan,
+                    dice.clone(),
+                    host,
+                    table,
+                ));
+            }
+            Part::Recipe { table } => {
+                expanded.zookeeper_operations.extend(recipes::arrivals::operations(
+                    plan,
+                    dice.clone(),
+                    host,
+                    table,
+                ));
+            }
+            Part::Operator | Part::Administrator => {}
+        }
     }
+    quiet(&mut expanded);
+    // What was fixed of them is as it is listed.
+    expanded.dice.retain(|fixed| fixed.question().is_none_or(|question| !question.makes_operations));
     expanded
 }
 
-/// The requests of one client in order of time: those listed and those drawn.
-pub(super) fn operations(plan: &Plan, client: HostId, workload: usize) -> impl Iterator<Item = Operation> {
-    let workload = Arc::new(plan.workloads[workload].clone());
-    let nodes: Arc<[HostId]> = plan.nodes.iter().map(|node| node.host).collect();
-    let kinds = [
-        (Kind::Write, workload.writes_per_second),
-        (Kind::Read, workload.reads_per_second),
-        (Kind::Search, workload.searches_per_second),
-    ];
-    let drawn = kinds.into_iter().filter(|(_, rate)| *rate > 0.0).map(|(kind, rate)| Arrivals {
-        dice: Dice::new(plan.seed),
-        client,
-        kind,
-        mean: Duration::try_from_secs_f64(1.0 / rate).unwrap_or(GAP_MAX).min(GAP_MAX),
-        nodes: nodes.clone(),
-        at: workload.starts_at,
-        workload: workload.clone(),
-        nth: 0,
-    });
-    let end = plan.duration;
-    let until = move |operation: &Operation| operation.at < end;
-    let drawn = drawn.map(|arrivals| Box::new(arrivals.take_while(until)) as Source);
-    let mut listed: Vec<_> = plan.operations.iter().filter(|one| one.client == client).cloned().collect();
-    listed.sort_by_key(turn);
-    let sources = std::iter::once(Box::new(listed.into_iter()) as Source).chain(drawn);
-    Merge(sources.map(Iterator::peekable).collect())
-}
-
-type Source = Box<dyn Iterator<Item = Operation>>;
-
-/// What decides the order of requests of one client.
-fn turn(operation: &Operation) -> (Duration, u32) {
-    (operation.at, operation.number)
-}
-
-/// Several streams in order of time as one.
-struct Merge(Vec<Peekable<Source>>);
-
-impl Iterator for Merge {
-    type Item = Operation;
-
-    fn next(&mut self) -> Option<Operation> {
-        let heads = self.0.iter_mut().enumerate();
-        let turns = heads.filter_map(|(at, source)| source.peek().map(|next| (turn(next), at)));
-        let (_, first) = turns.min()?;
-        self.0[first].next()
+/// No client does anything by its rates.
+fn quiet(plan: &mut Plan) {
+    for rates in &mut plan.workloads {
+        (rates.writes_per_second, rates.reads_per_second, rates.searches_per_second) = (0.0, 0.0, 0.0);
+    }
+    for rates in &mut plan.zookeeper_clients {
+        (rates.operations_per_second, rates.reopens_every) = (0.0, None);
+    }
+    for rates in &mut plan.recipe_clients {
+        rates.actions_per_second = 0.0;
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
-    Write,
-    Read,
-    Search,
-}
-
-impl Kind {
-    const COUNT: u32 = 3;
+/// The requests of one client in order of time: those listed and those drawn.
+pub(super) fn operations(
+    plan: &Plan,
+    dice: Dice,
+    client: HostId,
+    workload: usize,
+) -> impl Iterator<Item = Operation> {
+    let workload = Arc::new(plan.workloads[workload].clone());
+    let nodes: Arc<[HostId]> = plan.nodes.iter().map(|node| node.host).collect();
+    let kinds = [
+        (RequestKind::Write, workload.writes_per_second),
+        (RequestKind::Read, workload.reads_per_second),
+        (RequestKind::Search, workload.searches_per_second),
+    ];
+    let drawn = kinds.into_iter().filter_map(|(kind, rate)| {
+        let arrivals = Arrivals {
+            dice: dice.clone(),
+            client,
+            kind,
+            mean: gap(rate)?,
+            nodes: nodes.clone(),
+            at: workload.starts_at,
+            workload: workload.clone(),
+            nth: 0,
+        };
+        Some(Box::new(arrivals) as Source<Operation>)
+    });
+    let listed = plan.operations.iter().filter(|one| one.client == client).cloned().collect();
+    Merge::new(plan, listed, drawn)
 }
 
 /// A Poisson process of requests of one kind; none waits for another.
 struct Arrivals {
     dice: Dice,
     client: HostId,
-    kind: Kind,
+    kind: RequestKind,
     mean: Duration,
     nodes: Arc<[HostId]>,
     workload: Arc<WorkloadPlan>,
@@ -115,10 +122,10 @@ impl Iterator for Arrivals {
     type Item = Operation;
 
     fn next(&mut self) -> Option<Operation> {
-        let number = self.nth.checked_mul(Kind::COUNT)?.checked_add(self.kind as u32)?;
+        let number = self.nth.checked_mul(RequestKind::COUNT)?.checked_add(self.kind as u32)?;
         let number = Some(number).filter(|number| *number <= Operation::NUMBER_MAX)?;
         let key = (self.client, self.kind, u64::from(self.nth));
-        let (mut die, options) = (self.dice.at("workload", key), self.dice.at("workload.options", key));
+        let (mut die, options) = (self.dice.at(WORKLOAD, key), self.dice.at(WORKLOAD_OPTIONS, key));
         self.at += die.exponential(self.mean);
         self.nth += 1;
         Some(self.drawn(number, die, options))
@@ -151,14 +158,16 @@ impl Arrivals {
         let several =
             |ask| Operation { ask, document: String::new(), items: shares.bulk_size, ..base.clone() };
         match self.kind {
-            Kind::Write if options.chance(shares.bulk) => self.write_asked(several(Ask::Bulk), options),
-            Kind::Write if die.chance(self.workload.delete_ratio) => {
+            RequestKind::Write if options.chance(shares.bulk) => {
+                self.write_asked(several(Ask::Bulk), options)
+            }
+            RequestKind::Write if die.chance(self.workload.delete_ratio) => {
                 self.write_asked(Operation { ask: Ask::Delete, ..base }, options)
             }
-            Kind::Write => self.write_asked(self.write(base, die), options),
-            Kind::Read if options.chance(shares.mget) => several(Ask::Mget),
-            Kind::Read => base,
-            Kind::Search => self.search(base, die, options),
+            RequestKind::Write => self.write_asked(self.write(base, die), options),
+            RequestKind::Read if options.chance(shares.mget) => several(Ask::Mget),
+            RequestKind::Read => base,
+            RequestKind::Search => self.search(base, die, options),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::{
     event::DocOp,
     name::{IndexName, SimTime},
     scenario::{
+        dice::DOCUMENT,
         operations::{Ask, Operation},
         plan::{Plan, WorkloadPlan},
     },
@@ -45,7 +46,7 @@ pub(super) struct Stream {
 pub async fn run(client: &Client, plan: &Plan, nth: usize) {
     let stream = Stream { client: client.clone(), plan: Arc::new(plan.workloads[nth].clone()) };
     let missed = if client.is_in_first_life() { Duration::ZERO } else { client.now().since_start() };
-    for operation in operations(plan, client.host(), nth).skip_while(|one| one.at < missed) {
+    for operation in operations(plan, client.dice(), client.host(), nth).skip_while(|one| one.at < missed) {
         client.sleep_until(SimTime::from(operation.at)).await;
         if client.is_over() {
             return;
@@ -151,7 +152,7 @@ impl Stream {
 
     /// What is left to chance of an operation.
     pub(super) fn die(&self, operation: &Operation) -> Die {
-        self.client.dice().at("document", (operation.client, operation.number))
+        self.client.dice().at(DOCUMENT, (operation.client, operation.number))
     }
 
     /// A document of known words, unlike any other.

@@ -2,6 +2,7 @@
 //! inside a server.
 
 pub mod administrator;
+pub mod agenda;
 pub mod arrivals;
 mod bulk;
 pub mod documents;

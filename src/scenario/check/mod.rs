@@ -5,6 +5,7 @@
 
 mod clients;
 mod cluster;
+mod dice;
 mod faults;
 mod operations;
 mod place;
@@ -13,6 +14,7 @@ mod settings;
 mod steps;
 mod volume;
 mod work;
+mod zookeeper_operations;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -67,8 +69,10 @@ pub fn check(scenario: &Scenario, vocabulary: &Vocabulary) -> Vec<Flaw> {
     operations::check(scenario, &mut flaws);
     clients::check(scenario, &mut flaws);
     recipes::check(scenario, &mut flaws);
+    zookeeper_operations::check(scenario, &mut flaws);
     faults::check(scenario, &mut flaws);
     steps::check(scenario, &mut flaws);
+    dice::check(scenario, &mut flaws);
     volume::check(scenario, &mut flaws);
     expectations(scenario, vocabulary, &mut flaws);
     flaws.0

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The most operations of a scenario.
-const OPERATIONS_MAX: usize = 1_000_000;
+pub(super) const OPERATIONS_MAX: usize = 1_000_000;
 
 pub(super) fn check(scenario: &Scenario, flaws: &mut Flaws) {
     let count = scenario.operations.len();

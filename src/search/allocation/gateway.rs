@@ -4,7 +4,10 @@
 //! Elasticsearch's `GatewayAllocator`: it comes before any allocator, so that none of them can make a primary of
 //! a copy that lacks writes.
 
-use super::{deciders::Decision, round::RoutingAllocation};
+use super::{
+    deciders::{Asked, Decision, Ruling},
+    round::RoutingAllocation,
+};
 use crate::{
     event::CopyState,
     name::{AllocationId, HostId, ShardId},
@@ -57,22 +60,44 @@ impl RoutingAllocation<'_> {
     /// A primary that has served before may only come from a copy that has every acknowledged write; until
     /// one is there, the shard has none (`no_valid_shard_copy`).
     fn place_existing_primary(&mut self, shard: &ShardId, slot: usize) {
-        let table = self.table(shard);
-        let Some((id, node)) = self.data_for_primary(table) else { return self.ignore(shard, slot) };
-        let copy = table.copy(id).cloned().unwrap_or_else(|| ShardCopy::unassigned(true));
-        let copy = ShardCopy { primary: true, ..copy };
-        if self.can_allocate(shard, &copy, node).decision == Decision::Yes {
-            let slot = self.state.choose_primary(shard, id);
-            self.place(shard, slot, node, Some(id), "the node has an in-sync copy".to_owned());
-        } else {
-            self.ignore(shard, slot);
+        match self.home_for_primary(shard) {
+            Some((id, node, why)) => {
+                let slot = self.state.choose_primary(shard, id);
+                self.place(shard, slot, node, Some(id), why.to_owned());
+            }
+            None => self.ignore(shard, slot),
         }
     }
 
-    /// A copy on the disk of a node that is here: one that did not fail there lately if possible, the last
-    /// primary before others, else the one that was allocated first.
-    pub(super) fn data_for_primary(&self, table: &ShardTable) -> Option<(AllocationId, HostId)> {
-        let on_disk = |id: &AllocationId| Some((*id, self.live_home(*id)?));
+    /// The first node with the data that may take the primary now. If none may for now or ever, it is forced upon the
+    /// first that only rules about where copies had better be keep it from
+    /// (`PrimaryShardAllocator.makeAllocationDecision`): a shard without a primary is worse.
+    fn home_for_primary(&self, shard: &ShardId) -> Option<(AllocationId, HostId, &'static str)> {
+        let table = self.table(shard);
+        let data = self.data_for_primary(table);
+        let decide = |ruling: fn(&Self, &Asked<'_>, HostId) -> Ruling| -> Vec<Decision> {
+            let decided = data.iter().map(|(id, node)| {
+                let copy = table.copy(*id).cloned().unwrap_or_else(|| ShardCopy::unassigned(true));
+                let copy = ShardCopy { primary: true, ..copy };
+                ruling(self, &Asked { shard, table, copy: &copy }, *node).decision
+            });
+            decided.collect()
+        };
+        let first = |decisions: &[Decision], why| {
+            let chosen = decisions.iter().position(|decision| *decision == Decision::Yes)?;
+            Some((data[chosen].0, data[chosen].1, why))
+        };
+        let decisions = decide(Self::ruling_to_allocate);
+        if decisions.iter().any(|decision| *decision != Decision::No) {
+            return first(&decisions, "the node has an in-sync copy");
+        }
+        first(&decide(Self::ruling_to_force_primary), "forced: only this node has an in-sync copy")
+    }
+
+    /// Copies on disks of nodes that are here, the best first: those that did not fail there lately, the last primary
+    /// before others, else the one that was allocated first.
+    fn data_for_primary(&self, table: &ShardTable) -> Vec<(AllocationId, HostId)> {
+        let on_disk = |id: AllocationId| Some((id, self.live_home(id)?));
         let was_primary = |id: AllocationId| table.copy(id).is_some_and(|copy| copy.primary);
         let has_failed = |id: AllocationId, node: HostId| {
             let info = table.copy(id).and_then(|copy| copy.unassigned.as_ref());
@@ -80,12 +105,13 @@ impl RoutingAllocation<'_> {
         };
         match self.inputs.lineage {
             Lineage::InSync => {
-                let candidates = table.in_sync.iter().filter_map(on_disk);
-                candidates.min_by_key(|(id, node)| (has_failed(*id, *node), !was_primary(*id), *id))
+                let mut data: Vec<_> = table.in_sync.iter().copied().filter_map(on_disk).collect();
+                data.sort_by_key(|(id, node)| (has_failed(*id, *node), !was_primary(*id), *id));
+                data
             }
             Lineage::Any => {
                 let known = table.copies.iter().filter_map(|copy| copy.allocation);
-                known.chain(table.in_sync.iter().copied()).filter_map(|id| on_disk(&id)).max()
+                known.chain(table.in_sync.iter().copied()).filter_map(on_disk).max().into_iter().collect()
             }
         }
     }
@@ -150,6 +176,6 @@ impl RoutingAllocation<'_> {
     pub(super) fn is_waiting_for_data(&self, table: &ShardTable, copy: &ShardCopy) -> bool {
         copy.state == CopyState::Unassigned
             && (self.waits(copy)
-                || copy.primary && !table.in_sync.is_empty() && self.data_for_primary(table).is_none())
+                || copy.primary && !table.in_sync.is_empty() && self.data_for_primary(table).is_empty())
     }
 }

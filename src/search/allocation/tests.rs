@@ -4,6 +4,7 @@
 mod commands;
 mod disks;
 mod elastic;
+mod primaries;
 
 use std::collections::BTreeSet;
 

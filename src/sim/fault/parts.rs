@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use super::Strike;
 use crate::{
     name::{HostId, HostKind},
-    scenario::plan::{Direction, LinkKind, PartitionShape, Selector},
+    scenario::{
+        dice::FAULT_PARTITION,
+        plan::{Direction, LinkKind, PartitionShape, Selector},
+    },
     sim::{
         dice::Die,
         world::{World, hosts_of},
@@ -57,7 +60,7 @@ impl World {
         strike: &Strike,
     ) -> Vec<(HostId, HostId)> {
         let mut order = hosts.to_vec();
-        shuffle(&mut order, self.die("fault.partition", strike));
+        shuffle(&mut order, self.die(FAULT_PARTITION, strike));
         let roles = self.roles();
         let zone = |host: HostId| roles.zone(host);
         let mut pairs = Vec::new();

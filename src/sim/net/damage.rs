@@ -6,7 +6,7 @@ use super::{Cut, Losing, Net, Packet, Pair, RETRANSMISSION, Slow};
 use crate::{
     core::{CloseReason, ConnId, Port},
     name::HostId,
-    scenario::plan::CutMode,
+    scenario::{dice::NET_GAP, plan::CutMode},
     sim::{inbox::elapsed, wire::Wire},
 };
 
@@ -69,10 +69,10 @@ impl Net {
             return false;
         }
         // Who sends on notices sooner or later that nothing is acknowledged.
-        let (dice, now) = (self.dice, elapsed(&self.time));
+        let (dice, now) = (self.dice.clone(), elapsed(&self.time));
         self.break_connections(
             |pair| pair.links(from, to) && (pair.gaps[0] || pair.gaps[1]),
-            |id| dice.at("net.gap", (id, now)).delay(RETRANSMISSION),
+            |id| dice.at(NET_GAP, (id, now)).delay(RETRANSMISSION),
         );
         match last.mode {
             CutMode::Hold => self.release(from, to),

@@ -1,7 +1,7 @@
 //! Authors — decides what members that share a setting do: each changes it now and then, building on what it
 //! has applied. It never tries a change again that was overtaken.
 
-use super::{MemberPlan, Pace, layout};
+use super::{MemberPlan, layout};
 use crate::{
     core::Instant,
     event::{Digest, EventKind},
@@ -25,7 +25,7 @@ const PATH: &str = "/recipes/configuration";
 pub(super) struct Author {
     layout: Layout,
     configuration: Configuration,
-    pace: Pace,
+    plan: MemberPlan,
     /// The version last applied.
     base: Option<i32>,
     proposed: Digest,
@@ -36,7 +36,7 @@ impl Author {
         Self {
             layout: layout(&[PATH]),
             configuration: Configuration::new(PATH),
-            pace: Pace::new(plan),
+            plan,
             base: None,
             proposed: Digest::default(),
         }
@@ -78,15 +78,16 @@ impl App for Author {
     }
 
     fn act(&mut self, desk: &mut Desk<'_>) {
-        let Some(base) = self.pace.due(desk.now).and(self.base) else { return };
+        let Some(action) = self.plan.agenda.last_due(desk.now) else { return };
+        let Some(base) = self.base else { return };
         if self.configuration.is_settled() && desk.client.session().is_some() {
-            let data: Data = Some(self.pace.stamp().into_bytes().into());
+            let data: Data = Some(self.plan.stamp(&action).into_bytes().into());
             self.proposed = digest(&data);
             self.configuration.propose(desk.client, data, base);
         }
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        self.pace.next
+        self.plan.agenda.next_at()
     }
 }

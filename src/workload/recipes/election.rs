@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{MemberPlan, Pace, layout};
+use super::{MemberPlan, layout};
 use crate::{
     core::Instant,
     event::EventKind,
     name::Epoch,
+    scenario::zookeeper_operations::{ZooKeeperAsk, ZooKeeperOperation},
     zookeeper::{
         client::{
             ClientNews, RequestId,
@@ -26,15 +27,13 @@ const TICKETS: &str = "/recipes/election/tickets";
 const COUNTER: &str = "/recipes/election/epoch";
 /// What the leader writes.
 const LEDGER: &str = "/recipes/election/ledger";
-/// Share of a leader's actions that are resignations.
-const RESIGNS: f64 = 0.05;
 
 /// A member that stands for election.
 #[derive(Debug)]
 pub(super) struct Candidate {
     layout: Layout,
     leadership: Leadership,
-    pace: Pace,
+    plan: MemberPlan,
     /// Fenced writes without an answer, with their epochs.
     writes: BTreeMap<RequestId, Epoch>,
 }
@@ -44,17 +43,17 @@ impl Candidate {
         Self {
             layout: layout(&[GROUP, TICKETS, COUNTER, LEDGER]),
             leadership: Leadership::new(TICKETS, COUNTER),
-            pace: Pace::new(plan),
+            plan,
             writes: BTreeMap::new(),
         }
     }
 
-    fn lead(&mut self, desk: &mut Desk<'_>) {
+    fn lead(&mut self, desk: &mut Desk<'_>, action: &ZooKeeperOperation) {
         let Some(term) = self.leadership.term() else { return };
-        if self.pace.die("recipes.resign").chance(RESIGNS) {
+        if action.ask == ZooKeeperAsk::Resign {
             return self.resign(desk);
         }
-        let data = Some(format!("{} {}", term.epoch, self.pace.stamp()).into_bytes().into());
+        let data = Some(format!("{} {}", term.epoch, self.plan.stamp(action)).into_bytes().into());
         let write = Op::SetData { path: LEDGER.to_owned(), data, version: -1 };
         if let Some(op) = self.leadership.fence([write]) {
             self.writes.insert(desk.client.ask(op), term.epoch);
@@ -109,12 +108,12 @@ impl App for Candidate {
     }
 
     fn act(&mut self, desk: &mut Desk<'_>) {
-        if self.pace.due(desk.now).is_some() {
-            self.lead(desk);
+        if let Some(action) = self.plan.agenda.last_due(desk.now) {
+            self.lead(desk, &action);
         }
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        self.pace.next
+        self.plan.agenda.next_at()
     }
 }

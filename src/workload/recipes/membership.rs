@@ -1,7 +1,7 @@
 //! Members — decides what members of a group that see each other do: now and then one leaves and comes back. It
 //! never tells anyone anything.
 
-use super::{MemberPlan, Pace, layout};
+use super::{MemberPlan, layout};
 use crate::{
     core::Instant,
     event::EventKind,
@@ -22,17 +22,13 @@ const GROUP: &str = "/recipes/members";
 pub(super) struct Member {
     layout: Layout,
     membership: Membership,
-    pace: Pace,
+    plan: MemberPlan,
 }
 
 impl Member {
     pub(super) fn new(plan: MemberPlan) -> Self {
         let name = plan.me.to_string();
-        Self {
-            layout: layout(&[GROUP]),
-            membership: Membership::new(GROUP, &name, None),
-            pace: Pace::new(plan),
-        }
+        Self { layout: layout(&[GROUP]), membership: Membership::new(GROUP, &name, None), plan }
     }
 }
 
@@ -55,12 +51,13 @@ impl App for Member {
     }
 
     fn act(&mut self, desk: &mut Desk<'_>) {
-        if self.pace.due(desk.now).is_some() && desk.client.state() == ClientState::Connected {
+        let is_due = self.plan.agenda.last_due(desk.now).is_some();
+        if is_due && desk.client.state() == ClientState::Connected {
             desk.client.ask(Op::CloseSession);
         }
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        self.pace.next
+        self.plan.agenda.next_at()
     }
 }

@@ -1,7 +1,7 @@
 //! Correspondents — decides what members of a topic do: each publishes now and then, and receives everything.
 //! It never stores a position: a new life begins with the oldest notice there is.
 
-use super::{MemberPlan, Pace, layout};
+use super::{MemberPlan, layout};
 use crate::{
     core::Instant,
     event::EventKind,
@@ -27,17 +27,17 @@ pub(super) struct Correspondent {
     layout: Layout,
     publisher: Publisher,
     subscription: Subscription,
-    pace: Pace,
+    plan: MemberPlan,
 }
 
 impl Correspondent {
-    pub(super) fn new(plan: MemberPlan) -> Self {
+    pub(super) fn new(plan: MemberPlan, retained: usize) -> Self {
         let name = format!("{}.{}", plan.me, plan.life);
         Self {
             layout: layout(&[TOPIC]),
-            publisher: Publisher::new(TOPIC, name, plan.table.retained as usize),
+            publisher: Publisher::new(TOPIC, name, retained),
             subscription: Subscription::new(TOPIC, None),
-            pace: Pace::new(plan),
+            plan,
         }
     }
 }
@@ -68,13 +68,14 @@ impl App for Correspondent {
     }
 
     fn act(&mut self, desk: &mut Desk<'_>) {
-        if self.pace.due(desk.now).is_some() && self.publisher.waiting() < WAITING_MAX {
-            let data = Some(self.pace.stamp().into_bytes().into());
+        let Some(action) = self.plan.agenda.last_due(desk.now) else { return };
+        if self.publisher.waiting() < WAITING_MAX {
+            let data = Some(self.plan.stamp(&action).into_bytes().into());
             self.publisher.publish(desk.client, data);
         }
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        self.pace.next
+        self.plan.agenda.next_at()
     }
 }

@@ -1,13 +1,15 @@
-//! Choice — decides which operation a worker asks next, by the dice and what it remembers. It never sends one.
+//! Choice — decides by the dice what an operation of a client of ZooKeeper alone is about. It never knows what the
+//! client has seen.
 
-use std::sync::Arc;
+use std::time::Duration;
 
-use super::memory::Memory;
 use crate::{
     name::HostId,
-    scenario::ensemble::ZooKeeperClients,
+    scenario::{
+        ensemble::ZooKeeperClients,
+        zookeeper_operations::{ZooKeeperAsk, ZooKeeperOperation},
+    },
     sim::dice::Die,
-    zookeeper::wire::{Acl, AddWatchMode, CreateMode, Op},
 };
 
 /// The node that everything is under.
@@ -16,11 +18,10 @@ pub(super) const WORK: &str = "/work";
 pub(super) const QUEUE: &str = "/work/queue";
 /// Ephemeral nodes are under this one.
 pub(super) const LIVE: &str = "/work/live";
+/// What every sequential node's path begins with.
+pub(super) const ITEM: &str = "/work/queue/item-";
 
-/// How long a TTL node lives without a change, in milliseconds.
-const TTL_MS: i64 = 1_000;
-
-/// Sequential nodes that a worker keeps before it deletes none but them.
+/// Share of deletes that are of the client's own oldest sequential node.
 const SHARE_OF_OLDEST: f64 = 0.5;
 
 /// The key of this number.
@@ -28,14 +29,14 @@ pub(super) fn key(nth: u32) -> String {
     format!("{WORK}/key-{nth}")
 }
 
-/// The operations that come next, to be asked at once; one, but for those that make sense only together.
+/// The operation of this number and time.
 pub(super) fn draw(
     table: &ZooKeeperClients,
-    memory: &mut Memory,
-    me: HostId,
-    stamp: &str,
+    client: HostId,
+    number: u32,
+    at: Duration,
     mut die: Die,
-) -> Vec<Op> {
+) -> ZooKeeperOperation {
     let weights = table.mix.weights();
     let total: f64 = weights.iter().map(|(_, weight)| weight).sum();
     let mut left = die.unit() * total;
@@ -44,123 +45,94 @@ pub(super) fn draw(
         left < 0.0
     });
     let what = drawn.or(weights.last()).map_or("get", |(what, _)| *what);
-    Choice { table, memory, me, stamp, die }.of(what)
-}
-
-/// A sync and a read of every key.
-pub(super) fn look_at_keys(table: &ZooKeeperClients) -> Vec<Op> {
-    (0..table.keys).flat_map(|nth| synced_read(key(nth))).collect()
-}
-
-fn synced_read(path: String) -> [Op; 2] {
-    [Op::Sync { path: path.clone() }, Op::GetData { path, watch: false }]
+    let base = ZooKeeperOperation::new(client, number, at, ZooKeeperAsk::Get);
+    Choice { table, base, die }.of(what)
 }
 
 struct Choice<'a> {
     table: &'a ZooKeeperClients,
-    memory: &'a mut Memory,
-    me: HostId,
-    stamp: &'a str,
+    /// Whose operation it is, its number and its time.
+    base: ZooKeeperOperation,
     die: Die,
 }
 
 impl Choice<'_> {
-    fn of(&mut self, what: &str) -> Vec<Op> {
+    fn of(mut self, what: &str) -> ZooKeeperOperation {
         let path = self.key();
+        let (client, number) = (self.base.client, self.base.number);
         match what {
-            "create" => vec![Op::create(path, self.data(), CreateMode::Persistent)],
-            "create_ephemeral" => vec![self.ephemeral()],
-            "create_sequential" => vec![self.item()],
-            "create_container" => self.container(),
-            "create_ttl" => {
-                let path = format!("{WORK}/brief-{}", self.stamp);
-                vec![Op::create(path, None, CreateMode::PersistentTtl { ttl_ms: TTL_MS })]
+            "create" => self.plain(ZooKeeperAsk::Create, path),
+            "create_ephemeral" => self.ephemeral(),
+            "create_sequential" => {
+                let operation = self.plain(ZooKeeperAsk::Create, ITEM.into());
+                ZooKeeperOperation { sequential: true, ..operation }
             }
-            "delete" => vec![self.delete(path)],
-            "set" => vec![Op::SetData { path, data: self.data(), version: -1 }],
-            "set_version" => vec![self.set_seen(path)],
-            "set_acl" => {
-                let version = self.memory.aversion(&path);
-                vec![Op::SetAcl { path, acl: Acl::open(), version }]
+            "create_container" => self.plain(ZooKeeperAsk::CreateContainer, format!("{WORK}/box-{client}")),
+            "create_ttl" => self.plain(ZooKeeperAsk::CreateTtl, format!("{WORK}/brief-{client}-{number}")),
+            "delete" => self.delete(path),
+            "set" => self.plain(ZooKeeperAsk::Set, path),
+            "set_version" => {
+                let operation = self.plain(ZooKeeperAsk::Set, path);
+                ZooKeeperOperation { seen: true, ..operation }
             }
-            "multi" => vec![self.multi(path)],
-            "exists" => vec![Op::Exists { path, watch: self.watches() }],
-            "children" => vec![self.children()],
-            "sync_read" => synced_read(path).into(),
-            "watch_persistent" => vec![Op::AddWatch { path, mode: AddWatchMode::Persistent }],
+            "set_acl" => self.plain(ZooKeeperAsk::SetAcl, path),
+            "multi" => self.multi(path),
+            "exists" => self.read(ZooKeeperAsk::Exists, path),
+            "children" => {
+                let parent = self.parent();
+                self.read(ZooKeeperAsk::Children, parent)
+            }
+            "sync_read" => self.plain(ZooKeeperAsk::SyncRead, path),
+            "watch_persistent" => self.plain(ZooKeeperAsk::WatchPersistent, path),
             "watch_recursive" => {
-                vec![Op::AddWatch { path: self.parent().into(), mode: AddWatchMode::PersistentRecursive }]
+                let parent = self.parent();
+                self.plain(ZooKeeperAsk::WatchRecursive, parent)
             }
-            "close" => vec![Op::CloseSession],
-            _ => vec![Op::GetData { path, watch: self.watches() }],
+            "close" => self.plain(ZooKeeperAsk::Close, String::new()),
+            _ => self.read(ZooKeeperAsk::Get, path),
         }
+    }
+
+    fn plain(&self, ask: ZooKeeperAsk, path: String) -> ZooKeeperOperation {
+        ZooKeeperOperation { ask, path, ..self.base.clone() }
+    }
+
+    fn read(&mut self, ask: ZooKeeperAsk, path: String) -> ZooKeeperOperation {
+        let watch = self.die.chance(self.table.watch_share);
+        ZooKeeperOperation { watch, ..self.plain(ask, path) }
     }
 
     fn key(&mut self) -> String {
         key(self.die.below(u64::from(self.table.keys)) as u32)
     }
 
-    fn parent(&mut self) -> &'static str {
-        [WORK, QUEUE, LIVE][self.die.below(3) as usize]
-    }
-
-    fn watches(&mut self) -> bool {
-        self.die.chance(self.table.watch_share)
-    }
-
-    fn data(&self) -> Option<Arc<[u8]>> {
-        Some(self.stamp.as_bytes().into())
+    fn parent(&mut self) -> String {
+        [WORK, QUEUE, LIVE][self.die.below(3) as usize].to_owned()
     }
 
     /// A node of one's own at a place that others want too, or a numbered one.
-    fn ephemeral(&mut self) -> Op {
-        if self.die.chance(0.5) {
-            return Op::create(format!("{LIVE}/member-"), self.data(), CreateMode::EphemeralSequential);
-        }
-        Op::create(self.slot(), self.data(), CreateMode::Ephemeral)
+    fn ephemeral(&mut self) -> ZooKeeperOperation {
+        let (path, sequential) = self.member();
+        ZooKeeperOperation { ephemeral: true, sequential, ..self.plain(ZooKeeperAsk::Create, path) }
+    }
+
+    fn member(&mut self) -> (String, bool) {
+        if self.die.chance(0.5) { (format!("{LIVE}/member-"), true) } else { (self.slot(), false) }
     }
 
     fn slot(&mut self) -> String {
         format!("{LIVE}/slot-{}", self.die.below(u64::from(self.table.keys)))
     }
 
-    fn item(&mut self) -> Op {
-        Op::create(format!("{QUEUE}/item-"), self.data(), CreateMode::PersistentSequential)
+    fn delete(&mut self, key: String) -> ZooKeeperOperation {
+        let oldest = self.die.chance(SHARE_OF_OLDEST);
+        let path = if self.die.chance(0.4) { self.slot() } else { key };
+        let seen = self.die.chance(0.5);
+        ZooKeeperOperation { oldest, seen, ..self.plain(ZooKeeperAsk::Delete, path) }
     }
 
-    fn container(&mut self) -> Vec<Op> {
-        let path = format!("{WORK}/box-{}", self.me);
-        let child = format!("{path}/child");
-        vec![
-            Op::create(path, None, CreateMode::Container),
-            Op::create(child.clone(), None, CreateMode::Persistent),
-            Op::Delete { path: child, version: -1 },
-        ]
-    }
-
-    fn delete(&mut self, key: String) -> Op {
-        let oldest = if self.die.chance(SHARE_OF_OLDEST) { self.memory.take_oldest() } else { None };
-        let path = oldest.unwrap_or_else(|| if self.die.chance(0.4) { self.slot() } else { key });
-        let version = if self.die.chance(0.5) { self.memory.version(&path) } else { -1 };
-        Op::Delete { path, version }
-    }
-
-    fn set_seen(&mut self, path: String) -> Op {
-        let version = self.memory.version(&path);
-        Op::SetData { path, data: self.data(), version }
-    }
-
-    fn multi(&mut self, path: String) -> Op {
-        let check = Op::Check { path: path.clone(), version: self.memory.version(&path) };
-        let set = Op::SetData { path, data: self.data(), version: -1 };
-        let mut ops = vec![check, set, self.item()];
-        if self.die.chance(0.5) {
-            ops.push(self.ephemeral());
-        }
-        Op::Multi(ops)
-    }
-
-    fn children(&mut self) -> Op {
-        Op::GetChildren { path: self.parent().into(), watch: self.watches() }
+    fn multi(&mut self, path: String) -> ZooKeeperOperation {
+        let (beside, sequential) = if self.die.chance(0.5) { self.member() } else { Default::default() };
+        ZooKeeperOperation { beside, sequential, ..self.plain(ZooKeeperAsk::Multi, path) }
     }
 }

@@ -1,10 +1,12 @@
 //! Workers — decides when one client of ZooKeeper alone asks, leaves its session or looks at everything. It
-//! never chooses an operation itself (`choice` does) and never judges an answer.
+//! never chooses an operation itself (`arrivals` does) and never judges an answer.
 
+pub mod arrivals;
 mod choice;
 mod memory;
+mod requests;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use self::memory::Memory;
 use crate::{
@@ -12,9 +14,13 @@ use crate::{
     defect::Defects,
     event::Word,
     name::{HostId, SessionId},
-    scenario::ensemble::ZooKeeperClients,
+    scenario::{
+        dice::ZOOKEEPER_CLIENT,
+        ensemble::ZooKeeperClients,
+        zookeeper_operations::{ZooKeeperAsk, ZooKeeperOperation},
+    },
     sim::dice::Dice,
-    workload::administrator::Order,
+    workload::{administrator::Order, agenda::Agenda},
     zookeeper::{
         client::{Client, ClientConfig, ClientNews, ClientState, RequestId},
         wire::{ClientFrame, Op, Reply, ServerFrame, WatchEvent, ZkError},
@@ -65,8 +71,6 @@ pub struct WorkerPlan {
     pub servers: Vec<HostId>,
     /// When it begins, on its own clock.
     pub starts_at: Instant,
-    /// When it stops to ask by itself, on its own clock.
-    pub ends_at: Instant,
     /// Historic bugs that are switched on.
     pub defects: Defects,
     /// The dice of the run.
@@ -81,44 +85,26 @@ pub struct Worker {
     /// The connection that was last established.
     conn: Option<ConnId>,
     session: Option<SessionId>,
-    /// Sessions begun, and operations drawn: keys of the dice.
+    /// Sessions abandoned: a key of the dice.
     sessions: u64,
-    drawn: u64,
-    next_operation: Instant,
-    next_storm: Option<Instant>,
+    agenda: Agenda,
     open: BTreeMap<RequestId, Op>,
     memory: Memory,
 }
 
 impl Worker {
-    /// A worker that has not begun.
-    pub fn boot(plan: WorkerPlan) -> Self {
-        let every = plan.table.reopens_every;
-        let mut worker = Self {
+    /// A worker that has not begun, and what it is to ask.
+    pub fn boot(plan: WorkerPlan, agenda: Agenda) -> Self {
+        Self {
             client: client(&plan, 0),
             conn: None,
             session: None,
             sessions: 0,
-            drawn: 0,
-            next_operation: plan.starts_at,
-            next_storm: every.map(|every| plan.starts_at + every),
+            agenda,
             open: BTreeMap::new(),
             memory: Memory::default(),
             plan,
-        };
-        worker.plan_next_operation();
-        worker
-    }
-
-    fn plan_next_operation(&mut self) {
-        let rate = self.plan.table.operations_per_second;
-        if rate <= 0.0 {
-            self.next_operation = self.plan.ends_at;
-            return;
         }
-        self.drawn += 1;
-        let mut die = self.plan.dice.at("zookeeper.arrival", (self.plan.me, self.plan.life, self.drawn));
-        self.next_operation = self.next_operation + die.exponential(Duration::from_secs_f64(1.0 / rate));
     }
 
     /// Does what is due.
@@ -127,28 +113,21 @@ impl Worker {
             return;
         }
         self.client.start(now, out);
-        while let Some(at) = self.next_storm.filter(|at| now >= *at) {
-            let every = self.plan.table.reopens_every.expect("storms come at intervals");
-            self.next_storm = Some(at + every).filter(|next| *next < self.plan.ends_at);
-            self.reopen(now, out);
-        }
-        while now >= self.next_operation && self.next_operation < self.plan.ends_at {
-            self.plan_next_operation();
-            self.operate(now);
+        while let Some(operation) = self.agenda.due(now) {
+            self.operate(&operation, now, out);
         }
     }
 
-    fn operate(&mut self, now: Instant) {
-        if self.open.len() >= OPEN_MAX || now >= self.plan.ends_at || self.session.is_none() {
+    fn operate(&mut self, operation: &ZooKeeperOperation, now: Instant, out: &mut Output<Message>) {
+        if operation.ask == ZooKeeperAsk::Abandon {
+            return self.abandon(now, out);
+        }
+        if self.open.len() >= OPEN_MAX || self.session.is_none() {
             return;
         }
-        for nth in 0..self.plan.table.burst {
-            let key = (self.plan.me, self.plan.life, self.drawn, nth);
-            let die = self.plan.dice.at("zookeeper.operation", key);
-            let stamp = format!("{}:{}:{}:{nth}", self.plan.me, self.plan.life, self.drawn);
-            for op in choice::draw(&self.plan.table, &mut self.memory, self.plan.me, &stamp, die) {
-                self.ask(op);
-            }
+        let stamp = format!("{}:{}:{}", self.plan.me, self.plan.life, operation.number);
+        for op in requests::requests(operation, &mut self.memory, &stamp) {
+            self.ask(op);
         }
     }
 
@@ -157,21 +136,11 @@ impl Worker {
         self.open.insert(id, op);
     }
 
-    /// Leaves the session: closed in order, or left to its expiry.
-    fn reopen(&mut self, now: Instant, out: &mut Output<Message>) {
+    /// Goes on as a new client; nobody tells the ensemble about the old one.
+    fn abandon(&mut self, now: Instant, out: &mut Output<Message>) {
         if self.client.state() != ClientState::Connected {
             return;
         }
-        let key = (self.plan.me, self.plan.life, self.sessions);
-        if self.plan.dice.at("zookeeper.abandon", key).chance(self.plan.table.abandon_share) {
-            self.abandon(now, out);
-        } else {
-            self.ask(Op::CloseSession);
-        }
-    }
-
-    /// Goes on as a new client; nobody tells the ensemble about the old one.
-    fn abandon(&mut self, now: Instant, out: &mut Output<Message>) {
         if let Some(conn) = self.conn.take() {
             out.close(conn);
         }
@@ -232,7 +201,7 @@ impl Worker {
             return;
         }
         let watched = self.memory.look_at_watched();
-        let keys = choice::look_at_keys(&self.plan.table);
+        let keys = requests::look_at_keys(&self.plan.table);
         for op in watched.into_iter().chain(keys) {
             self.ask(op);
         }
@@ -270,8 +239,7 @@ impl Core for Worker {
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        let operation = Some(self.next_operation).filter(|at| *at < self.plan.ends_at);
-        let mine = [operation, self.next_storm].into_iter().flatten().min();
+        let mine = self.agenda.next_at().map(|at| at.max(self.plan.starts_at));
         let begun = self.sessions > 0 || self.client.state() != ClientState::Closed || self.session.is_some();
         let start = (!begun).then_some(self.plan.starts_at);
         [mine, start, self.client.next_wake()].into_iter().flatten().min()
@@ -279,7 +247,7 @@ impl Core for Worker {
 }
 
 fn client(plan: &WorkerPlan, nth: u64) -> Client {
-    let seed = plan.dice.at("zookeeper.client", (plan.me, plan.life, nth)).bits();
+    let seed = plan.dice.at(ZOOKEEPER_CLIENT, (plan.me, plan.life, nth)).bits();
     let config = ClientConfig {
         read_only: plan.table.read_only,
         defects: plan.defects.clone(),

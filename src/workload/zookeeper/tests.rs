@@ -1,24 +1,35 @@
 //! Tests of workers — decides what one asks on a clock of the test's own. It never starts a server.
 
+use std::time::Duration;
+
 use super::*;
 use crate::{
     core::{Address, Effect},
     name::Zxid,
-    scenario::ensemble::ZooKeeperClients,
+    scenario::{ensemble::ZooKeeperClients, format::Scenario},
     zookeeper::wire::{Stat, WatchChange},
 };
 
 fn worker(table: ZooKeeperClients) -> Worker {
-    Worker::boot(WorkerPlan {
+    let second = 1_000_000_000;
+    let scenario = Scenario {
+        title: "t".into(),
+        duration: Duration::from_secs(60),
+        zookeeper_clients: vec![table.clone()],
+        ..Scenario::default()
+    };
+    let operations = arrivals::operations(&scenario.plan(1), Dice::new(1), HostId::client(2), 0);
+    let agenda = Agenda::new(Instant(1_000), Instant(60 * second), operations);
+    let plan = WorkerPlan {
         me: HostId::client(2),
         life: 1,
         table,
         servers: vec![HostId::zookeeper(1)],
         starts_at: Instant(1_000),
-        ends_at: Instant(60_000_000_000),
         defects: Defects::default(),
         dice: Dice::new(1),
-    })
+    };
+    Worker::boot(plan, agenda)
 }
 
 fn step(worker: &mut Worker, at: Instant, input: Input<Message>) -> Vec<Effect<Message>> {
@@ -98,8 +109,8 @@ fn operations_come_at_the_rate_and_stop_at_the_end() {
     }
     let asked = asked.iter().filter(|op| **op != Op::Ping).count();
     assert!((70..=160).contains(&asked), "{asked} in 20 s");
-    worker.next_operation = worker.plan.ends_at;
-    assert!(requests(&step(&mut worker, Instant(20_000_000_000), Input::Start)).is_empty());
+    step(&mut worker, Instant(60_000_000_000), Input::Start);
+    assert_eq!(worker.agenda.next_at(), None);
 }
 
 #[test]
@@ -137,7 +148,7 @@ fn storm_leaves_the_session() {
     let table = ZooKeeperClients { reopens_every: every, operations_per_second: 0.0, ..Default::default() };
     let closed = ZooKeeperClients { abandon_share: 0.0, ..table.clone() };
     let (mut worker, _) = connected(closed);
-    let storm = worker.next_storm.unwrap();
+    let storm = worker.agenda.next_at().unwrap();
     assert!(requests(&step(&mut worker, storm, Input::Wake)).contains(&Op::CloseSession));
 
     let (mut worker, conn) = connected(ZooKeeperClients { abandon_share: 1.0, ..table });

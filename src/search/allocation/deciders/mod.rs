@@ -78,6 +78,9 @@ const TO_ALLOCATE: &[ToAllocate] = &[
     awareness::to_allocate,
 ];
 
+/// Those that hold even if a primary would have no node at all (`AllocationDecider.canForceAllocatePrimary`).
+const TO_FORCE_PRIMARY: &[ToAllocate] = &[limits::max_retry, order::same_shard, throttle::throttling];
+
 const TO_REMAIN: &[AboutCopy] =
     &[filter::to_remain, disk::to_remain, limits::shards_limit_to_remain, awareness::to_remain];
 
@@ -109,6 +112,11 @@ fn strongest(rulings: impl Iterator<Item = Ruling>) -> Ruling {
 impl RoutingAllocation<'_> {
     pub(super) fn ruling_to_allocate(&self, asked: &Asked<'_>, node: HostId) -> Ruling {
         strongest(TO_ALLOCATE.iter().map(|decider| decider(self, asked, node)))
+    }
+
+    /// Of a primary that has served, on a node that has its data.
+    pub(super) fn ruling_to_force_primary(&self, asked: &Asked<'_>, node: HostId) -> Ruling {
+        strongest(TO_FORCE_PRIMARY.iter().map(|decider| decider(self, asked, node)))
     }
 
     pub(super) fn ruling_to_remain(&self, asked: &Asked<'_>) -> Ruling {
