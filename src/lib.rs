@@ -26,6 +26,7 @@
 //! | [`fuzz`] | what becomes of random scenarios |
 //! | [`serve`] | the ensemble for real clients: the same cores on real sockets, clock and files |
 //! | [`report`], [`cli`] | showing |
+//! | [`memory`] | where the binary's memory comes from |
 //!
 //! Absent on purpose: cores have no clock, disk, socket or randomness of their own; laws see no core; nothing
 //! but `sim` and `workload` sees madsim; nothing but `search::engine` sees tantivy. A test holds this.
@@ -57,6 +58,7 @@ pub mod core;
 pub mod defect;
 pub mod event;
 pub mod fuzz;
+pub mod memory;
 pub mod name;
 pub mod report;
 pub mod scenario;

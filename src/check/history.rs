@@ -301,9 +301,12 @@ impl History {
 
     /// The document of `request` has this id, or one of several.
     fn draw(&mut self, request: u64, index: &str, id: &str) {
+        if !matches!(self.requests.get(&request), Some(Request::Add(add)) if *add.index == *index) {
+            return;
+        }
         let doc = self.place(index, id);
         let Some(Request::Add(add)) = self.requests.get_mut(&request) else { return };
-        if *add.index == *index && add.drawn.iter().all(|(drawn, _)| *drawn != doc) {
+        if add.drawn.iter().all(|(drawn, _)| *drawn != doc) {
             let writes = &mut self.docs[doc].writes;
             add.drawn.push((doc, writes.len()));
             // The try that its client is told of, and those before, of which nobody is told.
@@ -373,7 +376,7 @@ fn end(event: &Event, outcome: Outcome, seq_no: Option<SeqNo>, term: Option<Term
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::record::Record;
+    use crate::{check::record::Record, name::AllocationId};
 
     #[test]
     fn last_acknowledged_is_the_highest_number_not_the_latest_answer() {
@@ -385,5 +388,28 @@ mod tests {
         let doc = history.doc("articles", "a").unwrap();
         assert_eq!(doc.last_acknowledged(|_| true).map(|write| write.request), Some(2));
         assert!(doc.may_hold(None), "the delete has not been answered");
+    }
+
+    #[test]
+    fn same_source_numbered_in_another_index_makes_no_document() {
+        let mut record = Record::default();
+        record.add(1, 7);
+        let mut history = History::default();
+        record.events.iter().for_each(|event| _ = history.observe(event));
+        let mut numbered = |shard: &str| {
+            let kind = EventKind::PrimaryAppended {
+                shard: shard.parse().unwrap(),
+                allocation: AllocationId(1),
+                term: Term(1),
+                seq_no: SeqNo(0),
+                digest: Digest(1),
+                id: "drawn".into(),
+                source: Some(Digest(7)),
+            };
+            let event = Event { kind, ..record.events[0].clone() };
+            history.observe(&event);
+            history.docs().len()
+        };
+        assert_eq!((numbered("books/0"), numbered("articles/0")), (0, 1));
     }
 }

@@ -1,6 +1,6 @@
 //! Bench — decides what of speed and memory is measured, and how. It never decides what is fast enough.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -16,10 +16,10 @@ use super::{
 };
 use crate::{
     event::EventKind,
+    memory,
     report::words::grouped,
     scenario::{builtin, check::Vocabulary, plan::Plan, read::read},
     sim::Figures,
-    sweep::store::peak_memory,
     trial::Machine,
 };
 
@@ -88,7 +88,7 @@ pub(super) fn bench(args: &BenchArgs, machine: Machine) -> Result<Exit, Failure>
 }
 
 fn measure(name: &'static str, plan: &Plan, runs: usize, machine: Machine) -> Result<Line, Failure> {
-    reset_peak();
+    memory::forget_peak();
     let (mut figures, mut writes): (Vec<Figures>, usize) = (Vec::new(), 0);
     for seed in 0..runs as u64 {
         let plan = Plan { seed, ..plan.clone() };
@@ -118,7 +118,7 @@ fn line(scenario: &'static str, mut figures: Vec<Figures>) -> Line {
         messages_per_second: per_second(median.messages as f64, median.wall),
         microseconds_per_write: None,
         copies: None,
-        peak_memory_bytes: peak_memory(),
+        peak_memory_bytes: memory::peak(),
     }
 }
 
@@ -143,25 +143,6 @@ fn shown(line: &Line) -> String {
         grouped(line.messages_per_second as u64),
     )
 }
-
-/// Linux forgets the highest memory use on request, so that each scenario gets its own; elsewhere the peak
-/// is that of the process so far.
-fn reset_peak() {
-    give_back();
-    let _ = fs::write("/proc/self/clear_refs", "5");
-}
-
-/// Gives what the last scenario freed back to the system, lest it count for the next one: glibc keeps it.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[expect(unsafe_code, reason = "malloc_trim has no safe form")]
-fn give_back() {
-    // SAFETY: malloc_trim takes a number of bytes to keep and may be called at any time, by any thread.
-    unsafe { libc::malloc_trim(0) };
-}
-
-/// Other allocators decide for themselves.
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn give_back() {}
 
 #[cfg(test)]
 mod tests {

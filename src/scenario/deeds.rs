@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     bytes::Bytes,
+    defaults::is_default,
     duration,
     format::{Spread, When},
     plan::{
@@ -378,11 +379,11 @@ impl Fault {
             FaultAction::Cut { from, to, direction, links, mode, in_flight } => {
                 (self.cut, self.to, self.links) = (Some(from.clone()), to.clone(), *links);
                 (self.direction, self.mode) = (Some(*direction), Some(*mode));
-                self.in_flight = Some(*in_flight).filter(|in_flight| !in_flight.is_default());
+                self.in_flight = Some(*in_flight).filter(|in_flight| !is_default(in_flight));
             }
             FaultAction::Partition { shape, of, mode, in_flight } => {
                 (self.partition, self.of, self.mode) = (Some(*shape), Some(of.clone()), Some(*mode));
-                self.in_flight = Some(*in_flight).filter(|in_flight| !in_flight.is_default());
+                self.in_flight = Some(*in_flight).filter(|in_flight| !is_default(in_flight));
             }
             FaultAction::Slow { from, to, direction, links, delay, bandwidth } => {
                 (self.slow, self.to, self.links) = (Some(from.clone()), to.clone(), *links);

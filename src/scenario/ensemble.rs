@@ -55,13 +55,6 @@ impl Default for ZooKeeperSettings {
     }
 }
 
-impl ZooKeeperSettings {
-    /// Whether nothing is set.
-    pub fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// `[[zookeeper_clients]]`: simulated clients of the ensemble, all alike, each on a host of its own.
 ///
 /// They work on the nodes `/work/key-0`, `/work/key-1` … and on children of `/work/queue` and `/work/live`. A

@@ -5,7 +5,10 @@ use std::{fmt, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::plan::{Delay, Selector, Trigger};
+use super::{
+    defaults::is_default,
+    plan::{Delay, Selector, Trigger},
+};
 
 /// A planned fault.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,7 +58,7 @@ pub enum FaultAction {
         /// What connections notice.
         mode: CutMode,
         /// What becomes of messages that are on the wire.
-        #[serde(default, skip_serializing_if = "InFlight::is_default")]
+        #[serde(default, skip_serializing_if = "is_default")]
         in_flight: InFlight,
     },
     /// A group of hosts falls into parts that do not reach each other. Undone: heal.
@@ -67,7 +70,7 @@ pub enum FaultAction {
         /// What connections notice.
         mode: CutMode,
         /// What becomes of messages that are on the wire.
-        #[serde(default, skip_serializing_if = "InFlight::is_default")]
+        #[serde(default, skip_serializing_if = "is_default")]
         in_flight: InFlight,
     },
     /// The machine loses power and its disk is replaced by an empty one. Undone: restart.
@@ -271,13 +274,6 @@ pub enum InFlight {
     Delivered,
     /// They are lost, and with them their connections.
     Lost,
-}
-
-impl InFlight {
-    /// Whether it is what holds where nothing is written.
-    pub fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 /// Links between hosts of some kinds.

@@ -15,6 +15,7 @@ use crate::{
     name::HostId,
     scenario::{
         bytes::Bytes,
+        defaults::is_default,
         dice::FixedDraw,
         duration,
         ensemble::{ZooKeeperClients, ZooKeeperSettings},
@@ -52,7 +53,7 @@ pub struct Scenario {
     /// The ensemble and the search cluster.
     pub cluster: Cluster,
     /// More settings of the ensemble.
-    #[serde(skip_serializing_if = "ZooKeeperSettings::is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     pub zookeeper: ZooKeeperSettings,
     /// More search nodes, each with a zone and a time to join.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -91,17 +92,13 @@ pub struct Scenario {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dice: Vec<FixedDraw>,
     /// Who must survive the faults. Default: nobody.
-    #[serde(skip_serializing_if = "is_boundless")]
+    #[serde(skip_serializing_if = "is_default")]
     pub budget: Budget,
     /// What an administrator does, and when.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
     /// What must hold.
     pub expect: Expect,
-}
-
-fn is_boundless(budget: &Budget) -> bool {
-    *budget == Budget::default()
 }
 
 /// The ensemble and the search cluster.
@@ -227,7 +224,7 @@ pub struct Spread {
     pub mean: Duration,
     /// How what is above the least is distributed: `exponential`, `constant`, `uniform`, `log-normal`, or
     /// `slow-tail` (one in a hundred takes twenty times as long). Default `exponential`.
-    #[serde(default, skip_serializing_if = "DelayShape::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub shape: DelayShape,
     /// If given, the mean above the least rises to its double and falls to nothing once in this span.
     #[serde(default, with = "duration::OptionalSpan", skip_serializing_if = "Option::is_none")]
@@ -345,13 +342,13 @@ pub struct Workload {
     /// Share of writes that delete, 0 to 1. Default 0.1.
     pub delete_ratio: f64,
     /// Of what kinds the other writes are. Default: index, whatever was there.
-    #[serde(skip_serializing_if = "WriteMix::is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     pub write_mix: WriteMix,
     /// What searches ask for. Default: documents with a word, and now and then all of them.
-    #[serde(skip_serializing_if = "SearchMix::is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     pub search_mix: SearchMix,
     /// How often requests are asked in another way than the plainest. Default: never.
-    #[serde(skip_serializing_if = "Options::is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     pub options: Options,
     /// Whether documents have a number, a keyword and a date beside their words. Default false.
     #[serde(skip_serializing_if = "std::ops::Not::not")]

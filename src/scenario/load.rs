@@ -45,11 +45,6 @@ pub enum WriteKind {
 }
 
 impl WriteMix {
-    /// Whether it is the usual one.
-    pub fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// Every weight with its key and kind.
     pub fn weights(&self) -> [(&'static str, WriteKind, f64); 7] {
         [
@@ -121,11 +116,6 @@ pub enum SearchKind {
 }
 
 impl SearchMix {
-    /// Whether it is the usual one.
-    pub fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// Every weight with its key and kind.
     pub fn weights(&self) -> [(&'static str, SearchKind, f64); 8] {
         [
@@ -196,11 +186,6 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Whether requests are asked in the plainest way.
-    pub fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// Every share with its key.
     pub fn shares(&self) -> [(&'static str, f64); 11] {
         [

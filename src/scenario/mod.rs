@@ -5,6 +5,7 @@ pub mod bytes;
 pub mod cast;
 pub mod check;
 pub mod deeds;
+pub mod defaults;
 pub mod dice;
 pub mod duration;
 pub mod ensemble;

@@ -9,7 +9,10 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{name::HostId, scenario::duration};
+use crate::{
+    name::HostId,
+    scenario::{defaults::is_default, duration},
+};
 
 /// `[[operations]]`: one request of the client of a workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -42,16 +45,11 @@ pub struct Operation {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub parameters: String,
     /// Of several writes or gets: how many.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub items: u32,
     /// Of a document without an id: whether it is sent once more if the answer is lost.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub again: bool,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
-fn is_zero(items: &u32) -> bool {
-    *items == 0
 }
 
 /// Parameters that writes take.

@@ -16,6 +16,7 @@ use crate::{
     defect::Defects,
     name::{HostId, IndexName, ShardId},
     scenario::{
+        defaults::is_default,
         dice::FixedDraw,
         ensemble::ZooKeeperClients,
         load::{Options, SearchMix, WriteMix},
@@ -191,7 +192,7 @@ pub struct Delay {
     /// On average.
     pub mean: Duration,
     /// How what is above the least is distributed.
-    #[serde(default, skip_serializing_if = "DelayShape::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub shape: DelayShape,
     /// If given, the mean above the least rises to its double and falls to nothing once in this span.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -220,13 +221,6 @@ pub enum DelayShape {
     LogNormal,
     /// Exponentially, but one in a hundred takes twenty times as long.
     SlowTail,
-}
-
-impl DelayShape {
-    /// Whether it is what holds where nothing is written.
-    pub fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 /// Clock errors: each host's offset and drift are drawn once per run from these ranges.
@@ -275,13 +269,13 @@ pub struct WorkloadPlan {
     /// Share of writes that delete, 0 to 1.
     pub delete_ratio: f64,
     /// Of what kinds the other writes are.
-    #[serde(default, skip_serializing_if = "WriteMix::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub write_mix: WriteMix,
     /// What searches ask for.
-    #[serde(default, skip_serializing_if = "SearchMix::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub search_mix: SearchMix,
     /// How often requests are asked in another way than the plainest.
-    #[serde(default, skip_serializing_if = "Options::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub options: Options,
     /// Whether documents have a number, a keyword and a date beside their words.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -60,124 +60,59 @@ fn choose<'a>(property: &mut Value, names: impl Iterator<Item = &'a str>) {
     }
 }
 
-fn span() -> Schema {
-    json_schema!({ "type": "string", "examples": ["250ms", "12s", "1m 30s", "50us"] })
-}
-
-impl JsonSchema for Span {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Span".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        span()
-    }
-}
-
-impl JsonSchema for OptionalSpan {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "OptionalSpan".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        span()
-    }
-}
-
 /// How the schema shows a seed: one that TOML has no number for is text.
 #[derive(Debug)]
 pub struct Seed;
 
-impl JsonSchema for Seed {
-    fn inline_schema() -> bool {
-        true
-    }
+/// How the schema shows types that files write as something else: in place, or under the type's name.
+macro_rules! schemas {
+    ($($kind:ident, $place:ident: $schema:expr;)*) => {
+        $(impl JsonSchema for $kind {
+            fn inline_schema() -> bool {
+                matches!(Place::$place, Place::Inline)
+            }
 
-    fn schema_name() -> Cow<'static, str> {
-        "Seed".into()
-    }
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($kind).into()
+            }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["integer", "string"], "minimum": 0 })
-    }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                $schema
+            }
+        })*
+    };
 }
 
-impl JsonSchema for Shift {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Shift".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "examples": ["2s", "-500ms"] })
-    }
+enum Place {
+    Inline,
+    Named,
 }
 
-impl JsonSchema for Bytes {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Bytes".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "examples": ["8mb", "512kb"] })
-    }
+schemas! {
+    Span, Inline: span();
+    OptionalSpan, Inline: span();
+    Seed, Inline: json_schema!({ "type": ["integer", "string"], "minimum": 0 });
+    Shift, Inline: json_schema!({ "type": "string", "examples": ["2s", "-500ms"] });
+    Bytes, Inline: json_schema!({ "type": "string", "examples": ["8mb", "512kb"] });
+    HostId, Inline: json_schema!({
+        "type": "string", "pattern": "^(zk|search|client)-[1-9][0-9]*$", "examples": ["zk-1", "search-2"]
+    });
+    Selector, Named: selector();
+    Values, Named: json_schema!({
+        "type": "object",
+        "description": "Elasticsearch's settings by name, quoted as a whole or with dots.",
+        "additionalProperties": true,
+    });
 }
 
-impl JsonSchema for Selector {
-    fn schema_name() -> Cow<'static, str> {
-        "Selector".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let ways: Vec<String> = SELECTORS.iter().map(|(who, what)| format!("`{who}`: {what}")).collect();
-        let examples: Vec<&str> = SELECTORS.iter().flat_map(|(who, _)| who.split(", ")).collect();
-        json_schema!({ "type": "string", "description": ways.join("\n"), "examples": examples })
-    }
+fn span() -> Schema {
+    json_schema!({ "type": "string", "examples": ["250ms", "12s", "1m 30s", "50us"] })
 }
 
-impl JsonSchema for HostId {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "HostId".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string", "pattern": "^(zk|search|client)-[1-9][0-9]*$", "examples": ["zk-1", "search-2"]
-        })
-    }
-}
-
-impl JsonSchema for Values {
-    fn schema_name() -> Cow<'static, str> {
-        "Values".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "object",
-            "description": "Elasticsearch's settings by name, quoted as a whole or with dots.",
-            "additionalProperties": true,
-        })
-    }
+fn selector() -> Schema {
+    let ways: Vec<String> = SELECTORS.iter().map(|(who, what)| format!("`{who}`: {what}")).collect();
+    let examples: Vec<&str> = SELECTORS.iter().flat_map(|(who, _)| who.split(", ")).collect();
+    json_schema!({ "type": "string", "description": ways.join("\n"), "examples": examples })
 }
 
 #[cfg(test)]

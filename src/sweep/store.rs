@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::{Done, Ending, failures, journal::Journal, manifest::Manifest, record::Record};
 use crate::{
     event::{Event, Fingerprint},
+    memory,
     scenario::plan::Plan,
 };
 
@@ -111,7 +112,7 @@ impl Store {
             key,
             wall_seconds: done.wall.as_secs_f64(),
             cpu_seconds: done.cpu.map(|cpu| cpu.as_secs_f64()),
-            peak_memory_bytes: peak_memory(),
+            peak_memory_bytes: memory::peak(),
         };
         self.timings.add(&serde_json::to_string(&timing)?)?;
         self.runs.add(&serde_json::to_string(&done.record)?)
@@ -220,20 +221,4 @@ pub fn difference(first: &[Event], second: &[Event]) -> String {
         show(first),
         show(second)
     )
-}
-
-/// The most memory this process has had, in bytes, where the system tells.
-pub fn peak_memory() -> Option<u64> {
-    memory("VmHWM")
-}
-
-/// The memory that this process has now, in bytes, where the system tells.
-pub fn resident_memory() -> Option<u64> {
-    memory("VmRSS")
-}
-
-fn memory(what: &str) -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':'))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     agenda::{Merge, Source, gap},
-    queries, recipes, zookeeper,
+    queries, recipes, sources, zookeeper,
 };
 use crate::{
     name::HostId,
@@ -20,12 +20,6 @@ use crate::{
     },
     sim::dice::{Dice, Die},
 };
-
-/// Words that documents are made of and searches look for.
-pub(super) const WORDS: [&str; 16] = [
-    "quorum", "leader", "replica", "shard", "primary", "epoch", "watch", "session", "segment", "term",
-    "merge", "commit", "ledger", "zone", "fence", "clock",
-];
 
 /// The plan with all that its clients do as operations of their own; it runs to the same fingerprint.
 pub fn expand(plan: &Plan) -> Plan {
@@ -210,7 +204,7 @@ impl Arrivals {
         let (ask, document) = (Ask::Search, String::new());
         let search = match self.workload.search_mix.kind_at(options.unit()) {
             SearchKind::Words => {
-                let word = WORDS[die.below(WORDS.len() as u64) as usize];
+                let word = sources::word(&mut die);
                 let word = if die.chance(0.1) { String::new() } else { word.to_owned() };
                 Operation { ask, document, word, ..base }
             }

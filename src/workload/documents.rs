@@ -99,24 +99,11 @@ impl Stream {
     async fn index(&self, operation: &Operation, op: DocOp) {
         let request = operation.request() + u64::from(operation.ask == Ask::Cas);
         let source = self.source(operation);
-        let mut call = IndexRequest::new(self.index_name(), &*operation.document, source.text.clone().into());
-        call.options = self.write_options(operation);
-        let version = |version| i64::try_from(version).ok();
-        match op {
-            DocOp::Create => call.op_type = OpType::Create,
-            DocOp::Cas { seq_no, term } => {
-                let WriteOptions { if_seq_no, if_primary_term, .. } =
-                    WriteOptions::if_last_changed_by(seq_no, term);
-                (call.options.if_seq_no, call.options.if_primary_term) = (if_seq_no, if_primary_term);
-            }
-            DocOp::External { version: it } => {
-                (call.options.version, call.options.version_type) = (version(it), VersionType::External);
-            }
-            DocOp::ExternalGte { version: it } => {
-                (call.options.version, call.options.version_type) = (version(it), VersionType::ExternalGte);
-            }
-            DocOp::Index | DocOp::Update | DocOp::Add | DocOp::Delete | DocOp::Get => {}
-        }
+        let call = IndexRequest {
+            options: self.write_options(operation),
+            ..IndexRequest::new(self.index_name(), &*operation.document, source.text.clone().into())
+        };
+        let call = conditioned(call, op);
         let _ = self.document(operation, request, (op, Some(source)), ApiCall::Index(call)).await;
     }
 
@@ -229,6 +216,27 @@ impl Stream {
     pub(super) fn index_name(&self) -> IndexName {
         self.plan.index.clone()
     }
+}
+
+/// The request that indexes on the condition of this operation.
+pub(super) fn conditioned(mut call: IndexRequest, op: DocOp) -> IndexRequest {
+    let version = |version| i64::try_from(version).ok();
+    match op {
+        DocOp::Create => call.op_type = OpType::Create,
+        DocOp::Cas { seq_no, term } => {
+            let WriteOptions { if_seq_no, if_primary_term, .. } =
+                WriteOptions::if_last_changed_by(seq_no, term);
+            (call.options.if_seq_no, call.options.if_primary_term) = (if_seq_no, if_primary_term);
+        }
+        DocOp::External { version: it } => {
+            (call.options.version, call.options.version_type) = (version(it), VersionType::External);
+        }
+        DocOp::ExternalGte { version: it } => {
+            (call.options.version, call.options.version_type) = (version(it), VersionType::ExternalGte);
+        }
+        DocOp::Index | DocOp::Update | DocOp::Add | DocOp::Delete | DocOp::Get => {}
+    }
+    call
 }
 
 /// The version that an operation brings.

@@ -5,14 +5,17 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
-use super::history::{self, Asked, Source};
+use super::{
+    documents::conditioned,
+    history::{self, Asked, Source},
+};
 use crate::{
     event::DocOp,
     name::{HostId, IndexName, SeqNo, SimTime, Term},
     scenario::plan::Plan,
     search::api::{
-        ApiAnswer, ApiCall, DeleteRequest, GetAnswer, GetRequest, IndexRequest, OpType, SearchAnswer,
-        SearchRequest, WriteAnswer, WriteOptions,
+        ApiAnswer, ApiCall, DeleteRequest, GetAnswer, GetRequest, IndexRequest, SearchAnswer, SearchRequest,
+        WriteAnswer,
     },
     sim::{
         client::{CallError, Client},
@@ -119,12 +122,7 @@ impl Cluster {
         (id, source): (&str, &str),
         op: DocOp,
     ) -> Result<WriteAnswer, CallError> {
-        let mut call = IndexRequest::new(index.into(), id, source.into());
-        match op {
-            DocOp::Create => call.op_type = OpType::Create,
-            DocOp::Cas { seq_no, term } => call.options = WriteOptions::if_last_changed_by(seq_no, term),
-            _ => {}
-        }
+        let call = conditioned(IndexRequest::new(index.into(), id, source.into()), op);
         self.written(node, asked(index, id, op, Some(told(source))), ApiCall::Index(call)).await
     }
 

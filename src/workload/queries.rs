@@ -2,10 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    arrivals::WORDS,
-    sources::{KEYWORDS, NUMBERS},
-};
+use super::sources::{NUMBERS, keyword, word};
 use crate::{scenario::load::SearchKind, sim::dice::Die};
 
 /// Hits that a search asks for.
@@ -32,13 +29,9 @@ pub(super) fn hits(query: &Value) -> Value {
     json!({ "query": query, "size": SIZE })
 }
 
-fn word(die: &mut Die) -> &'static str {
-    WORDS[die.below(WORDS.len() as u64) as usize]
-}
-
 fn term(die: &mut Die) -> Value {
     if die.chance(0.5) {
-        json!({ "term": { "tag.keyword": WORDS[die.below(KEYWORDS) as usize] } })
+        json!({ "term": { "tag.keyword": keyword(die) } })
     } else {
         json!({ "terms": { "n": [die.below(NUMBERS), die.below(NUMBERS), die.below(NUMBERS)] } })
     }

@@ -1,14 +1,20 @@
 //! Sources — decides what documents say: words that searches look for, and nothing twice. It never sends one.
 
-use super::{arrivals::WORDS, history::Source};
+use super::history::Source;
 use crate::sim::dice::Die;
+
+/// Words that documents are made of and searches look for.
+const WORDS: [&str; 16] = [
+    "quorum", "leader", "replica", "shard", "primary", "epoch", "watch", "session", "segment", "term",
+    "merge", "commit", "ledger", "zone", "fence", "clock",
+];
 
 /// Words that a document is filled with at least.
 const WORDS_MIN: usize = 8;
 /// Numbers in documents are below this.
 pub(super) const NUMBERS: u64 = 100;
 /// Keywords in documents are the first so many of the words.
-pub(super) const KEYWORDS: u64 = 8;
+const KEYWORDS: u64 = 8;
 /// Days in documents: so many from the first of January.
 const DAYS: u64 = 28;
 
@@ -21,6 +27,16 @@ pub(super) struct Making {
     pub(super) fields: bool,
 }
 
+/// One of the words.
+pub(super) fn word(die: &mut Die) -> &'static str {
+    WORDS[die.below(WORDS.len() as u64) as usize]
+}
+
+/// One of the words that are keywords.
+pub(super) fn keyword(die: &mut Die) -> &'static str {
+    WORDS[die.below(KEYWORDS) as usize]
+}
+
 /// The document that `request` writes, unlike any other.
 pub(super) fn draw(id: &str, request: u64, making: Making, die: &mut Die) -> Source {
     let frame = format!(r#"{{"id":"{id}","write":{request},"body":""}}"#).len();
@@ -30,7 +46,7 @@ pub(super) fn draw(id: &str, request: u64, making: Making, die: &mut Die) -> Sou
             break;
         }
         words.push_str(if nth == 0 { "" } else { " " });
-        words.push_str(WORDS[die.below(WORDS.len() as u64) as usize]);
+        words.push_str(word(die));
     }
     let fields = if making.fields { draw_fields(die) } else { String::new() };
     let inner = fields.trim_start_matches('{').trim_end_matches('}');
@@ -46,7 +62,7 @@ pub(super) fn merged(source: Source) -> Source {
 }
 
 fn draw_fields(die: &mut Die) -> String {
-    let (number, keyword) = (die.below(NUMBERS), WORDS[die.below(KEYWORDS) as usize]);
+    let (number, keyword) = (die.below(NUMBERS), keyword(die));
     let (day, hour) = (die.below(DAYS) + 1, die.below(24));
     format!(r#"{{"n":{number},"tag":"{keyword}","at":"2024-01-{day:02}T{hour:02}:00:00Z"}}"#)
 }

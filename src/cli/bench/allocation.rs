@@ -3,9 +3,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Line, peak_memory, reset_peak};
+use super::Line;
 use crate::{
     core::Instant,
+    memory,
     name::{Epoch, HostId, SessionId},
     search::{
         allocation::{
@@ -22,7 +23,7 @@ const REPLICAS: u32 = 1;
 
 /// A cluster planned from nothing, recoveries ending at once and throttles lifted; and one node lost from it.
 pub(super) fn measure() -> Vec<Line> {
-    reset_peak();
+    memory::forget_peak();
     let mut state = empty();
     let lifted = Settings::default().unthrottled();
     let plan = timed(|| while plan_once(&mut state, &lifted) + start_all(&mut state) > 0 {});
@@ -45,7 +46,7 @@ fn line(scenario: &'static str, wall: Duration) -> Line {
         messages_per_second: 0.0,
         microseconds_per_write: None,
         copies: Some((INDICES * SHARDS * (1 + REPLICAS)) as usize),
-        peak_memory_bytes: peak_memory(),
+        peak_memory_bytes: memory::peak(),
     }
 }
 

@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use crate::{
     cli::{exit::Failure, source::subject},
+    memory,
     report::measures::measures,
     scenario::plan::Plan,
-    sweep::{Counted, Done, Ledger, Subject, Sweep, Watch, seeds::runs, store::resident_memory, sweep},
+    sweep::{Counted, Done, Ledger, Subject, Sweep, Watch, seeds::runs, sweep},
     trial::{Machine, goals_met, judge},
 };
 
@@ -37,10 +38,10 @@ pub(super) fn measure(count: usize, machine: Machine) -> Result<Vec<Figure>, Fai
     let count = count.max(2).next_multiple_of(2);
     // The first runs touch memory that later ones use again.
     swept(&subject, count, NonZeroUsize::MIN, machine);
-    let before = resident_memory();
+    let before = memory::resident();
     let one = swept(&subject, count, NonZeroUsize::MIN, machine);
     let two = swept(&subject, count, NonZeroUsize::MIN.saturating_add(1), machine);
-    let after = resident_memory();
+    let after = memory::resident();
     let judged = share_of_laws(&subject.plan, count, machine)?;
     let ideal = 100.0 * one.as_secs_f64() / (2.0 * two.as_secs_f64()).max(1e-9);
     let mut figures = vec![
