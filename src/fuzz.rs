@@ -41,12 +41,15 @@ pub struct Fuzz {
     pub shrinking: Option<Budget>,
 }
 
+/// The verdict of a case that took too long.
+pub const GIVEN_UP: &str = "given up";
+
 /// One case.
 #[derive(Debug, Clone, Serialize)]
 pub struct Case {
     /// The seed of the scenario and of its dice.
     pub seed: u64,
-    /// `pass`, `fail`, `unknown`; `error` if something panicked that is not being tested.
+    /// `pass`, `fail`, `unknown`; `error` if something panicked that is not being tested; [`GIVEN_UP`].
     pub verdict: &'static str,
     /// The broken law that shows first.
     pub law: Option<String>,
@@ -200,7 +203,7 @@ impl Fuzz {
             Ok(trial) => Case::of(seed, &trial),
             Err(error) => Case {
                 seed,
-                verdict: "error",
+                verdict: if error.is_given_up() { GIVEN_UP } else { "error" },
                 law: None,
                 when: Some(error.at.as_secs_f64()),
                 why: Some(error.message),
@@ -266,13 +269,14 @@ mod tests {
     use super::*;
     use crate::{
         scenario::generate::Profile,
-        sim::{Figures, Run, RunError},
+        sim::{EarlyEnd, Figures, Run, RunError},
     };
 
     /// Panics on every plan with five servers.
-    fn run(plan: &Plan) -> Result<Run, RunError> {
+    fn run(plan: &Plan, _: Option<Duration>) -> Result<Run, RunError> {
         if plan.zookeeper.servers.len() == 5 {
-            return Err(RunError { at: Duration::from_secs(1), message: "five".into(), events: Vec::new() });
+            let (ending, at) = (EarlyEnd::Panicked, Duration::from_secs(1));
+            return Err(RunError { ending, at, message: "five".into(), events: Vec::new() });
         }
         let figures =
             Figures { events: 0, messages: 0, simulated: Duration::ZERO, wall: Duration::ZERO, cpu: None };
@@ -293,7 +297,7 @@ mod tests {
 
     fn told(fuzz: &Fuzz) -> (Vec<String>, Tally) {
         let mut told = Vec::new();
-        let tally = fuzz.run(Machine { run }, |news| {
+        let tally = fuzz.run(Machine { run, run_wall_max: None }, |news| {
             told.push(match news {
                 News::Ended(case) => format!("{} {}", case.seed, case.verdict),
                 News::Shrunk(case, shrunk) => format!("{} {}", case.seed, shrink::file(&shrunk).unwrap()),

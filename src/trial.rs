@@ -6,6 +6,8 @@
 
 mod trials;
 
+use std::time::Duration;
+
 pub use self::trials::{SEEDS, Trials};
 use crate::{
     check::{
@@ -33,13 +35,16 @@ pub struct Promise {
 /// What runs a plan. A field, so that orchestration can be tested without a world.
 #[derive(Debug, Clone, Copy)]
 pub struct Machine {
-    /// Runs a plan to its end.
-    pub run: fn(&Plan) -> Result<Run, RunError>,
+    /// Runs a plan to its end, or gives it up after so much wall time.
+    pub run: fn(&Plan, Option<Duration>) -> Result<Run, RunError>,
+    /// How much wall time a run may take.
+    pub run_wall_max: Option<Duration>,
 }
 
 impl Default for Machine {
     fn default() -> Self {
-        Self { run: sim::run }
+        let run = |plan: &Plan, most| sim::run_within(plan, Extensions::default(), most);
+        Self { run, run_wall_max: None }
     }
 }
 
@@ -159,13 +164,28 @@ pub fn run_with(plan: &Plan, extensions: Extensions) -> Result<Trial, RunError> 
 }
 
 impl Machine {
+    /// The same machine, which gives up a run that takes longer than this.
+    #[must_use]
+    pub fn within(self, run_wall_max: Option<Duration>) -> Self {
+        Self { run_wall_max, ..self }
+    }
+
+    /// Runs a plan.
+    ///
+    /// # Errors
+    ///
+    /// If something panicked that is not being tested, or it took too long.
+    pub fn run(&self, plan: &Plan) -> Result<Run, RunError> {
+        (self.run)(plan, self.run_wall_max)
+    }
+
     /// Runs a plan and judges it.
     ///
     /// # Errors
     ///
-    /// If something panicked that is not being tested.
+    /// If something panicked that is not being tested, or it took too long.
     pub fn trial(&self, plan: &Plan) -> Result<Trial, RunError> {
-        (self.run)(plan).map(|run| Trial::of(plan, run))
+        self.run(plan).map(|run| Trial::of(plan, run))
     }
 }
 

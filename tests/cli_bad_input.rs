@@ -123,9 +123,13 @@ fn bad_plan_is_refused() {
 fn lists_name_what_there_is() {
     let (code, out, _) = shardarium(&["list"]);
     assert_eq!(code, 0);
-    for part in ["first-failover", "zab-ack-before-sync", "TxnCommitted", "minority(zookeeper)", "crash"] {
+    for part in
+        ["first-failover", "zab-ack-before-sync", "TxnCommitted", "minority(zookeeper)", "crash", "storm"]
+    {
         assert!(out.contains(part), "{part}\n{out}");
     }
+    let (_, out, _) = shardarium(&["list", "profiles"]);
+    assert!(out.lines().count() == 6 && out.contains("  failover  "), "{out}");
     let (_, out, _) = shardarium(&["list", "scenarios"]);
     let all = shardarium::scenario::builtin::ALL;
     let folders = all.chunk_by(|one, other| one.folder == other.folder).count();

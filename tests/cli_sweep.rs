@@ -8,9 +8,11 @@ use shardarium::{
     event::{Event, EventKind, Fingerprint},
     name::{Epoch, HostId, SimTime, Term},
     scenario::plan::Plan,
-    sim::{Figures, Run, RunError},
+    sim::{EarlyEnd, Figures, Run, RunError},
     trial::Machine,
 };
+
+type Fake = fn(&Plan, Option<Duration>) -> Result<Run, RunError>;
 
 /// A record that depends on the seed alone.
 fn events(plan: &Plan) -> Vec<Event> {
@@ -25,7 +27,7 @@ fn events(plan: &Plan) -> Vec<Event> {
         allocator: "balanced".into(),
     };
     let mut kinds = vec![(None, started)];
-    for server in 1..=leaders(plan.seed) {
+    for server in 1..=leaders(plan) {
         let kind = EventKind::LeaderEstablished { epoch: Epoch(1), history: vec![] };
         kinds.push((Some(HostId::zookeeper(server)), kind));
     }
@@ -34,9 +36,9 @@ fn events(plan: &Plan) -> Vec<Event> {
     (0..).zip(kinds).map(event).collect()
 }
 
-/// Every seventh seed has two leaders in one epoch.
-fn leaders(seed: u64) -> u16 {
-    if seed % 7 == 6 { 2 } else { 1 }
+/// Every seventh seed has two leaders in one epoch, and so has any with a defect.
+fn leaders(plan: &Plan) -> u16 {
+    if plan.seed % 7 == 6 || !plan.defects.0.is_empty() { 2 } else { 1 }
 }
 
 fn recorded(events: Vec<Event>) -> Run {
@@ -52,21 +54,22 @@ fn recorded(events: Vec<Event>) -> Run {
     Run { events, fingerprint: fingerprint.value(), figures, loose_dice: Vec::new() }
 }
 
-fn sound(plan: &Plan) -> Result<Run, RunError> {
+fn sound(plan: &Plan, _: Option<Duration>) -> Result<Run, RunError> {
     Ok(recorded(events(plan)))
 }
 
 /// Every fifth seed panics.
-fn panicking(plan: &Plan) -> Result<Run, RunError> {
+fn panicking(plan: &Plan, most: Option<Duration>) -> Result<Run, RunError> {
     if plan.seed % 5 == 4 {
         let message = "index out of bounds".into();
-        return Err(RunError { at: Duration::from_secs(3), message, events: events(plan) });
+        let (ending, at) = (EarlyEnd::Panicked, Duration::from_secs(3));
+        return Err(RunError { ending, at, message, events: events(plan) });
     }
-    sound(plan)
+    sound(plan, most)
 }
 
 /// No two runs are alike.
-fn wavering(plan: &Plan) -> Result<Run, RunError> {
+fn wavering(plan: &Plan, _: Option<Duration>) -> Result<Run, RunError> {
     use std::sync::atomic::{AtomicU64, Ordering};
     static RUNS: AtomicU64 = AtomicU64::new(0);
     let mut events = events(plan);
@@ -75,9 +78,12 @@ fn wavering(plan: &Plan) -> Result<Run, RunError> {
     Ok(recorded(events))
 }
 
-fn run(machine: fn(&Plan) -> Result<Run, RunError>, line: &str) -> Exit {
+fn run(machine: Fake, line: &str) -> Exit {
     let arguments = line.split_whitespace().map(OsString::from);
-    main_with([OsString::from("shardarium")].into_iter().chain(arguments), Machine { run: machine })
+    main_with(
+        [OsString::from("shardarium")].into_iter().chain(arguments),
+        Machine { run: machine, run_wall_max: None },
+    )
 }
 
 fn records(dir: &Path) -> Vec<serde_json::Value> {
@@ -300,7 +306,7 @@ fn results_of_an_earlier_sweep_give_way() {
     assert_eq!(seeds(dir.path()), (0..3).collect());
 }
 
-fn sweep_into(machine: fn(&Plan) -> Result<Run, RunError>, dir: &Path, rest: &str) -> Exit {
+fn sweep_into(machine: Fake, dir: &Path, rest: &str) -> Exit {
     run(machine, &format!("sweep tests/scenarios/one-leader.toml --out {} {rest}", dir.display()))
 }
 
@@ -348,15 +354,15 @@ fn resumed_sweep_equals_an_unbroken_one() {
 fn resumed_sweep_does_no_run_twice() {
     use std::sync::atomic::{AtomicU64, Ordering};
     static RUNS: AtomicU64 = AtomicU64::new(0);
-    fn counting(plan: &Plan) -> Result<Run, RunError> {
+    fn counting(plan: &Plan, most: Option<Duration>) -> Result<Run, RunError> {
         RUNS.fetch_add(1, Ordering::Relaxed);
-        sound(plan)
+        sound(plan, most)
     }
     let dir = tempfile::tempdir().unwrap();
     sweep_into(counting, dir.path(), "--seeds 0..5");
     let before = bytes(dir.path());
     assert_eq!(sweep_into(counting, dir.path(), "--seeds 0..5 --resume"), Exit::Fine);
-    assert_eq!((RUNS.load(Ordering::Relaxed), bytes(dir.path())), (5, before));
+    assert_eq!((RUNS.load(Ordering::Relaxed), bytes(dir.path())), (5 + 1, before), "and the canary once");
 }
 
 #[test]
@@ -416,7 +422,7 @@ fn goal_that_one_shard_meets_is_met_by_the_whole() {
 }
 
 /// Every fourth seed meets a goal.
-fn restless(plan: &Plan) -> Result<Run, RunError> {
+fn restless(plan: &Plan, _: Option<Duration>) -> Result<Run, RunError> {
     let mut events = events(&Plan { seed: 0, ..plan.clone() });
     if plan.seed.is_multiple_of(4) {
         let last = events.pop().unwrap();
@@ -458,12 +464,14 @@ fn sweep_that_was_killed_is_unfinished_after_the_merge() {
 
 #[test]
 fn run_that_takes_too_long_is_given_up_and_done_again_later() {
-    #[expect(clippy::disallowed_methods, reason = "wall time is what is limited")]
-    fn slow(plan: &Plan) -> Result<Run, RunError> {
-        if plan.seed == 2 {
-            std::thread::sleep(Duration::from_secs(5));
+    fn slow(plan: &Plan, most: Option<Duration>) -> Result<Run, RunError> {
+        match most {
+            Some(at) if plan.seed == 2 => {
+                let (ending, message) = (EarlyEnd::GivenUp, "it took too long".into());
+                Err(RunError { ending, at, message, events: events(plan) })
+            }
+            _ => sound(plan, most),
         }
-        sound(plan)
     }
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(sweep_into(slow, dir.path(), "--seeds 0..5 --time-limit 500ms"), Exit::Unfinished);
@@ -512,4 +520,60 @@ fn shard_that_nothing_names_is_refused() {
     let sweep = "sweep tests/scenarios/one-leader.toml --seeds 0..3";
     assert_eq!(run(sound, &format!("{sweep} --of 3")), Exit::Usage);
     assert_eq!(run(sound, &format!("{sweep} --partition 1/3 --of 3")), Exit::Usage);
+}
+
+/// Sees no defect.
+fn blind(plan: &Plan, most: Option<Duration>) -> Result<Run, RunError> {
+    sound(&Plan { defects: Default::default(), ..plan.clone() }, most)
+}
+
+fn manifest(dir: &Path) -> serde_json::Value {
+    serde_json::from_str(&fs::read_to_string(dir.join("manifest.json")).unwrap()).unwrap()
+}
+
+/// A scenario judged by one law, which has a canary.
+fn with_canary(dir: &Path) -> String {
+    let file = dir.join("mine.toml");
+    let text = fs::read_to_string("tests/scenarios/one-leader.toml").unwrap();
+    fs::write(&file, format!("{text}\n[canary]\ndefect = \"no-resync\"\nseed = 12\n")).unwrap();
+    file.display().to_string()
+}
+
+#[test]
+fn canary_that_no_law_notices_is_internal_until_one_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let [out, both] = ["out", "both"].map(|name| dir.path().join(name));
+    let sweep = format!("sweep {} --seeds 0..3 --out {}", with_canary(dir.path()), out.display());
+    assert_eq!(run(blind, &sweep), Exit::Internal);
+    assert_eq!(manifest(&out)["canaries"][0]["law"], serde_json::Value::Null);
+    assert!(records(&out).is_empty());
+    let merge = format!("merge {} --out {}", out.display(), both.display());
+    assert_eq!(run(sound, &merge), Exit::Internal);
+    assert_eq!(run(sound, &format!("{sweep} --resume")), Exit::Fine);
+    assert_eq!(manifest(&out)["canaries"][0]["law"], "zab.one-leader");
+    assert_eq!(run(sound, &merge), Exit::Fine);
+}
+
+#[test]
+fn canary_that_a_scenario_names_is_run_as_its_file_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, out) = (with_canary(dir.path()), dir.path().join("out"));
+    let sweep = |set: &str| {
+        let _ = fs::remove_dir_all(&out);
+        let exit = run(sound, &format!("sweep {file} --seeds 0..3 {set} --out {}", out.display()));
+        (exit, manifest(&out)["canaries"].as_array().unwrap().len())
+    };
+    assert_eq!(sweep("--set clocks.drift_max_ppm=0,50"), (Exit::Fine, 1));
+    let canary = &manifest(&out)["canaries"][0];
+    assert_eq!((&canary["defect"], &canary["seed"]), (&"no-resync".into(), &12.into()));
+    assert_eq!(sweep("--set defect=no-resync"), (Exit::Broken, 0), "it is one itself");
+    assert_eq!(sweep("--partition 4/4"), (Exit::Nothing, 0));
+}
+
+#[test]
+fn sweep_without_a_canary_of_its_own_has_the_built_in_one_beside_its_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    sweep_into(sound, dir.path(), "--seeds 0..4");
+    assert_eq!(seeds(dir.path()), (0..4).collect());
+    assert_eq!(manifest(dir.path())["canaries"][0]["scenario"], "zk-uncommitted-tail");
 }

@@ -57,6 +57,17 @@ fn wrong_key_names_the_nearest() {
 }
 
 #[test]
+fn canary_names_a_defect_and_a_seed() {
+    let found = problems(&format!("{HEAD}[canary]\ndefect = \"no-resink\"\nseed = 3\n"));
+    let parts = ["4:10 ", "`no-resink` is not a choice here", "did you mean `no-resync`?"];
+    assert!(found.len() == 1 && parts.iter().all(|part| found[0].contains(part)), "{found:?}");
+    assert_only_problem(
+        "[canary]\nseed = 3\n",
+        "3:2 the canary has no defect | add `defect = \"…\"`: `shardarium list defects` has them",
+    );
+}
+
+#[test]
 fn wrong_type_says_what_is_expected() {
     assert_only_problem(
         "[cluster]\nzookeeper = \"three\"\n",

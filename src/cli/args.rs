@@ -72,6 +72,8 @@ pub(super) enum Topic {
     Events,
     /// Historic bugs that can be switched on.
     Defects,
+    /// What random scenarios can look like.
+    Profiles,
     /// Draws of the dice that can be fixed.
     Dice,
 }
@@ -219,6 +221,9 @@ pub(super) struct FuzzArgs {
     /// Start no further case after so much wall time, such as `30m`.
     #[arg(long = "for", value_name = "SPAN", value_parser = crate::scenario::duration::parse)]
     pub(super) wall: Option<Duration>,
+    /// Give a case up after so much wall time, such as `60s`; in shrinking, a smaller plan as well.
+    #[arg(long, value_name = "SPAN", value_parser = crate::scenario::duration::parse)]
+    pub(super) time_limit: Option<Duration>,
     /// Runs that shrinking a finding may take; 0: findings are saved as they are.
     #[arg(long, value_name = "N", default_value_t = 400)]
     pub(super) budget: usize,

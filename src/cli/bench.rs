@@ -92,7 +92,8 @@ fn measure(name: &'static str, plan: &Plan, runs: usize, machine: Machine) -> Re
     let (mut figures, mut writes): (Vec<Figures>, usize) = (Vec::new(), 0);
     for seed in 0..runs as u64 {
         let plan = Plan { seed, ..plan.clone() };
-        let run = (machine.run)(&plan)
+        let run = machine
+            .run(&plan)
             .map_err(|error| Failure::Internal(format!("internal error: {name}, seed {seed}: {error}")))?;
         writes +=
             run.events.iter().filter(|event| matches!(event.kind, EventKind::TxnCommitted { .. })).count();

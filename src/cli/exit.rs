@@ -1,7 +1,7 @@
 //! Exit codes — decides what an engine that runs the tool learns from its end. It never decides whether a run
 //! was right.
 
-use std::{fmt, process::ExitCode};
+use std::{fmt, io, process::ExitCode};
 
 use crate::trial::Standing;
 
@@ -73,6 +73,17 @@ impl Failure {
     /// What cannot be used, why, and what to do.
     pub(super) fn usage(message: impl fmt::Display) -> Self {
         Self::Usage(message.to_string())
+    }
+
+    /// A place that cannot be written to: it may be so later if only room is missing, else it is the wrong one.
+    pub(super) fn unwritable(message: String, error: &io::Error) -> Self {
+        let (text, kind) = (format!("{message}: {error}"), error.kind());
+        match kind {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                Self::Unfinished(text)
+            }
+            _ => Self::Usage(text),
+        }
     }
 
     /// The sentence for the user.

@@ -2,8 +2,7 @@
 //! what is tried.
 
 use std::{
-    fs,
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -11,26 +10,28 @@ use super::{
     args::{Format, FuzzArgs},
     exit::{Exit, Failure},
     output::say,
+    progress::{Progress, Wrong},
     shrink::place,
 };
 use crate::{
     defect::Defects,
-    fuzz::{Case, Fuzz, News, Tally},
+    fuzz::{Case, Fuzz, GIVEN_UP, News, Tally},
     report::{
         scenario_file,
         words::{counted, grouped, quoted},
     },
     scenario::generate::{Profile, Scenarios},
     shrink::{self, Budget},
-    sweep::{cores, seeds::Seeds, store::put},
+    sweep::{Journal, cores, seeds::Seeds, store::put},
     trial::Machine,
     workload::arrivals::expand,
 };
 
 pub(super) fn fuzz(args: &FuzzArgs, machine: Machine) -> Result<Exit, Failure> {
-    let fuzz = planned(args);
-    let mut books = Books::open(args)?;
-    let tally = fuzz.run(machine, |news| books.enter(news)).and_then(|tally| books.close().map(|()| tally));
+    let (fuzz, machine) = (planned(args), machine.within(args.time_limit));
+    let mut books = Books::open(args, fuzz.seeds.end.saturating_sub(fuzz.seeds.start))?;
+    let tally = fuzz.run(machine, |news| books.enter(news));
+    books.progress.clear();
     let tally =
         tally.map_err(|error| Failure::Unfinished(format!("error: cannot write findings: {error}")))?;
     let report = match args.format {
@@ -61,6 +62,7 @@ fn exit(tally: &Tally) -> Exit {
     match () {
         () if tally.of("error") > 0 => Exit::Internal,
         () if tally.of("fail") > 0 => Exit::Broken,
+        () if tally.of(GIVEN_UP) > 0 => Exit::Unfinished,
         () if tally.cases == 0 => Exit::Nothing,
         () if tally.of("unknown") > 0 => Exit::Undecided,
         () => Exit::Fine,
@@ -72,26 +74,38 @@ struct Books {
     out: Option<PathBuf>,
     profile: &'static Profile,
     /// A line a case, as `runs.ndjson` has them.
-    lines: Option<io::BufWriter<fs::File>>,
+    lines: Option<Journal>,
     findings: Vec<String>,
+    progress: Progress,
+    wrong: Wrong,
 }
 
 impl Books {
-    fn open(args: &FuzzArgs) -> Result<Self, Failure> {
+    fn open(args: &FuzzArgs, cases: u64) -> Result<Self, Failure> {
         let cannot = |dir: &Path, error: io::Error| {
-            Failure::usage(format!("error: cannot write findings to {}: {error}", dir.display()))
+            Failure::unwritable(format!("error: cannot write findings to {}", dir.display()), &error)
         };
         let lines = args.out.as_deref().map(|dir| {
-            let file = fs::create_dir_all(dir).and_then(|()| fs::File::create(dir.join("runs.ndjson")));
-            file.map(io::BufWriter::new).map_err(|error| cannot(dir, error))
+            let lines = fs::create_dir_all(dir).and_then(|()| Journal::create(&dir.join("runs.ndjson")));
+            lines.map_err(|error| cannot(dir, error))
         });
         let lines = lines.transpose()?;
-        Ok(Self { out: args.out.clone(), profile: args.profile, lines, findings: Vec::new() })
+        Ok(Self {
+            out: args.out.clone(),
+            profile: args.profile,
+            lines,
+            findings: Vec::new(),
+            progress: Progress::of(cases),
+            wrong: Wrong::default(),
+        })
     }
 
     fn enter(&mut self, news: News<'_>) -> io::Result<()> {
         match news {
-            News::Ended(case) => self.line(case),
+            News::Ended(case) => {
+                self.shown(case);
+                self.line(case)
+            }
             News::Shrunk(case, shrunk) => {
                 let text = shrink::file(&shrunk).map_err(io::Error::other)?;
                 let (before, after) = shrunk.sizes;
@@ -109,10 +123,20 @@ impl Books {
         }
     }
 
+    fn shown(&mut self, case: &Case) {
+        let Wrong { failing, undecided, given_up } = &mut self.wrong;
+        match case.verdict {
+            _ if case.is_failure() => *failing += 1,
+            "unknown" => *undecided += 1,
+            GIVEN_UP => *given_up += 1,
+            _ => {}
+        }
+        self.progress.step(self.wrong);
+    }
+
     fn line(&mut self, case: &Case) -> io::Result<()> {
         let Some(lines) = &mut self.lines else { return Ok(()) };
-        serde_json::to_writer(&mut *lines, case)?;
-        writeln!(lines)
+        lines.add(&serde_json::to_string(case)?)
     }
 
     fn finding(&mut self, case: &Case, law: &str, text: &str, how: &str) -> io::Result<()> {
@@ -128,10 +152,6 @@ impl Books {
             quoted(&path)
         ));
         Ok(())
-    }
-
-    fn close(&mut self) -> io::Result<()> {
-        self.lines.as_mut().map_or(Ok(()), Write::flush)
     }
 }
 

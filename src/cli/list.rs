@@ -12,6 +12,7 @@ use crate::{
     scenario::{
         builtin::{self, Builtin},
         dice::{Entry, QUESTIONS},
+        generate::PROFILES,
         select::SELECTORS,
     },
     trial::{self, Promise},
@@ -20,8 +21,16 @@ use crate::{
 /// Width of the table of laws, in characters.
 const TABLE_WIDTH: u16 = 150;
 
-const ALL: [Topic; 7] =
-    [Topic::Scenarios, Topic::Laws, Topic::Goals, Topic::Faults, Topic::Events, Topic::Defects, Topic::Dice];
+const ALL: [Topic; 8] = [
+    Topic::Scenarios,
+    Topic::Laws,
+    Topic::Goals,
+    Topic::Faults,
+    Topic::Events,
+    Topic::Defects,
+    Topic::Profiles,
+    Topic::Dice,
+];
 
 /// What a fault can do, as scenario files write it.
 const DEEDS: [(&str, &str); 21] = [
@@ -147,6 +156,7 @@ fn heading(topic: Topic) -> &'static str {
         Topic::Faults => "Faults",
         Topic::Events => "Events",
         Topic::Defects => "Defects",
+        Topic::Profiles => "Profiles",
         Topic::Dice => "Dice",
     }
 }
@@ -166,6 +176,7 @@ fn section(topic: Topic) -> String {
         }
         Topic::Events => EventKind::NAMES.iter().map(|name| format!("  {name}\n")).collect(),
         Topic::Defects => rows(Defect::ALL.iter().map(|defect| (defect.name(), defect.story().to_owned()))),
+        Topic::Profiles => rows(PROFILES.iter().map(|profile| (profile.name, profile.sentence.to_owned()))),
         Topic::Dice => rows(QUESTIONS.iter().map(|question| (question.name, asked(question)))),
     }
 }

@@ -4,6 +4,7 @@ use std::{path::Path, time::Duration};
 
 use super::{
     args::{Format, MergeArgs},
+    canary::all_noticed,
     exit::{Exit, Failure},
     output::{Outlet, say},
     summary::Summary,
@@ -22,7 +23,7 @@ pub(super) fn merge(args: &MergeArgs) -> Result<Exit, Failure> {
         Failure::Internal(format!("internal error: {conflict}\n  both directories are left as they are"))
     })?;
     let cannot = |error: std::io::Error| {
-        Failure::Unfinished(format!("error: cannot write results to {}: {error}", args.out.display()))
+        Failure::unwritable(format!("error: cannot write results to {}", args.out.display()), &error)
     };
     write(&args.out, &stored, &manifest, &records).map_err(cannot)?;
     let ending = if manifest.is_complete() { Ending::Complete } else { Ending::OutOfTime };
@@ -34,6 +35,7 @@ pub(super) fn merge(args: &MergeArgs) -> Result<Exit, Failure> {
         say(&unfinished(&manifest))?;
     }
     say(&summary.report(args.format, ending))?;
+    all_noticed(&manifest.canaries)?;
     Ok(summary.exit(ending))
 }
 
@@ -45,6 +47,7 @@ fn stored(dir: &Path) -> Result<Stored, Failure> {
 /// The sum of stored runs; failures tell the commands that reproduce them.
 fn summary(dir: &Path, manifest: &Manifest, records: Vec<Record>) -> Summary {
     let mut summary = Summary::of(manifest.runs, &manifest.scenarios);
+    summary.watch(manifest.canaries.clone());
     for record in records {
         let key = record.key.clone();
         summary.add(record, Duration::ZERO, || stored_finding(dir, &key));

@@ -43,7 +43,7 @@ impl Outlet {
     /// Says which file cannot be written, and why.
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
         let cannot =
-            |error: io::Error| Failure::usage(format!("error: cannot write {}: {error}", path.display()));
+            |error: io::Error| Failure::unwritable(format!("error: cannot write {}", path.display()), &error);
         let target = target(path).map_err(cannot)?;
         Ok(Self { path: fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), target })
     }

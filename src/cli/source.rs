@@ -12,11 +12,12 @@ use crate::{
     scenario::{
         builtin::{self, Builtin},
         check::Vocabulary,
+        format::Scenario,
         nearest::suggestion,
         overlay::{self, overlaid},
         read::read,
     },
-    sweep::{Subject, record::key},
+    sweep::{Subject, canary::Canary, record::key},
 };
 
 /// The scenario that an argument names; without one, the default.
@@ -64,18 +65,34 @@ fn grid(settings: &[Setting]) -> Vec<Vec<overlay::Setting>> {
 }
 
 /// The scenario of a text with these settings in it. What is wrong with one is told like a mistake in the file.
-fn with_settings(name: &str, text: &str, point: &[overlay::Setting]) -> Result<Subject, Failure> {
+fn with_settings(name: &str, unset: &str, point: &[overlay::Setting]) -> Result<Subject, Failure> {
     let (defects, settings): (Vec<_>, Vec<_>) = point.iter().cloned().partition(|(key, _)| key == DEFECT);
     let usage = |why: String| Failure::usage(format!("error: {name}: {why}"));
     let shown = settings.iter().map(|(key, value)| format!(" --set {key}={value}")).collect::<String>();
-    let text = overlaid(text, &settings).map_err(usage)?;
+    let text = overlaid(unset, &settings).map_err(usage)?;
     let scenario = read(&format!("{name}{shown}"), &text, &Vocabulary::current())
         .map_err(|problems| Failure::Usage(problems.render_styled()))?;
     let mut plan = scenario.plan(0);
     for (_, value) in &defects {
         plan.defects.0.insert(defect(value).map_err(usage)?);
     }
-    Ok(Subject { name: name.to_owned(), text, set: point.to_vec(), seed: scenario.seed, scenario, plan })
+    let canary = canary(name, unset, &scenario);
+    Ok(Subject {
+        name: name.to_owned(),
+        text,
+        set: point.to_vec(),
+        seed: scenario.seed,
+        scenario,
+        plan,
+        canary,
+    })
+}
+
+/// The canary of the file as it is. Where nothing can be said of that, there is none.
+fn canary(name: &str, unset: &str, set: &Scenario) -> Option<Canary> {
+    set.canary.as_ref()?;
+    let scenario = read(name, unset, &Vocabulary::current()).ok()?;
+    Canary::of(name, &scenario)
 }
 
 /// The scenarios of a folder, on disk or built in; else the name itself.

@@ -10,14 +10,14 @@ use std::{
 
 use serde::Serialize;
 
-use super::{args::Format, exit::Exit};
+use super::{args::Format, exit::Exit, progress::Wrong};
 use crate::{
     report::{
         grid, junit, plot,
         style::{Painted, Tone},
         words::{counted, grouped},
     },
-    sweep::{Ending, manifest::Listed, record::Record, store::put},
+    sweep::{Ending, canary::Sighting, manifest::Listed, record::Record, store::put},
 };
 
 /// Failing runs that the summary names.
@@ -29,6 +29,7 @@ pub(super) struct Summary {
     tallies: Vec<Tally>,
     failures: Vec<Failed>,
     given_up: Vec<String>,
+    canaries: Vec<Sighting>,
     internal: bool,
     wall: Duration,
     simulated: f64,
@@ -85,6 +86,7 @@ impl Summary {
             tallies: scenarios.iter().map(tally).collect(),
             failures: Vec::new(),
             given_up: Vec::new(),
+            canaries: Vec::new(),
             internal: false,
             wall: Duration::ZERO,
             simulated: 0.0,
@@ -92,6 +94,11 @@ impl Summary {
             records: Vec::new(),
             findings: BTreeMap::new(),
         }
+    }
+
+    /// Tells of canaries as well.
+    pub(super) fn watch(&mut self, canaries: Vec<Sighting>) {
+        self.canaries = canaries;
     }
 
     /// Counts a run; of a failing one `finding` says more.
@@ -140,9 +147,13 @@ impl Summary {
         self.given_up.push(command);
     }
 
-    /// Failing runs so far.
-    pub(super) fn failing(&self) -> usize {
-        self.failures.len()
+    /// What is wrong so far.
+    pub(super) fn wrong(&self) -> Wrong {
+        Wrong {
+            failing: self.failures.len() as u64,
+            undecided: self.tallies.iter().map(|tally| tally.unknown).sum(),
+            given_up: self.given_up.len() as u64,
+        }
     }
 
     /// Writes the JUnit report.
@@ -212,7 +223,9 @@ impl Summary {
             Ending::EnoughFailures => "Stopped: enough runs have failed.\n",
             Ending::OutOfTime => "Not every run was done: --resume goes on.\n",
         };
-        text + &self.figures()
+        text += &self.figures();
+        self.canaries.iter().for_each(|canary| text += &sighted(canary));
+        text
     }
 
     fn figures(&self) -> String {
@@ -238,9 +251,16 @@ impl Summary {
             "grid": grid::points(&self.records),
             "failures": self.failures,
             "given_up": self.given_up,
+            "canaries": self.canaries,
         });
         format!("{value:#}\n")
     }
+}
+
+/// A canary that was noticed, in a line.
+fn sighted(Sighting { scenario, defect, law, .. }: &Sighting) -> String {
+    law.as_ref()
+        .map_or(String::new(), |law| format!("canary: {law} notices {} in {scenario}\n", defect.name()))
 }
 
 impl Tally {

@@ -12,6 +12,7 @@ use std::{
 
 use super::{
     args::{Shard, SweepArgs},
+    canary::{all_noticed, watched},
     exit::{Exit, Failure},
     output::{Outlet, say},
     progress::Progress,
@@ -33,13 +34,22 @@ use crate::{
 };
 
 pub(super) fn sweep(args: &SweepArgs, arguments: &[OsString], machine: Machine) -> Result<Exit, Failure> {
-    let partition = partition(args)?;
+    let (partition, machine) = (partition(args)?, machine.within(args.time_limit));
     let mut sweep = planned(args, partition)?;
     let manifest = manifest(&sweep, partition, arguments);
-    let summary = Summary::of(sweep.jobs.len(), &manifest.scenarios);
-    let store = args.out.as_deref().map(|dir| open(dir, manifest, args.resume, &mut sweep)).transpose()?;
+    let mut summary = Summary::of(sweep.jobs.len(), &manifest.scenarios);
+    let mut store =
+        args.out.as_deref().map(|dir| open(dir, manifest, args.resume, &mut sweep)).transpose()?;
     let junit = args.junit.as_deref().map(Outlet::open).transpose()?;
-    let (progress, out) = (Progress::of(sweep.jobs.len()), args.out.as_deref());
+    let known = store.as_ref().map_or(&[][..], Store::canaries);
+    let canaries = watched(&sweep, known, machine)?;
+    store
+        .as_mut()
+        .map_or(Ok(()), |store| store.keep_canaries(&canaries))
+        .map_err(|error| unfinished(&error))?;
+    all_noticed(&canaries)?;
+    summary.watch(canaries);
+    let (progress, out) = (Progress::of(sweep.jobs.len() as u64), args.out.as_deref());
     let (counted, heads) = (BTreeSet::new(), BTreeMap::new());
     let shrinking = args.shrink.then_some(machine);
     let mut books = Books { sweep: &sweep, out, store, summary, progress, counted, heads, shrinking };
@@ -60,7 +70,9 @@ pub(super) fn sweep(args: &SweepArgs, arguments: &[OsString], machine: Machine) 
 }
 
 fn unfinished(error: &io::Error) -> Failure {
-    Failure::Unfinished(format!("error: cannot write results: {error}"))
+    Failure::Unfinished(format!(
+        "error: cannot write results: {error}\n  what was kept stays: --resume goes on"
+    ))
 }
 
 /// What shrinking one failing run of a sweep may take.
@@ -136,7 +148,7 @@ impl Ledger for Books<'_> {
             }
             None => self.summary.give_up(command),
         }
-        self.progress.step(self.summary.failing());
+        self.progress.step(self.summary.wrong());
     }
 }
 
@@ -178,7 +190,6 @@ fn planned(args: &SweepArgs, partition: Partition) -> Result<Sweep, Failure> {
         fail_max: args.max_fail,
         double: args.double,
         wall_max: args.wall,
-        run_wall_max: args.time_limit,
     })
 }
 
@@ -198,7 +209,7 @@ fn open(dir: &Path, manifest: Manifest, resume: bool, sweep: &mut Sweep) -> Resu
     };
     opened.map_err(|error| match error {
         ResumeError::Io(error) => {
-            Failure::usage(format!("error: cannot write results to {}: {error}", dir.display()))
+            Failure::unwritable(format!("error: cannot write results to {}", dir.display()), &error)
         }
         other => Failure::usage(format!("error: cannot go on in {}: {other}", dir.display())),
     })

@@ -1,12 +1,12 @@
 //! Grids — decides how the runs at each point of a parameter grid are summed up: medians and 95th percentiles. It never
 //! decides which points there are.
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
-use crate::sweep::record::Record;
+use crate::{scenario::duration, sweep::record::Record};
 
 /// What is measured: its name in tables, its name in records, and its unit.
 pub const MEASURES: [(&str, &str, &str); 6] = [
@@ -42,21 +42,36 @@ pub struct Measured {
     pub p95: Option<f64>,
 }
 
-/// The points of a grid, in the order in which they were given; none unless something was set in several ways.
+/// The points of a grid, by scenario and then by what was set, small values first; none unless something was set in
+/// several ways.
 pub fn points(records: &[Record]) -> Vec<GridPoint> {
-    let mut order: Vec<(&str, &str)> = Vec::new();
     let mut groups: BTreeMap<(&str, &str), Vec<&Record>> = BTreeMap::new();
     for record in records.iter().filter(|record| !record.is_internal()) {
         let point = (record.scenario.as_str(), record.set.as_str());
-        let group = groups.entry(point).or_default();
-        if group.is_empty() {
-            order.push(point);
-        }
-        group.push(record);
+        groups.entry(point).or_default().push(record);
     }
+    // Merged records come in the order of their keys, which are hashes.
+    let mut order: Vec<(&str, &str)> = groups.keys().copied().collect();
+    order.sort_by(|(one, set), (other, reset)| one.cmp(other).then_with(|| compare(set, reset)));
     let of = |scenario: &str| order.iter().filter(move |(other, _)| *other == scenario).count();
     let points = order.iter().filter(|(scenario, _)| of(scenario) > 1);
     points.map(|(scenario, set)| point(scenario, set, &groups[&(*scenario, *set)])).collect()
+}
+
+/// Spans and numbers by their size, anything else as text.
+fn compare(one: &str, other: &str) -> Ordering {
+    let pairs = one.split(", ").zip(other.split(", "));
+    let parts = pairs.map(|(part, counterpart)| match size(part).zip(size(counterpart)) {
+        Some((less, more)) => less.total_cmp(&more),
+        None => part.cmp(counterpart),
+    });
+    parts.fold(Ordering::Equal, Ordering::then).then_with(|| one.cmp(other))
+}
+
+fn size(part: &str) -> Option<f64> {
+    let (_, value) = part.split_once('=')?;
+    let span = duration::parse(value).ok().map(|span| span.as_secs_f64());
+    span.or_else(|| value.parse().ok())
 }
 
 fn point(scenario: &str, set: &str, records: &[&Record]) -> GridPoint {
@@ -136,12 +151,15 @@ mod tests {
     }
 
     #[test]
-    fn runs_are_summed_up_point_by_point_in_the_order_given() {
-        let records = [record("a=9", 1.0), record("a=9", 3.0), record("a=10", 5.0), record("a=9", 2.0)];
+    fn runs_are_summed_up_point_by_point_in_the_order_of_values() {
+        let records = [record("a=10", 5.0), record("a=9", 1.0), record("a=9", 3.0), record("a=9", 2.0)];
         let points = points(&records);
         let found: Vec<_> =
             points.iter().map(|point| (point.set.as_str(), point.measures[0].median)).collect();
         assert_eq!(found, [("a=9", Some(2.0)), ("a=10", Some(5.0))]);
+        let mut spans = ["a=1m, b=x", "a=800ms, b=y", "a=800ms, b=x", "a=2s, b=x"];
+        spans.sort_by(|one, other| compare(one, other));
+        assert_eq!(spans, ["a=800ms, b=x", "a=800ms, b=y", "a=2s, b=x", "a=1m, b=x"]);
         let table = table(&points);
         assert!(
             table.contains("S: a=9") && table.contains("2.00 / 3.00 s") && table.contains("7 / 7"),

@@ -64,6 +64,10 @@ fn case(record: &Record, finding: Option<&Finding>) -> TestCase {
     }
     let mut case = TestCase::new(format!("seed {}", record.seed), status);
     case.set_classname(law);
+    // Some show a case's output and not what its failure says.
+    if let Some(Finding { command, .. }) = finding.filter(|_| record.is_failure()) {
+        case.set_system_out(format!("{command}\n"));
+    }
     case
 }
 
@@ -85,6 +89,28 @@ mod tests {
         let mut out = Vec::new();
         write(&mut out, records, &BTreeMap::from([("k2".to_owned(), finding)])).unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn report_with_special_characters_reads_back_as_it_was() {
+        let mut failing = record("k2", 2, "fail", Some("zab.one-leader"));
+        let odd = "a \"b\" <c> & 'd' ]]> \u{1b}[31me\u{0} é";
+        (failing.scenario, failing.why) = (odd.into(), Some(odd.into()));
+        let finding = Finding { head: odd.into(), command: "shardarium run 'a&b <c>' --seed 2".into() };
+        let mut out = Vec::new();
+        write(&mut out, &[failing], &BTreeMap::from([("k2".to_owned(), finding)])).unwrap();
+        let back = Report::deserialize(&*out).unwrap();
+        let (suite, case) = (&back.test_suites[0], &back.test_suites[0].test_cases[0]);
+        // XML has no way to write control characters; colours go whole.
+        let shown = "a \"b\" <c> & 'd' ]]> e é";
+        assert_eq!((suite.name.as_str(), suite.tests, suite.failures), (shown, 1, 1));
+        let TestCaseStatus::NonSuccess { message, description, ty, .. } = &case.status else {
+            panic!("{case:?}")
+        };
+        assert_eq!((message.as_deref(), ty.as_deref()), (Some(shown), Some("zab.one-leader")));
+        let told = description.as_deref().unwrap();
+        assert!(told.contains(shown) && told.contains("'a&b <c>'"), "{told}");
+        assert_eq!(case.system_out.as_deref().map(str::trim), Some("shardarium run 'a&b <c>' --seed 2"));
     }
 
     #[test]

@@ -5,36 +5,155 @@ use std::fmt::Write;
 
 use crate::report::grid::{GridPoint, MEASURES, Measured};
 
+/// The least size of a panel.
 const PANEL: (f64, f64) = (340.0, 240.0);
 const COLUMNS: usize = 3;
-/// Room of a panel for its labels: left, top, right, bottom.
-const ROOM: (f64, f64, f64, f64) = (52.0, 34.0, 16.0, 46.0);
-const HEAD: f64 = 46.0;
+/// Room of a panel for its labels: left, top, right, and below them at the bottom.
+const ROOM: (f64, f64, f64, f64) = (52.0, 34.0, 16.0, 26.0);
+/// Steps of an axis: a fifth of 1, 2, 5 or 10 is round.
+const STEPS: u32 = 5;
+/// What a character takes at most of a line, and a line of a page.
+const CHARACTER: f64 = 6.4;
+const LINE: f64 = 18.0;
+/// The least distance of tilted labels.
+const TILTED: f64 = 18.0;
+/// The angle of tilted labels, in degrees.
+const TILT: f64 = 45.0;
 const COLOURS: [&str; 6] = ["#1f6feb", "#d1495b", "#2a9d8f", "#e09f3e", "#6f4e9c", "#5c677d"];
 
 /// The grid as an SVG image; a line a scenario.
 pub fn svg(points: &[GridPoint]) -> String {
-    let mut scenarios: Vec<&str> = points.iter().map(|point| point.scenario.as_str()).collect();
-    scenarios.dedup();
-    let mut sets: Vec<&str> = Vec::new();
-    for point in points {
-        if !sets.contains(&point.set.as_str()) {
-            sets.push(&point.set);
-        }
-    }
-    let rows = MEASURES.len().div_ceil(COLUMNS);
-    let (width, height) = (PANEL.0 * COLUMNS as f64, HEAD + PANEL.1 * rows as f64);
+    let page = Page::of(points);
+    let rows = MEASURES.len().div_ceil(COLUMNS) as f64;
+    let (width, height) = (page.width(), page.head() + page.panel.1 * rows);
     let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
-         height=\"{height}\" font-family=\"sans-serif\" font-size=\"11\">\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" \
+         height=\"{height:.0}\" font-family=\"sans-serif\" font-size=\"11\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
-    legend(&mut out, &scenarios, &sets);
+    page.legend(&mut out);
     for number in 0..MEASURES.len() {
-        let corner = ((number % COLUMNS) as f64 * PANEL.0, HEAD + (number / COLUMNS) as f64 * PANEL.1);
-        panel(&mut out, number, corner, points, (&scenarios, &sets));
+        page.panel(&mut out, number, points);
     }
     out + "</svg>\n"
+}
+
+/// What is shown, and how much room it takes.
+struct Page<'a> {
+    scenarios: Vec<&'a str>,
+    sets: Vec<&'a str>,
+    panel: (f64, f64),
+    /// Of labels below a panel, and whether they are tilted.
+    labels: (f64, bool),
+}
+
+impl<'a> Page<'a> {
+    fn of(points: &'a [GridPoint]) -> Self {
+        let (mut scenarios, mut sets): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+        for point in points {
+            for (list, name) in [(&mut scenarios, &point.scenario), (&mut sets, &point.set)] {
+                if !list.contains(&name.as_str()) {
+                    list.push(name);
+                }
+            }
+        }
+        let longest = sets.iter().map(|set| breadth(&values(set))).fold(0.0, f64::max);
+        let is_tilted = (longest + CHARACTER) * sets.len() as f64 > PANEL.0 - ROOM.0 - ROOM.2;
+        let least = if is_tilted { ROOM.0 + ROOM.2 + TILTED * sets.len() as f64 } else { 0.0 };
+        let high = if is_tilted { LINE + longest * TILT.to_radians().sin() } else { LINE };
+        let panel = (PANEL.0.max(least), PANEL.1 + high);
+        Self { scenarios, sets, panel, labels: (high, is_tilted) }
+    }
+
+    fn width(&self) -> f64 {
+        self.panel.0 * COLUMNS as f64
+    }
+
+    /// Where the legend has each scenario's name.
+    fn legend_places(&self) -> Vec<(f64, f64)> {
+        let (mut x, mut y) = (16.0, LINE);
+        let place = |scenario: &&str| {
+            let needed = 36.0 + breadth(scenario);
+            if x > 16.0 && x + needed > self.width() {
+                (x, y) = (16.0, y + LINE);
+            }
+            x += needed;
+            (x - needed, y)
+        };
+        self.scenarios.iter().map(place).collect()
+    }
+
+    fn head(&self) -> f64 {
+        self.legend_places().last().map_or(0.0, |(_, y)| *y) + LINE + 8.0
+    }
+
+    fn legend(&self, out: &mut String) {
+        for (number, ((x, y), scenario)) in self.legend_places().into_iter().zip(&self.scenarios).enumerate()
+        {
+            let colour = colour(number);
+            let _ = writeln!(out, "<circle cx=\"{x:.1}\" cy=\"{:.1}\" r=\"4\" fill=\"{colour}\"/>", y - 4.0);
+            text(out, (x + 10.0, y), "start", scenario);
+        }
+        let words = format!("by {}; dot: median, line: to the 95th percentile", self.keys());
+        text(out, (12.0, self.head() - 8.0), "start", &words);
+    }
+
+    /// What is varied.
+    fn keys(&self) -> String {
+        let set = self.sets.first().copied().unwrap_or_default();
+        let keys = set.split(", ").filter_map(|part| part.split_once('=')).map(|(key, _)| key);
+        keys.collect::<Vec<_>>().join(", ")
+    }
+
+    fn panel(&self, out: &mut String, number: usize, points: &[GridPoint]) {
+        let (name, _, unit) = MEASURES[number];
+        let left = (number % COLUMNS) as f64 * self.panel.0;
+        let top = self.head() + (number / COLUMNS) as f64 * self.panel.1;
+        let (west, east) = (left + ROOM.0, left + self.panel.0 - ROOM.2);
+        let (north, south) = (top + ROOM.1, top + self.panel.1 - ROOM.3 - self.labels.0);
+        let most = points.iter().filter_map(|point| point.measures[number].p95).fold(0.0, f64::max);
+        let most = ceiling(most);
+        let unit = if unit.is_empty() { "a run" } else { unit };
+        text(out, (west, top + 20.0), "start", &format!("{name} ({unit})"));
+        for step in 0..=STEPS {
+            let share = f64::from(step) / f64::from(STEPS);
+            let y = south - share * (south - north);
+            stroke(out, (west, y), (east, y), "stroke=\"#ddd\"");
+            text(out, (west - 6.0, y + 4.0), "end", &label(most * share));
+        }
+        let slot = (east - west) / self.sets.len().max(1) as f64;
+        let x = |place: usize| west + slot * (place as f64 + 0.5);
+        for (place, set) in self.sets.iter().enumerate() {
+            self.below(out, (x(place), south), &values(set));
+        }
+        text(out, ((west + east) / 2.0, south + self.labels.0 + 16.0), "middle", &self.keys());
+        let apart = (slot / (self.scenarios.len() + 1) as f64).min(6.0);
+        for (which, scenario) in self.scenarios.iter().enumerate() {
+            let aside = (which as f64 - (self.scenarios.len() as f64 - 1.0) / 2.0) * apart;
+            let place = |set: &str| self.sets.iter().position(|other| *other == set).unwrap_or_default();
+            let own = points.iter().filter(|point| point.scenario == *scenario);
+            let own: Vec<(f64, Measured)> =
+                own.map(|point| (x(place(&point.set)) + aside, point.measures[number])).collect();
+            series(out, &own, |value| south - value / most * (south - north), colour(which));
+        }
+    }
+
+    /// A label under an axis.
+    fn below(&self, out: &mut String, (x, south): (f64, f64), words: &str) {
+        if self.labels.1 {
+            let (x, y) = (x + 4.0, south + 12.0);
+            let _ = writeln!(out, "<g transform=\"rotate(-{TILT:.0} {x:.1} {y:.1})\">");
+            text(out, (x, y), "end", words);
+            let _ = writeln!(out, "</g>");
+        } else {
+            text(out, (x, south + LINE), "middle", words);
+        }
+    }
+}
+
+/// What words take of a line at most.
+fn breadth(words: &str) -> f64 {
+    CHARACTER * words.chars().count() as f64
 }
 
 fn text(out: &mut String, (x, y): (f64, f64), anchor: &str, words: &str) {
@@ -54,66 +173,10 @@ fn colour(number: usize) -> &'static str {
     COLOURS[number % COLOURS.len()]
 }
 
-/// What all sets have in common is said once.
-fn legend(out: &mut String, scenarios: &[&str], sets: &[&str]) {
-    let mut x = 16.0;
-    for (number, scenario) in scenarios.iter().enumerate() {
-        let _ = writeln!(out, "<circle cx=\"{x:.1}\" cy=\"16\" r=\"4\" fill=\"{}\"/>", colour(number));
-        text(out, (x + 10.0, 20.0), "start", scenario);
-        x += 36.0 + 6.5 * scenario.chars().count() as f64;
-    }
-    let keys: Vec<&str> = sets.first().map_or(Vec::new(), |set| {
-        set.split(", ").filter_map(|part| part.split_once('=')).map(|(key, _)| key).collect()
-    });
-    text(
-        out,
-        (12.0, 38.0),
-        "start",
-        &format!("by {}; dot: median, line: to the 95th percentile", keys.join(", ")),
-    );
-}
-
 /// Of a set, the values alone.
 fn values(set: &str) -> String {
     let parts = set.split(", ").map(|part| part.split_once('=').map_or(part, |(_, value)| value));
     parts.collect::<Vec<_>>().join(", ")
-}
-
-fn panel(
-    out: &mut String,
-    number: usize,
-    (left, top): (f64, f64),
-    points: &[GridPoint],
-    (scenarios, sets): (&[&str], &[&str]),
-) {
-    let (name, _, unit) = MEASURES[number];
-    let unit = if unit.is_empty() { String::new() } else { format!(" ({unit})") };
-    let most = points.iter().filter_map(|point| point.measures[number].p95).fold(0.0, f64::max);
-    let most = ceiling(most);
-    let (west, east) = (left + ROOM.0, left + PANEL.0 - ROOM.2);
-    let (north, south) = (top + ROOM.1, top + PANEL.1 - ROOM.3);
-    text(out, (west, top + 20.0), "start", &format!("{name}{unit}"));
-    for step in 0..=4 {
-        let share = f64::from(step) / 4.0;
-        let y = south - share * (south - north);
-        stroke(out, (west, y), (east, y), "stroke=\"#ddd\"");
-        text(out, (west - 6.0, y + 4.0), "end", &label(most * share));
-    }
-    let x = |set: &str| {
-        let place = sets.iter().position(|other| *other == set).unwrap_or_default();
-        west + (east - west) * (place as f64 + 0.5) / sets.len().max(1) as f64
-    };
-    for set in sets {
-        text(out, (x(set), south + 18.0), "middle", &values(set));
-    }
-    let y = |value: f64| south - value / most * (south - north);
-    for (which, scenario) in scenarios.iter().enumerate() {
-        let aside = (which as f64 - (scenarios.len() as f64 - 1.0) / 2.0) * 6.0;
-        let own = points.iter().filter(|point| point.scenario == *scenario);
-        let own: Vec<(f64, Measured)> =
-            own.map(|point| (x(&point.set) + aside, point.measures[number])).collect();
-        series(out, &own, y, colour(which));
-    }
 }
 
 fn series(out: &mut String, points: &[(f64, Measured)], y: impl Fn(f64) -> f64, colour: &str) {
@@ -144,12 +207,15 @@ fn ceiling(value: f64) -> f64 {
     [1.0, 2.0, 5.0, 10.0].map(|step| step * ten).into_iter().find(|top| *top >= value).unwrap_or(value)
 }
 
+/// Without noughts that say nothing.
 fn label(value: f64) -> String {
     match value {
-        _ if value == 0.0 => "0".into(),
-        _ if value >= 1_000.0 => format!("{:.0}k", value / 1_000.0),
-        _ if value >= 10.0 => format!("{value:.0}"),
-        _ => format!("{value:.2}"),
+        _ if value >= 1_000_000.0 => format!("{}M", value / 1_000_000.0),
+        _ if value >= 1_000.0 => format!("{}k", value / 1_000.0),
+        _ => {
+            let text = format!("{value:.3}");
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        }
     }
 }
 
@@ -170,6 +236,30 @@ mod tests {
     #[test]
     fn axis_ends_at_a_round_number_above_all() {
         assert_eq!([0.0, 0.3, 1.0, 3.4, 70.0].map(ceiling), [1.0, 0.5, 1.0, 5.0, 100.0]);
+    }
+
+    #[test]
+    fn labels_of_an_axis_are_as_round_as_its_end() {
+        let labels =
+            |most: f64| (0..=STEPS).map(|step| label(most * f64::from(step) / 5.0)).collect::<Vec<_>>();
+        assert_eq!(labels(0.5), ["0", "0.1", "0.2", "0.3", "0.4", "0.5"]);
+        assert_eq!(labels(20.0), ["0", "4", "8", "12", "16", "20"]);
+        assert_eq!(labels(50_000.0), ["0", "10k", "20k", "30k", "40k", "50k"]);
+    }
+
+    #[test]
+    fn labels_that_would_overlap_are_tilted_and_many_scenarios_take_several_lines() {
+        let many: Vec<GridPoint> =
+            (0..9).map(|at| point(&format!("key={at}s, other=20s"), 1.0, 2.0)).collect();
+        assert!(svg(&many).contains("rotate(-45") && !svg(&many[..2]).contains("rotate"));
+        let named = |at| GridPoint {
+            scenario: format!("A scenario with a long name, {at}"),
+            ..point("k=1", 1.0, 2.0)
+        };
+        let named: Vec<GridPoint> = (0..9).map(named).collect();
+        let page = Page::of(&named);
+        let places = page.legend_places();
+        assert!(places.last().unwrap().1 > places[0].1 && page.head() > places.last().unwrap().1);
     }
 
     #[test]

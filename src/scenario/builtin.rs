@@ -49,6 +49,9 @@ pub static DEFAULT: LazyLock<Builtin> =
 /// What a sweep runs where nothing is named.
 pub const STANDARD: [&str; 3] = ["first-failover", "discovery", "balance"];
 
+/// The scenario that has the canary of sweeps whose own name none: it fails within milliseconds.
+pub const CANARY: &str = "zk-uncommitted-tail";
+
 /// What speed and memory are measured on.
 pub const MEASURED: [&str; 5] = ["first-failover", "discovery", "balance", "standard", "large"];
 

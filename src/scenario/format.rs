@@ -99,6 +99,9 @@ pub struct Scenario {
     pub steps: Vec<Step>,
     /// What must hold.
     pub expect: Expect,
+    /// A run that must break a law: every sweep of the scenario does it first. Default: a built-in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
 }
 
 /// The ensemble and the search cluster.
@@ -415,4 +418,14 @@ pub struct Expect {
     /// Goals that some run of a sweep must meet. Default: none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub goals: Vec<String>,
+}
+
+/// A run that must break a law, to prove that the laws look.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Canary {
+    /// The historic bug that is switched on in it. Required.
+    pub defect: Option<Defect>,
+    /// A seed at which it is known to break a law. Default 0.
+    pub seed: u64,
 }

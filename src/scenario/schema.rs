@@ -35,6 +35,7 @@ pub fn schema() -> Value {
     require(definitions, "Workload", &["index"]);
     require(definitions, "When", &["event"]);
     require(definitions, "IndexValues", &["index"]);
+    require(definitions, "Canary", &["defect"]);
     choose(&mut definitions["When"]["properties"]["event"], EventKind::NAMES.iter().copied());
     choose(&mut definitions["FixedDraw"]["properties"]["key"], QUESTIONS.iter().map(|entry| entry.name));
     let expect = &mut definitions["Expect"]["properties"];

@@ -40,6 +40,7 @@ impl From<&Plan> for Scenario {
             budget: plan.budget,
             steps: plan.steps.iter().map(step).collect(),
             expect: Expect { laws: plan.expect.laws.clone(), goals: plan.expect.goals.clone() },
+            canary: None,
         }
     }
 }

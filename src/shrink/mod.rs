@@ -141,7 +141,7 @@ const CONFIRMATIONS: usize = 3;
 pub fn target(plan: &Plan, machine: Machine) -> Option<Target> {
     match machine.trial(plan) {
         Ok(trial) => target_of(&trial),
-        Err(_) => Some(Target::Panic),
+        Err(error) => (!error.is_given_up()).then_some(Target::Panic),
     }
 }
 

@@ -139,13 +139,15 @@ impl Oracle {
 }
 
 fn broken(scenario: &Scenario, target: &Target, machine: Machine) -> Option<Broken> {
-    let outcome = (machine.run)(&scenario.plan(scenario.seed.unwrap_or_default()));
+    let outcome = machine.run(&scenario.plan(scenario.seed.unwrap_or_default()));
     match (outcome, target) {
         (Ok(run), Target::Law(law)) => {
             let judgements = trial::judge(&run.events, std::slice::from_ref(law));
             judgements.iter().find_map(|judgement| Broken::of(&run, &judgement.verdict))
         }
-        (Err(error), Target::Panic) => Some(Broken { at: error.at, why: error.message, fingerprint: None }),
+        (Err(error), Target::Panic) if !error.is_given_up() => {
+            Some(Broken { at: error.at, why: error.message, fingerprint: None })
+        }
         _ => None,
     }
 }

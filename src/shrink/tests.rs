@@ -10,11 +10,11 @@ use crate::{
         read::read,
         zookeeper_operations::{ZooKeeperAsk, ZooKeeperOperation},
     },
-    sim::RunError,
+    sim::{EarlyEnd, RunError},
 };
 
 /// Panics if somebody writes after the fault on the ensemble's leader has struck.
-fn run(plan: &Plan) -> Result<Run, RunError> {
+fn run(plan: &Plan, _: Option<Duration>) -> Result<Run, RunError> {
     let strikes = plan.faults.iter().find_map(|fault| match (&fault.trigger, &fault.action) {
         (Trigger::At(at), FaultAction::Crash { target, power: true })
             if target.to_string() == "zk-leader" =>
@@ -25,7 +25,7 @@ fn run(plan: &Plan) -> Result<Run, RunError> {
     });
     let writes = |at| plan.operations.iter().find(|one| one.at > at && one.client == HostId::client(3));
     match strikes.and_then(writes) {
-        Some(operation) => Err(RunError { at: operation.at, message: "no".into(), events: Vec::new() }),
+        Some(operation) => Err(panicked(operation.at)),
         None => {
             let figures = crate::sim::Figures {
                 events: 0,
@@ -39,8 +39,12 @@ fn run(plan: &Plan) -> Result<Run, RunError> {
     }
 }
 
+fn panicked(at: Duration) -> RunError {
+    RunError { ending: EarlyEnd::Panicked, at, message: "no".into(), events: Vec::new() }
+}
+
 fn machine() -> Machine {
-    Machine { run }
+    Machine { run, run_wall_max: None }
 }
 
 fn plan() -> Plan {
@@ -103,7 +107,7 @@ fn plan_that_keeps_the_law_is_not_shrunk() {
 }
 
 /// Panics if a client of ZooKeeper abandons its session while another one has made an ephemeral node just before.
-fn abandons(plan: &Plan) -> Result<Run, RunError> {
+fn abandons(plan: &Plan, most: Option<Duration>) -> Result<Run, RunError> {
     let abandoned = plan.zookeeper_operations.iter().filter(|one| one.ask == ZooKeeperAsk::Abandon);
     let second = Duration::from_secs(1);
     let follows = |it: &ZooKeeperOperation, one: &ZooKeeperOperation| {
@@ -111,15 +115,16 @@ fn abandons(plan: &Plan) -> Result<Run, RunError> {
     };
     let mut both = abandoned.filter(|it| plan.zookeeper_operations.iter().any(|one| follows(it, one)));
     match both.next() {
-        Some(it) => Err(RunError { at: it.at, message: "no".into(), events: Vec::new() }),
-        None => run(plan),
+        Some(it) => Err(panicked(it.at)),
+        None => run(plan, most),
     }
 }
 
 #[test]
 fn operations_on_zookeeper_are_taken_out_with_their_clients() {
     let plan = builtin::named("zk-session-storm").unwrap().scenario().plan(3);
-    let shrunk = shrink(&plan, &Target::Panic, &budget(600, 1), Machine { run: abandons }).unwrap();
+    let shrunk =
+        shrink(&plan, &Target::Panic, &budget(600, 1), Machine { run: abandons, ..machine() }).unwrap();
     let small = &shrunk.plan;
     assert_eq!((small.zookeeper_operations.len(), small.faults.len()), (2, 0), "{}", story(&shrunk));
     assert_eq!(small.zookeeper_clients.len(), 1);

@@ -86,7 +86,8 @@ impl Client {
         // Above the numbers of listed operations, and apart for each life of the host.
         let life = u64::from(client.world.incarnation(host)) << 24;
         client.state.borrow_mut().next_request = OWN_REQUESTS | u64::from(host.number) << 32 | life;
-        spawn_local(client.clone().listen());
+        let (halt, listening) = (client.world.halt(), client.clone());
+        spawn_local(async move { halt.part(listening.listen()).await });
         client
     }
 

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod dice;
 pub mod disk;
 pub mod fault;
+mod halt;
 mod host;
 pub mod inbox;
 pub mod net;
@@ -16,4 +17,4 @@ pub mod trace;
 pub mod wire;
 pub mod world;
 
-pub use run::{Extensions, Figures, Run, RunError, run, run_with};
+pub use run::{EarlyEnd, Extensions, Figures, Run, RunError, run, run_with, run_within};

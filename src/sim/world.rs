@@ -27,6 +27,7 @@ use crate::{
         dice::Dice,
         disk::{AfterSync, Disk},
         fault::{Chore, Faults},
+        halt::Halt,
         host,
         inbox::{Inbox, elapsed},
         net::{Arrival, Net},
@@ -51,6 +52,7 @@ const QUIET: Duration = Duration::from_secs(2);
 pub struct World {
     plan: Plan,
     extensions: Extensions,
+    halt: Halt,
     time: TimeHandle,
     dice: Dice,
     net: Mutex<Net>,
@@ -75,6 +77,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl World {
     /// A world in which nothing runs yet.
     pub fn new(plan: &Plan, extensions: Extensions, time: TimeHandle) -> Arc<Self> {
+        Self::with_halt(plan, extensions, time, Halt::default())
+    }
+
+    /// The same, in which nothing goes on once it is asked to halt.
+    pub(super) fn with_halt(plan: &Plan, extensions: Extensions, time: TimeHandle, halt: Halt) -> Arc<Self> {
         let dice = Dice::of(plan);
         let hosts = hosts_of(plan);
         let mut net = Net::new(time.clone(), dice.clone());
@@ -96,6 +103,7 @@ impl World {
             workload_is_over: AtomicBool::new(false),
             plan: plan.clone(),
             extensions,
+            halt,
             time,
             dice,
         })
@@ -203,7 +211,10 @@ impl World {
         let world = self.clone();
         let handle = Handle::current();
         // The first start is the plan's; until then the machine idles.
-        let node = handle.create_node().name(host.to_string()).init(move || live_as(world.clone(), host));
+        let node = handle
+            .create_node()
+            .name(host.to_string())
+            .init(move || world.halt.clone().part(live_as(world.clone(), host)));
         node.build().id()
     }
 
@@ -311,6 +322,7 @@ impl World {
 
     /// Records an event and lets the faults strike that wait for it.
     pub fn record(&self, host: Option<HostId>, kind: EventKind) {
+        self.halt.heed();
         if matches!(kind, EventKind::StepBegan { .. } | EventKind::StepEnded { .. }) {
             self.faults().last_change_is(self.now());
         }
@@ -366,6 +378,11 @@ impl World {
         for machine in self.machines.get().into_iter().flat_map(BTreeMap::values) {
             Handle::current().kill(*machine);
         }
+    }
+
+    /// What ends the run before its time.
+    pub(crate) fn halt(&self) -> Halt {
+        self.halt.clone()
     }
 
     /// What the caller brought into the run.

@@ -9,7 +9,7 @@ use std::{
 
 /// A file of lines that only grows.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub(crate) struct Journal {
     file: fs::File,
     len: u64,
 }
@@ -20,7 +20,7 @@ impl Journal {
     /// # Errors
     ///
     /// If it cannot be made.
-    pub(super) fn create(path: &Path) -> io::Result<Self> {
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
         Ok(Self { file: fs::File::create(path)?, len: 0 })
     }
 
@@ -45,7 +45,7 @@ impl Journal {
     /// # Errors
     ///
     /// If it cannot be written.
-    pub(super) fn add(&mut self, line: &str) -> io::Result<()> {
+    pub(crate) fn add(&mut self, line: &str) -> io::Result<()> {
         let bytes = format!("{line}\n");
         if let Err(error) = self.file.write_all(bytes.as_bytes()) {
             self.file.set_len(self.len)?;

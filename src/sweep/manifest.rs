@@ -5,7 +5,7 @@ use std::{fs, io, path::Path};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Ending, Subject, Sweep, seeds::Partition, store::put};
+use super::{Ending, Subject, Sweep, canary::Sighting, seeds::Partition, store::put};
 use crate::event::EVENT_VERSION;
 
 /// The version of the lines of `runs.ndjson`.
@@ -32,6 +32,9 @@ pub struct Manifest {
     pub runs: usize,
     /// The sweeps that are in it, sorted: one, unless it was merged.
     pub parts: Vec<Part>,
+    /// What came of the canaries, sorted; they are no runs of the sweep.
+    #[serde(default)]
+    pub canaries: Vec<Sighting>,
 }
 
 /// A scenario of a sweep.
@@ -85,6 +88,7 @@ impl Manifest {
             seeds: seeds.clone().min().zip(seeds.max()),
             runs,
             parts: vec![Part { id: id(sweep), partition, runs, ending: None }],
+            canaries: Vec::new(),
         }
     }
 

@@ -126,6 +126,7 @@ fn manifest(stored: &[Stored]) -> Manifest {
     let scenarios: BTreeSet<_> = stored.iter().flat_map(|from| &from.manifest.scenarios).collect();
     let seeds = stored.iter().filter_map(|from| from.manifest.seeds);
     let (first, last) = (seeds.clone().map(|(first, _)| first).min(), seeds.map(|(_, last)| last).max());
+    let canaries: BTreeSet<_> = stored.iter().flat_map(|from| &from.manifest.canaries).collect();
     Manifest {
         tool: env!("CARGO_PKG_VERSION").into(),
         event_version: EVENT_VERSION,
@@ -136,6 +137,7 @@ fn manifest(stored: &[Stored]) -> Manifest {
         seeds: first.zip(last),
         runs: parts.iter().map(|part| part.runs).sum(),
         parts,
+        canaries: canaries.into_iter().cloned().collect(),
     }
 }
 

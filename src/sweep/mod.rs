@@ -5,6 +5,7 @@
 //! side by side, kept as they end and counted in order, so that the same sweep gives the same records, to the
 //! byte, however many threads work on it and however often it was killed and resumed.
 
+pub mod canary;
 mod failures;
 mod journal;
 pub mod manifest;
@@ -17,9 +18,13 @@ pub mod store;
 use std::{collections::BTreeMap, num::NonZeroUsize, time::Duration};
 
 pub use self::failures::explanation;
+pub(crate) use self::journal::Journal;
 pub(crate) use self::pool::{Clerk, Watch, side_by_side};
 pub use self::pool::{Ledger, cores, sweep};
-use self::record::{Record, key};
+use self::{
+    canary::Canary,
+    record::{Record, key},
+};
 use crate::{
     scenario::{format::Scenario, overlay::Setting, plan::Plan},
     sim::RunError,
@@ -41,6 +46,8 @@ pub struct Subject {
     pub scenario: Scenario,
     /// Its plan for seed 0.
     pub plan: Plan,
+    /// The run that must fail beside it, if the file names one.
+    pub canary: Option<Canary>,
 }
 
 impl Subject {
@@ -82,8 +89,6 @@ pub struct Sweep {
     pub double: f64,
     /// Start no further run after so much wall time.
     pub wall_max: Option<Duration>,
-    /// Give a run up after so much wall time.
-    pub run_wall_max: Option<Duration>,
 }
 
 impl Sweep {

@@ -15,7 +15,6 @@ use std::{
 
 use super::{Counted, Done, Ending, Finding, Job, Sweep, record::Record};
 use crate::{
-    scenario::plan::Plan,
     sim::RunError,
     trial::{Machine, Trial},
 };
@@ -198,19 +197,21 @@ impl Desk<'_> {
     fn done(&self, job: Job, key: String) -> Option<Done> {
         let set = self.sweep.subjects[job.subject].set_text();
         let plan = self.sweep.plan(job);
-        let trial = match self.trial(&plan)? {
+        let trial = match self.machine.trial(&plan) {
             Ok(trial) => trial,
+            Err(error) if error.is_given_up() => return None,
             Err(error) => return Some(panicked(job, Record::of_panic(key, &set, &plan, &error), error)),
         };
         let (wall, cpu) = (trial.run.figures.wall, trial.run.figures.cpu);
         let mut record = Record::of(key, &set, &trial);
-        let finding = match self.second(&record.key, &trial)? {
+        let finding = match self.second(&record.key, &trial) {
             Ok(None) => Finding::of(trial),
             Ok(Some(second)) => {
                 record.verdict = "error".into();
                 record.why = Some("two runs of one plan differ".into());
                 Some(Finding::Differs { first: Box::new(trial), second: Box::new(second) })
             }
+            Err(error) if error.is_given_up() => return None,
             Err(error) => {
                 return Some(panicked(job, Record::of_panic(record.key, &set, &plan, &error), error));
             }
@@ -218,27 +219,13 @@ impl Desk<'_> {
         Some(Done { job, record, wall, cpu, finding })
     }
 
-    /// The second run of a plan that is done twice, if it differs from the first; none if it took too long.
-    fn second(&self, key: &str, first: &Trial) -> Option<Result<Option<Trial>, RunError>> {
+    /// The second run of a plan that is done twice, if it differs from the first.
+    fn second(&self, key: &str, first: &Trial) -> Result<Option<Trial>, RunError> {
         if !self.sweep.is_doubled(key) {
-            return Some(Ok(None));
+            return Ok(None);
         }
-        let second = self.trial(&first.plan)?;
-        Some(second.map(|second| (second.run.fingerprint != first.run.fingerprint).then_some(second)))
-    }
-
-    /// Runs and judges a plan; none if it takes too long. What was given up may go on in the background until the
-    /// process ends: a thread cannot be stopped from outside.
-    #[expect(clippy::disallowed_methods, reason = "a thread that can be left behind, outside of any run")]
-    fn trial(&self, plan: &Plan) -> Option<Result<Trial, RunError>> {
-        let Some(most) = self.sweep.run_wall_max else { return Some(self.machine.trial(plan)) };
-        let (sender, result) = mpsc::channel();
-        let (machine, plan) = (self.machine, plan.clone());
-        thread::spawn(move || {
-            // Nobody listens any more if it took too long.
-            let _ = sender.send(machine.trial(&plan));
-        });
-        result.recv_timeout(most).ok()
+        let second = self.machine.trial(&first.plan)?;
+        Ok((second.run.fingerprint != first.run.fingerprint).then_some(second))
     }
 }
 

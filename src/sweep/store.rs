@@ -12,7 +12,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Done, Ending, failures, journal::Journal, manifest::Manifest, record::Record};
+use super::{Done, Ending, canary::Sighting, failures, journal::Journal, manifest::Manifest, record::Record};
 use crate::{
     event::{Event, Fingerprint},
     memory,
@@ -84,18 +84,38 @@ impl Store {
     /// # Errors
     ///
     /// If it cannot be read or written, or holds another sweep.
-    pub fn resume(dir: &Path, manifest: Manifest) -> Result<(Self, BTreeMap<String, Record>), ResumeError> {
+    pub fn resume(
+        dir: &Path,
+        mut manifest: Manifest,
+    ) -> Result<(Self, BTreeMap<String, Record>), ResumeError> {
         let Some(before) = Manifest::read(dir)? else {
             return Ok((Self::open(dir, manifest)?, BTreeMap::new()));
         };
         if !before.is_same_sweep(&manifest) {
             return Err(ResumeError::OtherSweep(before.arguments));
         }
+        manifest.canaries = before.canaries;
         let (runs, lines) = Journal::resume(&dir.join("runs.ndjson"))?;
         let (timings, _) = Journal::resume(&dir.join("timing.ndjson"))?;
         let known = records(&lines).map_err(|(line, why)| ResumeError::BadLine { line, why })?;
         let known = known.into_iter().map(|record| (record.key.clone(), record)).collect();
         Ok((Self { dir: dir.to_owned(), manifest, runs, timings }, known))
+    }
+
+    /// What is known of the sweep's canaries.
+    pub fn canaries(&self) -> &[Sighting] {
+        &self.manifest.canaries
+    }
+
+    /// Keeps what came of the sweep's canaries.
+    ///
+    /// # Errors
+    ///
+    /// If the manifest cannot be written.
+    pub fn keep_canaries(&mut self, sightings: &[Sighting]) -> io::Result<()> {
+        self.manifest.canaries = sightings.to_vec();
+        self.manifest.canaries.sort();
+        self.manifest.write(&self.dir)
     }
 
     /// Keeps a run that has ended, and what is wrong with it if something is; `command` reproduces it.

@@ -43,6 +43,7 @@ pub async fn live(world: Arc<World>, host: HostId) {
 /// The caller's own workload lives beside the operator.
 fn invite(world: &World, client: &Client, plan: &Plan) {
     if let Some(workload) = &world.extensions().workload {
-        spawn_local(workload.live(guest::Cluster::new(client.clone(), plan)));
+        let (halt, life) = (world.halt(), workload.live(guest::Cluster::new(client.clone(), plan)));
+        spawn_local(async move { halt.part(life).await });
     }
 }

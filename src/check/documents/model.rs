@@ -135,6 +135,19 @@ impl Model for Document {
         }
     }
 
+    fn is_read(&self, op: &Op) -> bool {
+        matches!(op, Op::Get { .. })
+    }
+
+    /// A shard numbers its operations upwards.
+    fn precedes(&self, one: &Op, other: &Op) -> bool {
+        let number = |op: &Op| match op {
+            Op::Write { told, .. } => told.operation.map(|(seq_no, _)| seq_no),
+            Op::Get { .. } => None,
+        };
+        number(one).zip(number(other)).is_some_and(|(one, other)| one < other)
+    }
+
     fn shows(&self, op: &Op, effect_of: &Op) -> bool {
         let Op::Write { source, told, .. } = effect_of else { return false };
         match op {

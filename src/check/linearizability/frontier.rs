@@ -108,22 +108,14 @@ impl<'a, M: Model> Frontier<'a, M> {
         let mut after = Reached::new();
         let mut seen = Reached::new();
         let mut queue = VecDeque::new();
-        for mut configuration in std::mem::replace(&mut self.reached, Reached::new()).into_all() {
-            if let Ok(at) = configuration.ahead.binary_search(&call) {
-                configuration.ahead.remove(at);
-                after.add(&configuration);
-            } else if seen.add(&configuration) {
-                queue.push_back(configuration);
-            }
+        for configuration in std::mem::replace(&mut self.reached, Reached::new()).into_all() {
+            self.arrive(configuration, call, &mut after, &mut seen, &mut queue)?;
         }
         while let Some(configuration) = queue.pop_front() {
             for next in 0..self.open.len() {
                 let next = self.open[next];
-                let Some(later) = self.step(&configuration, next, call)? else { continue };
-                if next == call {
-                    after.add(&later);
-                } else if seen.add(&later) {
-                    queue.push_back(later);
+                if let Some(later) = self.step(&configuration, next)? {
+                    self.arrive(later, call, &mut after, &mut seen, &mut queue)?;
                 }
             }
             if seen.count + after.count > self.budget.configurations {
@@ -135,18 +127,69 @@ impl<'a, M: Model> Frontier<'a, M> {
         Ok(())
     }
 
-    /// The configuration in which `next` takes effect, if it can; `ending` is about to return.
+    /// A configuration is reached: one in which the ending call has taken effect is one after its end, any other is to
+    /// be gone on from.
+    fn arrive(
+        &mut self,
+        mut configuration: Configuration<M::State>,
+        ending: usize,
+        after: &mut Reached<M::State>,
+        seen: &mut Reached<M::State>,
+        queue: &mut VecDeque<Configuration<M::State>>,
+    ) -> Result<(), &'static str> {
+        self.read(&mut configuration)?;
+        if let Ok(at) = configuration.ahead.binary_search(&ending) {
+            configuration.ahead.remove(at);
+            after.add(&configuration);
+        } else if seen.add(&configuration) {
+            queue.push_back(configuration);
+        }
+        Ok(())
+    }
+
+    /// Puts every read in order whose answer fits.
+    fn read(&mut self, configuration: &mut Configuration<M::State>) -> Result<(), &'static str> {
+        for at in 0..self.open.len() {
+            let open = self.open[at];
+            let Call { op, returned, .. } = &self.calls[open];
+            if returned.is_none()
+                || !self.model.is_read(op)
+                || configuration.ahead.binary_search(&open).is_ok()
+            {
+                continue;
+            }
+            self.steps += 1;
+            if let Some(state) = self.model.step(&configuration.state, op) {
+                configuration.state = state;
+                configuration.ahead = with(&configuration.ahead, open);
+            }
+        }
+        if self.steps > self.budget.steps { Err("steps of the search for an order") } else { Ok(()) }
+    }
+
+    /// Whether a call that is open has to come before this one, and has not.
+    fn must_wait(&self, from: &Configuration<M::State>, next: usize) -> bool {
+        let op = &self.calls[next].op;
+        self.open.iter().any(|open| {
+            let Call { op: other, returned, .. } = &self.calls[*open];
+            returned.is_some() && self.model.precedes(other, op) && from.ahead.binary_search(open).is_err()
+        })
+    }
+
+    /// The configuration in which `next` takes effect, if it can.
     fn step(
         &mut self,
         from: &Configuration<M::State>,
         next: usize,
-        ending: usize,
     ) -> Result<Option<Configuration<M::State>>, &'static str> {
         if from.ahead.binary_search(&next).is_ok() || from.lost.binary_search(&next).is_ok() {
             return Ok(None);
         }
         // Of calls that do the same and never return, any one will do for any other: the first goes first.
         if self.twins.get(&next).is_some_and(|twin| from.lost.binary_search(twin).is_err()) {
+            return Ok(None);
+        }
+        if self.must_wait(from, next) {
             return Ok(None);
         }
         self.steps += 1;
@@ -157,7 +200,6 @@ impl<'a, M: Model> Frontier<'a, M> {
         let Some(state) = self.model.step(&from.state, op) else { return Ok(None) };
         let Configuration { ahead, lost, .. } = from.clone();
         Ok(Some(match returned {
-            Some(_) if next == ending => Configuration { state, ahead, lost },
             Some(_) => Configuration { state, ahead: with(&ahead, next), lost },
             None => Configuration { state, ahead, lost: with(&lost, next) },
         }))

@@ -31,6 +31,13 @@ pub(super) trait Model {
     /// answer to contradict. The state after a read may say more than the one before: what the model left open.
     fn step(&self, state: &Self::State, op: &Self::Op) -> Option<Self::State>;
 
+    /// Whether a call changes nothing but what is known of the state: it is put in order as soon as its answer fits,
+    /// for none that fits later fits worse. What it makes known has to hold as long as the state lasts.
+    fn is_read(&self, op: &Self::Op) -> bool;
+
+    /// Whether one call, if both take effect, surely does so before the other: by their answers, whatever the time.
+    fn precedes(&self, one: &Self::Op, other: &Self::Op) -> bool;
+
     /// Whether a call's answer shows the effect of another one. Only reports ask.
     fn shows(&self, op: &Self::Op, effect_of: &Self::Op) -> bool;
 }
@@ -187,6 +194,16 @@ mod tests {
         });
         let calls: Vec<_> = lost.chain(reads).collect();
         assert_eq!(check(&model, &calls, Budget { steps: 400_000, configurations: 500 }), Found::Order);
+    }
+
+    /// Sixty reads at once, of one write each: which of them are in order by when, does not matter.
+    #[test]
+    fn reads_at_once_cost_little() {
+        let model = Register { initial: Some(0) };
+        let reads = (0..60).map(|nth| call(Op::Read(Some(nth % 4)), nth as u64, 500 + nth as u64));
+        let writes = (1..4).map(|value| call(Op::Write(Some(value)), 99 + value as u64, 200 + value as u64));
+        let calls: Vec<_> = reads.chain(writes).collect();
+        assert_eq!(check(&model, &calls, Budget { steps: 20_000, configurations: 100 }), Found::Order);
     }
 
     /// Thirty lost writes of one value, of which ten took effect at some time: which ones, does not matter.

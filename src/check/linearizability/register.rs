@@ -41,6 +41,14 @@ impl Model for Register {
         }
     }
 
+    fn is_read(&self, op: &Op) -> bool {
+        matches!(op, Op::Read(_))
+    }
+
+    fn precedes(&self, _: &Op, _: &Op) -> bool {
+        false
+    }
+
     fn shows(&self, op: &Op, effect_of: &Op) -> bool {
         match (op, effect_of) {
             (Op::Read(shown) | Op::Cas(shown, _), Op::Write(value) | Op::Cas(_, value)) => shown == value,

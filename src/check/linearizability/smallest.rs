@@ -58,6 +58,14 @@ where
         self.0.step(state, op)
     }
 
+    fn is_read(&self, op: &Self::Op) -> bool {
+        self.0.is_read(op)
+    }
+
+    fn precedes(&self, one: &Self::Op, other: &Self::Op) -> bool {
+        self.0.precedes(one, other)
+    }
+
     fn shows(&self, op: &&'a M::Op, effect_of: &&'a M::Op) -> bool {
         self.0.shows(op, effect_of)
     }

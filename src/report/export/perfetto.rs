@@ -32,6 +32,10 @@ pub fn write(out: &mut dyn Write, events: &[Event]) -> io::Result<()> {
     Ok(())
 }
 
+/// How long a message is drawn at either end, in microseconds. Two slices of a track that overlap in part are dropped,
+/// and two tasks of a run are at least so far apart.
+const MESSAGE_MICROS: f64 = 0.05;
+
 /// A track: whose, and which.
 type Track = (Option<HostId>, String);
 
@@ -156,7 +160,7 @@ impl Sheet {
                 }
                 item
             };
-            self.items.push(with(json!({ "ph": "X", "dur": 1.0 })));
+            self.items.push(with(json!({ "ph": "X", "dur": MESSAGE_MICROS })));
             self.items.push(with(json!({ "ph": phase, "id": self.arrows, "bp": "e" })));
         }
     }

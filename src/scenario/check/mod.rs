@@ -75,6 +75,7 @@ pub fn check(scenario: &Scenario, vocabulary: &Vocabulary) -> Vec<Flaw> {
     dice::check(scenario, &mut flaws);
     volume::check(scenario, &mut flaws);
     expectations(scenario, vocabulary, &mut flaws);
+    canary(scenario, &mut flaws);
     flaws.0
 }
 
@@ -129,6 +130,13 @@ fn expectations(scenario: &Scenario, vocabulary: &Vocabulary, flaws: &mut Flaws)
             let help = suggestion(name, known.iter().copied());
             flaws.add(format!("expect.{key}.{at}"), format!("`{name}` is not a {noun}"), help);
         }
+    }
+}
+
+fn canary(scenario: &Scenario, flaws: &mut Flaws) {
+    if scenario.canary.as_ref().is_some_and(|canary| canary.defect.is_none()) {
+        let help = "add `defect = \"…\"`: `shardarium list defects` has them";
+        flaws.add("canary.defect", "the canary has no defect", help);
     }
 }
 
