@@ -17,7 +17,7 @@ use crate::{
 pub(super) const HOLD: Law = Law {
     name: "allocation.deciders-hold",
     sentence: "No published state places or moves a copy against a decider: filters, awareness, limits, enable, disks, \
-               throttles, order.",
+               throttles, order, retries.",
     source: "Elasticsearch, AllocationDeciders",
     monitor: || Box::<Hold>::default(),
 };
@@ -27,13 +27,15 @@ pub(super) const HOLD: Law = Law {
 /// its node if no other with the data may have it (`PrimaryShardAllocator`; "this setting does not affect the recovery of
 /// local primary shards", says the reference of `cluster.routing.allocation.enable`): of it only throttles are judged. Of
 /// disks only the low watermark is judged (of a new primary the high one): how large a copy is when it comes is in no
-/// event.
+/// event. Of shards with several replicas it cannot be told which of them has failed too often: those may be retried.
 #[derive(Default)]
 struct Hold {
     rules: Rules,
     commanded: BTreeSet<ShardId>,
     placed: BTreeMap<AllocationId, CopyState>,
     disks: Disks,
+    /// Shards of two copies, of which one is to be left alone.
+    exhausted: BTreeSet<ShardId>,
 }
 
 /// A published state, and the copies that come to a node with it.
@@ -105,6 +107,9 @@ impl Hold {
         }
         if let Some(filter) = self.rules.filtered(index, node) {
             return Some(format!("filter: {filter} keeps it away"));
+        }
+        if !copy.primary && self.exhausted.contains(&copy.shard) && !state.is_target(copy) {
+            return Some("max_retry: it has failed too often".to_owned());
         }
         let held: Vec<_> = state
             .group(&copy.shard)
@@ -207,6 +212,14 @@ impl Hold {
         may_be_forced || leaving.iter().any(filtered) || leaving.iter().any(is_full) || nodes.is_empty()
     }
 
+    /// A replica that has been built is no failure any more, and of a shard with more copies or fewer none is judged.
+    fn forgive(&mut self, routing: &[Placement]) {
+        self.exhausted.retain(|shard| {
+            let copies: Vec<_> = routing.iter().filter(|copy| copy.shard == *shard).collect();
+            copies.len() == 2 && !copies.iter().any(|copy| !copy.primary && is_active(copy))
+        });
+    }
+
     fn published(&self, event: &Event, version: u64, nodes: &[HostId], routing: &[Placement]) -> Judged {
         let mut by_shard: BTreeMap<&ShardId, Vec<&Placement>> = BTreeMap::new();
         for copy in routing {
@@ -245,7 +258,10 @@ impl Monitor for Hold {
                 let placed = routing.iter().filter(|copy| copy.node.is_some());
                 self.placed = placed.filter_map(|copy| Some((copy.allocation?, copy.state))).collect();
                 self.commanded.clear();
+                self.forgive(routing);
             }
+            EventKind::RetriesExhausted { shard, .. } => _ = self.exhausted.insert(shard.clone()),
+            EventKind::RetriesReset { shards } => self.exhausted.retain(|shard| !shards.contains(shard)),
             _ => {}
         }
         self.disks.observe(event);
@@ -323,6 +339,20 @@ mod tests {
         );
         replica_comes_to(&mut elsewhere, 2);
         elsewhere.assert_passes(LAW);
+    }
+
+    #[test]
+    fn copy_that_failed_too_often_comes_only_after_a_reset() {
+        let shard = ShardId { index: "a".into(), number: 0 };
+        let mut record = Record::default();
+        publish(&mut record, 1, &[(0, 1, Some(1), Started, true), (0, 2, Some(2), Initializing, false)]);
+        record.on(search(1), EventKind::RetriesExhausted { shard: shard.clone(), failures: 5 });
+        let mut reset = record.clone();
+        replica_comes_to(&mut record, 3);
+        record.assert_fails(LAW, "places copy 2 of a/0 on search-3; max_retry: it has failed too often");
+        reset.on(search(1), EventKind::RetriesReset { shards: vec![shard] });
+        replica_comes_to(&mut reset, 3);
+        reset.assert_passes(LAW);
     }
 
     #[test]

@@ -133,6 +133,7 @@ goals! {
     DIRTY_READ "dirty-read" "A get shows a write that nobody was told of yet."
     READ_BACKWARD "read-backward" "A get shows less than an earlier one did."
     BULK_ITEM_FAILED "bulk-item-failed" "An item of a bulk request surely has no effect."
+    ROUTED "document-routed" "A request about a document that is not routed by its id is answered."
     UPDATED "document-updated" "An update is merged into a document that is there."
     DRAWN_RETRIED "drawn-id-retried" "A document whose id was drawn is numbered again, since its node had to try again."
     ACTIVE_REFUSED "active-copies-refused" "A write that waits for active copies is refused for lack of them."

@@ -249,7 +249,10 @@ impl History {
                 Request::Get { .. } => None,
                 Request::Add(add) => {
                     let told = (end(event, *outcome, *seq_no, *term), *version, before(result.as_deref()));
-                    add.write.learn(told);
+                    // What is numbered later is another try than the one that its client was told of.
+                    if told.0 == End::Failed {
+                        add.write.learn(told);
+                    }
                     self.added(*request, told, drawn.as_deref())
                 }
             },
@@ -388,6 +391,30 @@ mod tests {
         let doc = history.doc("articles", "a").unwrap();
         assert_eq!(doc.last_acknowledged(|_| true).map(|write| write.request), Some(2));
         assert!(doc.may_hold(None), "the delete has not been answered");
+    }
+
+    #[test]
+    fn try_that_is_numbered_after_the_answer_to_another_has_no_answer() {
+        let mut record = Record::default();
+        record.add(1, 7).added(1, "told", (0, 1));
+        let mut history = History::default();
+        record.events.iter().for_each(|event| _ = history.observe(event));
+        let appended = EventKind::PrimaryAppended {
+            shard: "articles/0".parse().unwrap(),
+            allocation: AllocationId(1),
+            term: Term(1),
+            seq_no: SeqNo(1),
+            digest: Digest(1),
+            id: "late".into(),
+            source: Some(Digest(7)),
+        };
+        history.observe(&Event { kind: appended, ..record.events[0].clone() });
+        let acknowledged = |id: &str| {
+            let writes = &history.doc("articles", id).unwrap().writes;
+            writes.iter().map(|write| write.acknowledged().is_some()).collect::<Vec<_>>()
+        };
+        assert_eq!(acknowledged("told"), [true, false]);
+        assert_eq!(acknowledged("late"), [false, false]);
     }
 
     #[test]

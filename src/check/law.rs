@@ -10,8 +10,9 @@
 use crate::{
     check::{
         agreement, answers, checkpoints, clients, control, copies, deciders, disks, documents, durability,
-        ephemerals, epochs, fences, in_sync, membership, moves, notices, order, placement, primaries,
-        primary, promises, recipes, refreshed, refusals, replicas, search, session, settings, settle,
+        ephemerals, epochs, fences, in_sync, membership, moves, notices, order, patience, placement,
+        primaries, primary, promises, recipes, refreshed, refusals, replicas, search, session, settings,
+        settle,
         verdict::{Judged, Judgement, Verdict},
         watches,
     },
@@ -113,6 +114,7 @@ pub static LAWS: &[Law] = &[
     clients::LINEARIZABLE,
     clients::FIFO,
     session::MONOTONIC,
+    patience::PATIENCE,
     clients::PREFIX,
     clients::STAT_FORWARD,
     clients::SYNC,

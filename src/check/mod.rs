@@ -33,6 +33,7 @@ mod membership;
 mod moves;
 mod notices;
 mod order;
+mod patience;
 mod placement;
 mod primaries;
 mod primary;

@@ -154,6 +154,8 @@ pub struct Options {
     pub retry: f64,
     /// Of gets: several in one request (`_mget`).
     pub mget: f64,
+    /// Of documents: always sent and asked for with a `routing` that is not their id.
+    pub routed: f64,
     /// Of searches: `search_type=dfs_query_then_fetch`.
     pub dfs: f64,
     /// Of searches: `preference`.
@@ -174,6 +176,7 @@ impl Default for Options {
             active_shards: 0.0,
             retry: 0.0,
             mget: 0.0,
+            routed: 0.0,
             dfs: 0.0,
             preference: 0.0,
             strict: 0.0,
@@ -184,7 +187,7 @@ impl Default for Options {
 
 impl Options {
     /// Every share with its key.
-    pub fn shares(&self) -> [(&'static str, f64); 10] {
+    pub fn shares(&self) -> [(&'static str, f64); 11] {
         [
             ("bulk", self.bulk),
             ("refresh", self.refresh),
@@ -192,6 +195,7 @@ impl Options {
             ("active_shards", self.active_shards),
             ("retry", self.retry),
             ("mget", self.mget),
+            ("routed", self.routed),
             ("dfs", self.dfs),
             ("preference", self.preference),
             ("strict", self.strict),

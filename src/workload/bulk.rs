@@ -50,7 +50,8 @@ impl Stream {
         let parameters = joined("_bulk", &operation.parameters);
         let index = self.index_name();
         if die.chance(self.plan.delete_ratio) {
-            let line = format!("{}\n", json!({ "delete": { "_id": id } }));
+            let parameters = self.with_routing(&parameters, &id);
+            let line = format!("{}\n", json!({ "delete": self.named(&id) }));
             return (Asked { index, id, op: DocOp::Delete, source: None, parameters }, line);
         }
         let version = u64::from(operation.number) + 1;
@@ -64,8 +65,16 @@ impl Stream {
         };
         let source = sources::draw(&id, request, self.making(), die);
         let source = if op == DocOp::Update { sources::merged(source) } else { source };
-        let lines = lines(&id, op, &source);
+        let (parameters, lines) = (self.with_routing(&parameters, &id), lines(self.named(&id), op, &source));
         (Asked { index, id, op, source: Some(source), parameters }, lines)
+    }
+
+    /// What the line of an item says of its document.
+    fn named(&self, id: &str) -> Value {
+        match self.routing(id) {
+            Some(routing) => json!({ "_id": id, "routing": routing }),
+            None => json!({ "_id": id }),
+        }
     }
 
     async fn call_several(&self, operation: &Operation, items: &[Item], call: ApiCall) {
@@ -94,9 +103,9 @@ impl Stream {
         let (mut items, mut gets) = (Vec::new(), Vec::new());
         for request in self.requests(operation) {
             let (index, id, op, source) = (self.index_name(), self.id(&mut die), DocOp::Get, None);
-            gets.push(GetRequest::new(index.clone(), &*id));
+            gets.push(GetRequest { routing: self.routing(&id), ..GetRequest::new(index.clone(), &*id) });
             items.push((request, false));
-            let parameters = "_mget".to_owned();
+            let parameters = self.with_routing("_mget", &id);
             self.client.record(history::invoked(request, Asked { index, id, op, source, parameters }));
         }
         self.call_several(operation, &items, ApiCall::MultiGet(MultiGetRequest { items: gets })).await;
@@ -108,19 +117,23 @@ fn joined(first: &str, rest: &str) -> String {
 }
 
 /// The lines of an item that sends a document.
-fn lines(id: &str, op: DocOp, source: &Source) -> String {
+fn lines(named: Value, op: DocOp, source: &Source) -> String {
     let text = source.text.clone();
-    let versioned = |version: u64, kind: &str| json!({ "index": { "_id": id, "version": version, "version_type": kind } });
+    let versioned = |version: u64, kind: &str| {
+        let mut meta = json!({ "index": named });
+        (meta["index"]["version"], meta["index"]["version_type"]) = (version.into(), kind.into());
+        meta
+    };
     let (meta, text) = match op {
         DocOp::Add => (json!({ "index": {} }), text),
-        DocOp::Create => (json!({ "create": { "_id": id } }), text),
+        DocOp::Create => (json!({ "create": named }), text),
         DocOp::Update => {
             let doc: Value = serde_json::from_str(&text).expect("a document is JSON");
-            (json!({ "update": { "_id": id } }), json!({ "doc": doc, "doc_as_upsert": true }).to_string())
+            (json!({ "update": named }), json!({ "doc": doc, "doc_as_upsert": true }).to_string())
         }
         DocOp::External { version } => (versioned(version, "external"), text),
         DocOp::ExternalGte { version } => (versioned(version, "external_gte"), text),
-        _ => (json!({ "index": { "_id": id } }), text),
+        _ => (json!({ "index": named }), text),
     };
     format!("{meta}\n{text}\n")
 }

@@ -30,6 +30,9 @@ use crate::{
     },
 };
 
+/// Routings that documents are sent with.
+const ROUTINGS: u64 = 16;
+
 /// One workload under way. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Stream {
@@ -73,12 +76,13 @@ impl Stream {
     }
 
     async fn get(&self, operation: &Operation) -> Result<ApiAnswer, CallError> {
-        let call = ApiCall::Get(GetRequest::new(self.index_name(), &*operation.document));
-        self.document(operation, operation.request(), (DocOp::Get, None), call).await
+        let routing = self.routing(&operation.document);
+        let call = GetRequest { routing, ..GetRequest::new(self.index_name(), &*operation.document) };
+        self.document(operation, operation.request(), (DocOp::Get, None), ApiCall::Get(call)).await
     }
 
     async fn delete(&self, operation: &Operation) {
-        let options = write_options(&operation.parameters);
+        let options = self.write_options(operation);
         let call = DeleteRequest { options, ..DeleteRequest::new(self.index_name(), &*operation.document) };
         let asked = (DocOp::Delete, None);
         let _ = self.document(operation, operation.request(), asked, ApiCall::Delete(call)).await;
@@ -96,7 +100,7 @@ impl Stream {
         let request = operation.request() + u64::from(operation.ask == Ask::Cas);
         let source = self.source(operation);
         let call = IndexRequest {
-            options: write_options(&operation.parameters),
+            options: self.write_options(operation),
             ..IndexRequest::new(self.index_name(), &*operation.document, source.text.clone().into())
         };
         let call = conditioned(call, op);
@@ -108,7 +112,7 @@ impl Stream {
         let doc: Arc<str> = source.text.as_str().into();
         let call = UpdateRequest {
             upsert: Some(doc.clone()),
-            options: write_options(&operation.parameters),
+            options: self.write_options(operation),
             ..UpdateRequest::new(self.index_name(), &*operation.document, doc)
         };
         let asked = (DocOp::Update, Some(source));
@@ -148,6 +152,28 @@ impl Stream {
         Making { bytes: self.plan.document_bytes, fields: self.plan.fields }
     }
 
+    /// The `routing` of a document, for all who ask for it alike; none: its id, and that of one whose id is still to
+    /// be drawn.
+    pub(super) fn routing(&self, id: &str) -> Option<String> {
+        let mut die = self.client.dice().at("document.routing", id);
+        let is_routed = !id.is_empty() && die.chance(self.plan.options.routed);
+        is_routed.then(|| format!("r{}", die.below(ROUTINGS)))
+    }
+
+    /// These parameters with the document's routing, as they are recorded.
+    pub(super) fn with_routing(&self, parameters: &str, id: &str) -> String {
+        match self.routing(id) {
+            Some(routing) if parameters.is_empty() => format!("routing={routing}"),
+            Some(routing) => format!("{parameters}&routing={routing}"),
+            None => parameters.to_owned(),
+        }
+    }
+
+    fn write_options(&self, operation: &Operation) -> WriteOptions {
+        let routing = self.routing(&operation.document);
+        WriteOptions { routing, ..write_options(&operation.parameters) }
+    }
+
     /// One of the documents of the workload.
     pub(super) fn id(&self, die: &mut Die) -> String {
         format!("doc-{}", die.below(u64::from(self.plan.documents)))
@@ -162,7 +188,8 @@ impl Stream {
     ) -> Result<ApiAnswer, CallError> {
         let (id, index) = (operation.document.clone(), self.plan.index.clone());
         // What a compare-and-set gets first, it gets in the plainest way.
-        let parameters = if op == DocOp::Get { String::new() } else { operation.parameters.clone() };
+        let parameters = if op == DocOp::Get { "" } else { &operation.parameters };
+        let parameters = self.with_routing(parameters, &id);
         let asked = Asked { index, id, op, source, parameters };
         history::document(&self.client, request, operation.node, asked, call, self.plan.timeout).await
     }

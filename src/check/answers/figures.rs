@@ -1,6 +1,6 @@
 //! Figures — decides, by a model of its own, what aggregations over documents come to. It never decides over which.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use serde_json::Value;
 
@@ -42,7 +42,8 @@ impl Figure {
         let (kind, params) = body.iter().find(|(name, _)| *name != "aggs")?;
         let field = params.get("field")?.as_str()?.to_owned();
         match kind.as_str() {
-            "terms" => Some(Self::Terms(field, sub)),
+            // By another order than the usual one it is not understood.
+            "terms" if params.get("order").is_none() => Some(Self::Terms(field, sub)),
             "stats" => Some(Self::Stats(field)),
             "max" => Some(Self::Max(field)),
             "histogram" => Some(Self::Histogram(field, params.get("interval")?.as_f64()?)),
@@ -147,6 +148,13 @@ fn terms(field: &str, sub: &Figures, docs: &[&Known], result: &Value) -> Option<
             wanted.entry(keyword).or_default().push(doc);
         }
     }
+    let order: Vec<_> = buckets(result)
+        .filter_map(|bucket| Some((Reverse(count(bucket)), bucket.get("key")?.as_str()?)))
+        .collect();
+    if !order.is_sorted() {
+        let order = order.into_iter().map(|(Reverse(count), key)| (key, count)).collect::<Vec<_>>();
+        return Some(format!("{order:?} are neither by count nor, where that is equal, by keyword"));
+    }
     // Of more keywords than are shown, which ones are depends on what each shard offered.
     if wanted.len() > TERMS_SHOWN {
         return None;
@@ -237,6 +245,20 @@ mod tests {
     #[test]
     fn results_that_documents_make_are_right() {
         assert_eq!(flaw_of(right()), None);
+    }
+
+    #[test]
+    fn keywords_come_by_count_and_those_of_equal_counts_by_name() {
+        let docs = ["owl", "fox", "elk", "owl"].map(|tag| Known::new("", &json!({ "tag": tag }).to_string()));
+        let figures = read(&json!({ "tags": { "terms": { "field": "tag.keyword" } } }));
+        let flaw_of = |tags: [(&str, u64); 3]| {
+            let buckets = tags.map(|(key, count)| json!({ "key": key, "doc_count": count }));
+            flaw(&figures, &docs.iter().collect::<Vec<_>>(), &json!({ "tags": { "buckets": buckets } }))
+        };
+        assert_eq!(flaw_of([("owl", 2), ("elk", 1), ("fox", 1)]), None);
+        for wrong in [[("owl", 2), ("fox", 1), ("elk", 1)], [("elk", 1), ("fox", 1), ("owl", 2)]] {
+            assert!(flaw_of(wrong).unwrap_or_default().contains("neither by count"), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     ACTIVE_REFUSED, AGGREGATION_MERGED, BULK_ITEM_FAILED, DFS_ROUND, DRAWN_RETRIED, Goal, PARTIAL_REFUSED,
-    REFRESH_WAITED, SEARCH_TIMED_OUT, UPDATED,
+    REFRESH_WAITED, ROUTED, SEARCH_TIMED_OUT, UPDATED,
 };
 use crate::{
     check::history::has,
@@ -83,6 +83,7 @@ fn written(parameters: &str, outcome: Outcome, error: Option<&str>) -> Vec<Goal>
         (BULK_ITEM_FAILED, failed && has(parameters, "_bulk")),
         (REFRESH_WAITED, done && has(parameters, "refresh=wait_for")),
         (ACTIVE_REFUSED, failed && lacks_copies && has(parameters, "wait_for_active_shards=all")),
+        (ROUTED, done && parameters.split('&').any(|one| one.starts_with("routing="))),
     ];
     met.into_iter().filter(|(_, is_met)| *is_met).map(|(goal, _)| goal).collect()
 }
@@ -129,6 +130,7 @@ mod tests {
         let conflict = Some("version_conflict_engine_exception");
         assert_eq!(write("_bulk&refresh=true", Outcome::Failed, conflict), ["bulk-item-failed"]);
         assert_eq!(write("refresh=wait_for", Outcome::Ok, None), ["refresh-waited-for"]);
+        assert_eq!(write("_bulk&routing=r1", Outcome::Ok, None), ["document-routed"]);
         let few = Some("unavailable_shards_exception");
         let active = "wait_for_active_shards=all&timeout=1s";
         assert_eq!(write(active, Outcome::Failed, few), ["active-copies-refused"]);

@@ -248,6 +248,19 @@ mod tests {
     }
 
     #[test]
+    fn workloads_on_one_index_agree_on_routing() {
+        let index = |name: &str| Index { name: name.into(), ..Default::default() };
+        let one = Workload { index: "articles".into(), writes_per_second: 1.0, ..Default::default() };
+        let mut other = one.clone();
+        other.options.routed = 0.5;
+        let indices = vec![index("articles"), index("books")];
+        let both = Scenario { indices, workloads: vec![one.clone(), other.clone()], ..sound() };
+        assert_eq!(paths(&both), ["workloads.1.options.routed"]);
+        other.index = "books".into();
+        assert_eq!(paths(&Scenario { workloads: vec![one, other], ..both }), [""; 0]);
+    }
+
+    #[test]
     fn fault_at_the_end_is_refused() {
         let crash = Some("search-1".to_owned().try_into().unwrap());
         let fault = Fault { at: Some(Duration::from_secs(10)), crash, ..Default::default() };

@@ -111,7 +111,8 @@ fn load(scenario: &Scenario, at: usize, workload: &Workload, flaws: &mut Flaws) 
     }
 }
 
-/// A merge into a document that has other fields makes one that nobody has sent, which no history can explain.
+/// A merge into a document that has other fields makes one that nobody has sent, which no history can explain. And
+/// what is sent with two routings is two documents of one id.
 fn rivals(scenario: &Scenario, at: usize, flaws: &mut Flaws) {
     let workload = &scenario.workloads[at];
     let earlier = scenario.workloads[..at].iter().filter(|other| other.index == workload.index);
@@ -120,6 +121,10 @@ fn rivals(scenario: &Scenario, at: usize, flaws: &mut Flaws) {
         let message =
             format!("two workloads that merge into documents of `{}` differ in `fields`", workload.index);
         flaws.add(format!("workloads.{at}.fields"), message, "the same for both");
+    }
+    if earlier.clone().any(|other| other.options.routed != workload.options.routed) {
+        let message = format!("two workloads on `{}` differ in which documents are routed", workload.index);
+        flaws.add(format!("workloads.{at}.options.routed"), message, "the same for both");
     }
 }
 

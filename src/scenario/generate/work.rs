@@ -141,6 +141,7 @@ fn options() -> impl Strategy<Value = Options> {
             preference,
             strict,
             timeout,
+            ..Options::default()
         }
     })
 }
