@@ -17,6 +17,7 @@ use shardarium::{
         plan::Plan,
         read::read,
     },
+    sweep::store,
     trial,
     workload::arrivals::expand,
 };
@@ -195,7 +196,7 @@ fn mutated_plan_is_refused_or_sound() {
     plans.push(listed);
     let corpus: Vec<String> = plans.iter().map(|plan| serde_json::to_string_pretty(plan).unwrap()).collect();
     let read = std::cell::Cell::new(0);
-    many(1_500, |edits, which| {
+    many(3_000, |edits, which| {
         if let Ok(plan) = serde_json::from_str::<Plan>(&edited(which.get::<String>(&corpus), edits)) {
             let _ = plan.unsound(&Vocabulary::current());
             read.set(read.get() + 1);
@@ -214,7 +215,7 @@ fn mutated_trace_is_refused_or_judged() {
     let trial = trial::run(&scenario.plan(1)).unwrap();
     let mut bytes = Vec::new();
     let events = &trial.run.events[..trial.run.events.len().min(300)];
-    trace_file::write(&mut bytes, &trial.plan, events, trial.run.fingerprint).unwrap();
+    trace_file::write(&mut bytes, &trial.plan, events, store::fingerprint(events)).unwrap();
     let text = String::from_utf8(bytes).unwrap();
     assert!(trace_file::read(text.as_bytes()).is_ok(), "the trace is sound before it is mutated");
     many(1_500, |edits, _| {
