@@ -80,22 +80,27 @@ impl Deadline {
     }
 }
 
-/// The election bound says nothing if no quorum is alive: then the law is not judged.
+/// The election bound says nothing if no quorum is alive: then the law is not judged. Allowed: a server whose files of
+/// accepted and current epoch have rotted. They are numbers without a checksum (`QuorumPeer.readLongFromFile`); who reads
+/// one that is too high refuses every leader, for ever (`Learner.registerWithLeader`).
 #[derive(Default)]
 struct EnsembleSettles {
     deadline: Deadline,
     servers: BTreeSet<HostId>,
+    spoiled: BTreeSet<HostId>,
     roles: BTreeMap<HostId, (Epoch, HostId)>,
 }
 
 impl EnsembleSettles {
     fn live(&self) -> BTreeSet<HostId> {
-        self.deadline.calm.hosts.live(HostKind::ZooKeeper)
+        let live = self.deadline.calm.hosts.live(HostKind::ZooKeeper);
+        live.into_iter().filter(|host| !self.spoiled.contains(host)).collect()
     }
 
     fn waits(&self) -> Option<String> {
         let live = self.live();
-        if live.is_empty() && self.servers.is_empty() {
+        let is_short = !self.spoiled.is_empty() && live.len() <= self.servers.len() / 2;
+        if is_short || live.is_empty() && self.servers.is_empty() {
             return None;
         }
         let leads = |host: &HostId| {
@@ -129,6 +134,10 @@ impl Monitor for EnsembleSettles {
             (EventKind::RoleLost { .. } | EventKind::ElectionStarted { .. }, Some(host)) => {
                 self.roles.remove(&host);
             }
+            (EventKind::DiskRotted { file, .. }, Some(host)) if file.ends_with("Epoch") => {
+                self.spoiled.insert(host);
+            }
+            (EventKind::DiskWiped, Some(host)) => _ = self.spoiled.remove(&host),
             (EventKind::HostPaused | EventKind::HostResumed, Some(_)) => {}
             (kind, Some(host)) if is_new_life(kind) => {
                 self.roles.remove(&host);
@@ -501,6 +510,26 @@ mod tests {
             "ensemble.settles",
             "the ensemble still waits for zk-3 to serve in epoch 2 under zk-2",
         );
+    }
+
+    #[test]
+    fn server_whose_epochs_have_rotted_need_not_serve_unless_its_disk_is_new() {
+        let rotted = |file: &str| E::DiskRotted { file: file.into(), bytes: 1 };
+        for (happens, passes) in [
+            (vec![rotted("acceptedEpoch")], true),
+            (vec![rotted("log.100000001")], false),
+            (vec![rotted("currentEpoch"), E::DiskWiped], false),
+        ] {
+            let mut record = Record::healthy();
+            let last = record.last(|event| matches!(event.kind, E::FollowerSynced { .. }));
+            record.events.remove(last);
+            happens.into_iter().rev().for_each(|kind| record.insert(1, zk(3), kind));
+            if passes {
+                record.assert_passes("ensemble.settles");
+            } else {
+                record.assert_fails("ensemble.settles", "waits for zk-3 to serve in epoch 2");
+            }
+        }
     }
 
     #[test]

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::model::{Document, Op, Told};
+use super::{
+    model::{Document, Op, Told},
+    usurped::Usurped,
+};
 use crate::{
     check::{
         forfeit::Forfeit,
-        history::{Before, Condition, Doc, History, Operation},
+        history::{Before, Condition, Doc, Get, History, Operation},
         law::{Law, Monitor},
         linearizability::{Budget, Call, Found, check},
         verdict::{Judged, Point, broken, clock, listed, undecided},
@@ -28,6 +31,7 @@ pub(in crate::check) const LINEARIZABLE: Law = Law {
 ///   model: it may be replicated, and be acknowledged or not, later);
 /// - under the read policy `any`, every get: it is answered by one copy, which may lag or be ahead (#52400;
 ///   `documents.stale` and `documents.realtime` say what is left of it);
+/// - under `lease`, a get while some node counts on a session that somebody else has closed ([`Usurped`]);
 /// - whatever is said of a document that was given up: its index was deleted, or it was acknowledged unsynced
 ///   (`index.translog.durability: async`) before a node lost power.
 ///
@@ -37,6 +41,7 @@ pub(in crate::check) const LINEARIZABLE: Law = Law {
 struct Linearizable {
     history: History,
     forfeit: Forfeit,
+    usurped: Usurped,
     gets_count: bool,
 }
 
@@ -110,7 +115,8 @@ impl Asked {
 
 impl Linearizable {
     fn asked(&self, doc: &Doc) -> Vec<Asked> {
-        let gets = doc.gets.iter().filter(|_| self.gets_count);
+        let counts = |get: &&Get| self.gets_count && !self.usurped.excuses(get.sent, get.at);
+        let gets = doc.gets.iter().filter(counts);
         let shown: BTreeSet<_> = gets.clone().filter_map(|get| Some(get.found?.0)).collect();
         let writes = doc.writes.iter().filter(|write| write.may_count()).map(|write| {
             let (operation, version, before) = (write.operation(), write.version, write.before);
@@ -155,6 +161,7 @@ impl Monitor for Linearizable {
         }
         self.history.observe(event);
         self.forfeit.observe(event);
+        self.usurped.observe(event);
         Ok(())
     }
 

@@ -7,6 +7,7 @@ mod linearizable;
 mod model;
 mod realtime;
 mod stale;
+mod usurped;
 
 pub(super) use drawn::DRAWN;
 pub(super) use durable::DURABLE;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::usurped::Usurped;
 use crate::{
     check::{
         forfeit::Forfeit,
@@ -27,20 +28,22 @@ pub(in crate::check) const STALE: Law = Law {
 /// Every copy in the in-sync set has what was acknowledged, and a realtime get shows what a copy has. So only a
 /// copy that is out of the set can show less, as long as it may serve ([`Strays`]). (The record does not say which
 /// copy answered: one such copy of the index excuses the get.) Under the read policies `primary` and `lease` it may not
-/// serve: a primary that was replaced has to find that out before it answers.
+/// serve: a primary that was replaced has to find that out before it answers; but for one that counts on a session that
+/// somebody else has closed ([`Usurped`]).
 #[derive(Default)]
 struct Stale {
     primary_alone: bool,
     history: History,
     forfeit: Forfeit,
     strays: Strays,
+    usurped: Usurped,
 }
 
 impl Stale {
     /// Whether a copy may have answered this get that need not have had everything.
     fn is_excused(&self, doc: &Doc, get: &Get) -> bool {
         if self.primary_alone {
-            return false;
+            return self.usurped.excuses(get.sent, get.at);
         }
         let mut strays = self.strays.iter().filter(|stray| *stray.index.0 == *doc.index);
         strays.any(|stray| stray.may_have_served(get.sent, get.at))
@@ -125,6 +128,7 @@ impl Monitor for Stale {
         self.history.observe(event);
         self.forfeit.observe(event);
         self.strays.observe(event);
+        self.usurped.observe(event);
         Ok(())
     }
 
