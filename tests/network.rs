@@ -133,6 +133,40 @@ fn stalling_cut_holds_what_is_on_the_wire_until_healed() {
     });
 }
 
+/// What waited goes out again later than what is on the wire just then; it is heard first all the same.
+#[test]
+fn message_on_the_wire_when_a_cut_is_healed_overtakes_none_that_waited() {
+    for mode in [CutMode::Stall, CutMode::Hold] {
+        run(|pair| async move {
+            let (ours, _) = pair.connect().await;
+            pair.net().cut(A, B, Cut::new(0, mode));
+            (1..10).for_each(|word| pair.say(A, ours, word));
+            assert!(pair.silent(B, Duration::from_secs(1)).await);
+            (10..20).for_each(|word| pair.say(A, ours, word));
+            assert!(pair.net().heal(A, B, 0));
+            (20..30).for_each(|word| pair.say(A, ours, word));
+            for word in 1..30 {
+                assert_eq!(pair.hear(B).await, word);
+            }
+        });
+    }
+}
+
+/// A process that is paused has not looked at what came meanwhile.
+#[test]
+fn message_that_a_paused_process_finds_after_a_cut_overtakes_none_that_waited() {
+    run(|pair| async move {
+        let (ours, _) = pair.connect().await;
+        pair.cut(A, B);
+        pair.say(A, ours, 1);
+        assert!(pair.silent(B, Duration::from_secs(1)).await);
+        pair.say(A, ours, 2);
+        sleep(Duration::from_secs(1)).await;
+        assert!(pair.net().heal(A, B, 0));
+        assert_eq!((pair.hear(B).await, pair.hear(B).await), (1, 2));
+    });
+}
+
 #[test]
 fn one_way_cut_leaves_the_other_way_open() {
     run(|pair| async move {

@@ -1,7 +1,7 @@
 //! Placement — decides whether the routing table keeps copies of one shard apart and, in the end, evens out
 //! the nodes. It never asks why a copy is where it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     check::{
@@ -12,7 +12,7 @@ use crate::{
         verdict::{Judged, Point, broken},
     },
     event::{CopyState, Event, EventKind, Placement},
-    name::{HostId, IndexName},
+    name::{HostId, IndexName, ShardId},
 };
 
 pub(super) const ONE_COPY_PER_NODE: Law = Law {
@@ -61,7 +61,8 @@ impl Monitor for OneCopyPerNode {
 }
 
 /// Allowed: any lead over a node where a setting (filters, limits, awareness, `enable`) or the low watermark lets the
-/// copy not go; any spread while a copy is not started, for nothing moves for the sake of balance before every copy of
+/// copy not go; a copy of a shard that has failed to move too often (`MaxRetryAllocationDecider`), until somebody has
+/// retries begin anew; any spread while a copy is not started, for nothing moves for the sake of balance before every copy of
 /// every index is active (`cluster.routing.allocation.allow_rebalance`: `indices_all_active`). Not judged: an allocator
 /// of a user's own, other weights or thresholds than the usual (`…balance.*`), no moves at all
 /// (`…cluster_concurrent_rebalance: 0`), a run that gave the cluster no time to settle.
@@ -71,6 +72,8 @@ struct Balanced {
     disks: Disks,
     rules: Rules,
     scales: Scales,
+    /// Shards of which a copy has failed too often.
+    exhausted: BTreeSet<ShardId>,
     last: Option<Published>,
 }
 
@@ -150,6 +153,7 @@ impl Balanced {
     /// Whether nothing stands against it that this copy goes to the node.
     fn may_move(&self, state: &Published, copy: &Placement, to: HostId) -> bool {
         !self.disks.may_be_beyond(to, Mark::Low)
+            && !self.exhausted.contains(&copy.shard)
             && is_enabled(self.rules.rebalances(&copy.shard.index), copy.primary)
             && self.rules.may_hold(&state.nodes, &state.routing, copy, to)
     }
@@ -165,8 +169,11 @@ impl Monitor for Balanced {
         self.calm.observe(event);
         self.disks.observe(event);
         self.rules.observe(event);
-        if let EventKind::RunStarted { allocator, .. } = &event.kind {
-            self.scales = Scales::of(allocator);
+        match &event.kind {
+            EventKind::RunStarted { allocator, .. } => self.scales = Scales::of(allocator),
+            EventKind::RetriesExhausted { shard, .. } => _ = self.exhausted.insert(shard.clone()),
+            EventKind::RetriesReset { shards } => self.exhausted.retain(|shard| !shards.contains(shard)),
+            _ => {}
         }
         if let EventKind::StatePublished { version, nodes, routing, .. } = &event.kind
             && self.last.as_ref().is_none_or(|last| *version >= last.version)
@@ -292,6 +299,23 @@ mod tests {
         let last = full.last(|event| matches!(event.kind, E::StatePublished { .. }));
         full.insert(last, search(1), E::DiskReported { node: search(3), total: 100, free: 5 });
         full.assert_passes(LAW);
+    }
+
+    #[test]
+    fn copies_that_failed_to_move_too_often_may_stay() {
+        let mut record = lopsided(&[], "balanced");
+        for (number, passes) in [(0, false), (1, true)] {
+            let shard = ShardId { index: "a".into(), number };
+            record.insert(1, search(1), E::RetriesExhausted { shard, failures: 5 });
+            if passes {
+                record.assert_passes("allocation.balanced");
+            } else {
+                record.assert_fails("allocation.balanced", "a copy of a/1 should have moved");
+            }
+        }
+        let shards = vec![ShardId { index: "a".into(), number: 0 }];
+        record.insert(3, search(1), E::RetriesReset { shards });
+        record.assert_fails("allocation.balanced", "a copy of a/0 should have moved");
     }
 
     #[test]

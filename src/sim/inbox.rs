@@ -76,6 +76,15 @@ impl<T> Inbox<T> {
         entries.into_iter().map(|entry| entry.item).collect()
     }
 
+    /// Takes out what is meant, due or not, in order, with when it is due.
+    pub fn take_if(&mut self, is_meant: impl Fn(&T) -> bool) -> Vec<(SimTime, T)> {
+        let (mut taken, left): (Vec<_>, Vec<_>) =
+            self.heap.drain().map(|Reverse(entry)| entry).partition(|entry| is_meant(&entry.item));
+        self.heap.extend(left.into_iter().map(Reverse));
+        taken.sort();
+        taken.into_iter().map(|entry| (SimTime(entry.due), entry.item)).collect()
+    }
+
     /// Forgets the task that waited: it is dead.
     pub fn forget_owner(&mut self) {
         self.waker = None;

@@ -529,11 +529,40 @@ impl Net {
                 continue;
             };
             let packets = std::mem::take(&mut pair.stalled[side]);
-            let delay = delay(id, side);
+            if packets.is_empty() {
+                continue;
+            }
+            let (later, delay) = (self.take_behind(id, side), delay(id, side));
             for packet in packets {
                 self.transmit_after(id, side, (0, packet), delay);
             }
+            for (ahead, nth, packet) in later {
+                self.transmit_after(id, side, (nth, packet), ahead);
+            }
         }
+    }
+
+    /// Takes off the wire what was sent behind packets that wait, or lies in the kernel of a paused process, with how far
+    /// ahead it is due: it must not overtake them.
+    fn take_behind(&mut self, id: u64, side: usize) -> Vec<(Duration, u64, Packet)> {
+        let now = elapsed(&self.time);
+        let pair = self.pairs.get_mut(&id).expect("its packets wait");
+        let machine = self.hosts.get_mut(&pair.hosts[1 - side]).expect("hosts never go");
+        let is_behind = |item: &Item| {
+            let Item::Packet { pair, side: sent_by, packet, .. } = item else { return false };
+            (*pair, *sent_by) == (id, side) && !matches!(packet, Packet::Broken { .. })
+        };
+        let behind = machine.inbox.take_if(is_behind);
+        if !behind.is_empty() {
+            pair.last_due[side] = now;
+        }
+        let packet = |(due, item): (SimTime, Item)| match item {
+            Item::Packet { nth, packet, .. } => {
+                Some((Duration::from_nanos(due.0.saturating_sub(now.0)), nth, packet))
+            }
+            Item::Local(_) => None,
+        };
+        behind.into_iter().filter_map(packet).collect()
     }
 
     fn link(&mut self, from: HostId, to: HostId) -> &mut Link {
