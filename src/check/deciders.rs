@@ -254,11 +254,11 @@ impl Monitor for Hold {
         match &event.kind {
             EventKind::RerouteCommanded { shards, .. } => self.commanded.extend(shards.iter().cloned()),
             EventKind::StatePublished { version, nodes, routing, .. } => {
+                self.forgive(routing);
                 self.published(event, *version, nodes, routing)?;
                 let placed = routing.iter().filter(|copy| copy.node.is_some());
                 self.placed = placed.filter_map(|copy| Some((copy.allocation?, copy.state))).collect();
                 self.commanded.clear();
-                self.forgive(routing);
             }
             EventKind::RetriesExhausted { shard, .. } => _ = self.exhausted.insert(shard.clone()),
             EventKind::RetriesReset { shards } => self.exhausted.retain(|shard| !shards.contains(shard)),
@@ -350,9 +350,13 @@ mod tests {
         let mut reset = record.clone();
         replica_comes_to(&mut record, 3);
         record.assert_fails(LAW, "places copy 2 of a/0 on search-3; max_retry: it has failed too often");
+        let mut more = reset.clone();
         reset.on(search(1), EventKind::RetriesReset { shards: vec![shard] });
         replica_comes_to(&mut reset, 3);
         reset.assert_passes(LAW);
+        let third = (0, 3, Some(3), Initializing, false);
+        publish(&mut more, 2, &[(0, 1, Some(1), Started, true), (0, 2, None, Unassigned, false), third]);
+        more.assert_passes(LAW);
     }
 
     #[test]

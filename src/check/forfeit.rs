@@ -1,13 +1,14 @@
 //! Forfeit — decides which acknowledged writes may be gone because somebody chose so. It never judges.
 //!
 //! Elasticsearch keeps what it has acknowledged unless it is told otherwise: an index is deleted, a durability is
-//! chosen that does not wait for the disk, a reroute command accepts the loss of data. Nothing else counts.
+//! chosen that does not wait for the disk, a reroute command accepts the loss of data, replicas are taken away while the
+//! disk of the primary that stays is lost. Nothing else counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     check::history::{Doc, Operation, Write},
-    event::{Event, EventKind, Placement},
+    event::{CopyRef, CopyState, Event, EventKind, Placement},
     name::{AllocationId, HostId, IndexName, SeqNo, ShardId, Term},
 };
 
@@ -49,6 +50,8 @@ pub(super) struct Forfeit {
     /// Operations that were acknowledged before every copy had synced them.
     unsynced: BTreeMap<ShardId, BTreeSet<Operation>>,
     copies: BTreeMap<AllocationId, Copy>,
+    /// How many copies each shard has, by the newest noted state.
+    counts: BTreeMap<ShardId, usize>,
     /// Operations of which a copy was lost that had not synced them.
     lost: BTreeMap<IndexName, BTreeSet<Operation>>,
 }
@@ -60,6 +63,8 @@ struct Copy {
     host: HostId,
     /// Every operation up to here is synced, as far as the copy said so of itself.
     synced: SeqNo,
+    /// Whether its disk was lost.
+    is_wiped: bool,
 }
 
 impl Forfeit {
@@ -67,15 +72,17 @@ impl Forfeit {
     pub(super) fn observe(&mut self, event: &Event) {
         self.given_up.extend(self.commands.observe(event).into_iter().map(|shard| shard.index));
         match &event.kind {
-            EventKind::StatePublished { version, routing, .. } if *version >= self.version => {
+            EventKind::StatePublished { version, routing, unlisted, .. } if *version >= self.version => {
                 self.version = *version;
                 self.publish(routing);
+                self.take_away(routing, unlisted);
             }
             EventKind::WriteAcknowledged { shard, term, seq_no, durable: false, .. } => {
                 self.unsynced.entry(shard.clone()).or_default().insert((*seq_no, *term));
             }
             EventKind::HostCrashed { power: true } | EventKind::DiskWiped => {
-                event.host.into_iter().for_each(|host| self.lose(host));
+                let is_wiped = event.kind == EventKind::DiskWiped;
+                event.host.into_iter().for_each(|host| self.lose(host, is_wiped));
             }
             _ => self.copy(event),
         }
@@ -94,13 +101,14 @@ impl Forfeit {
         if let Some(known) = self.copies.get_mut(allocation).filter(|known| known.host == host) {
             known.synced = known.synced.max(synced);
         } else {
-            self.copies.insert(*allocation, Copy { shard: shard.clone(), host, synced });
+            self.copies.insert(*allocation, Copy { shard: shard.clone(), host, synced, is_wiped: false });
         }
     }
 
-    /// A node has lost power: what its copies had not synced may be gone with it.
-    fn lose(&mut self, host: HostId) {
-        for copy in self.copies.values().filter(|copy| copy.host == host) {
+    /// A node has lost power: what its copies had not synced may be gone with it; with its disk all is.
+    fn lose(&mut self, host: HostId, is_wiped: bool) {
+        for copy in self.copies.values_mut().filter(|copy| copy.host == host) {
+            copy.is_wiped |= is_wiped;
             let Some(operations) = self.unsynced.get(&copy.shard) else { continue };
             let lost = operations.range((copy.synced.next(), Term(0))..);
             self.lost.entry(copy.shard.index.clone()).or_default().extend(lost);
@@ -118,6 +126,28 @@ impl Forfeit {
         let new = listed.into_iter().cloned().collect();
         let old = std::mem::replace(&mut self.present, new);
         self.given_up.extend(old.into_iter().filter(|index| !self.present.contains(index)));
+    }
+
+    /// Where a shard has fewer copies than before, an operator has taken them away: with the last of them that had its data
+    /// if the disks of all that stay were lost.
+    fn take_away(&mut self, routing: &[Placement], unlisted: &[CopyRef]) {
+        let is_wiped = |id: AllocationId| self.copies.get(&id).is_some_and(|known| known.is_wiped);
+        let is_lost = |copy: &Placement| !copy.in_sync || copy.allocation.is_some_and(is_wiped);
+        let spare: BTreeSet<_> = unlisted.iter().filter(|copy| !is_wiped(copy.allocation)).collect();
+        for copies in routing.chunk_by(|one, other| one.shard == other.shard) {
+            let shard = &copies[0].shard;
+            let count = copies.iter().filter(|copy| copy.state != CopyState::Relocating).count();
+            match self.counts.get_mut(shard) {
+                Some(before) => {
+                    let has_spare = spare.iter().any(|copy| copy.shard == *shard);
+                    if count < *before && copies.iter().all(is_lost) && !has_spare {
+                        self.given_up.insert(shard.index.clone());
+                    }
+                    *before = count;
+                }
+                None => drop(self.counts.insert(shard.clone(), count)),
+            }
+        }
     }
 
     /// Whether nothing that was written to an index of this name has to be there any more.
@@ -212,6 +242,22 @@ mod tests {
         assert!(!commanded(vec![shard()], Initializing));
         assert!(commanded(vec![shard()], Started), "a copy was active, so nothing was given up");
         assert!(commanded(vec![], Initializing), "nobody accepted a loss");
+    }
+
+    #[test]
+    fn shard_whose_replicas_are_taken_away_is_forfeit_if_the_disk_of_the_primary_was_lost() {
+        let left = |wiped: &[HostId], stays: &[(u64, crate::event::CopyState)]| {
+            let mut record = Record::default();
+            record.publish(search(3), 1, &[(1, Started), (2, Started)]);
+            record.write(1, "a", Some(1)).appended((1, 0), "a", Some(1)).acknowledge(1, 0, 1);
+            wiped.iter().for_each(|host| _ = record.on(*host, E::DiskWiped));
+            record.publish(search(3), 2, stays);
+            stands_by(&record)
+        };
+        assert!(!left(&[search(1)], &[(1, Started)]));
+        assert!(left(&[], &[(1, Started)]), "the primary has all");
+        assert!(left(&[search(2)], &[(1, Started)]), "the other one's disk was lost");
+        assert!(left(&[search(1)], &[(1, Started), (2, Started)]), "nobody took anything away");
     }
 
     #[test]

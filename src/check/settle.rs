@@ -12,7 +12,7 @@ use crate::{
         rules::Rules,
         verdict::{Judged, Point, broken, clock, listed, undecided},
     },
-    event::{CopyRef, CopyState, Event, EventKind, Placement},
+    event::{CopyRef, CopyState, Event, EventKind, Outcome, Placement},
     name::{AllocationId, Epoch, HostId, HostKind, ShardId},
 };
 
@@ -166,7 +166,8 @@ impl Monitor for EnsembleSettles {
 /// Green. Allowed to stay unassigned: replicas for which there are too few live nodes, since two copies of a shard
 /// never share a node; copies that no live node may take by the settings that stand (filters, limits, awareness,
 /// `enable`) or by its disk, a primary by those of the nodes that have its data; copies of a shard that has failed
-/// `index.allocation.max_retries` times, until somebody has them tried again.
+/// `index.allocation.max_retries` times, until somebody has them tried again. How many copies there have to be is not judged
+/// after a step of which nobody knows whether it was done: the controller may do it long after its client has given up.
 #[derive(Default)]
 struct ClusterSettles {
     rules: Rules,
@@ -176,6 +177,7 @@ struct ClusterSettles {
     deadline: Deadline,
     planned: Vec<HostId>,
     copies: u32,
+    is_unsure: bool,
     state: Option<State>,
     leader: Option<HostId>,
     controller: Option<HostId>,
@@ -240,7 +242,7 @@ impl ClusterSettles {
                 }
             }
         }
-        if waits.is_empty() && settled != self.copies {
+        if waits.is_empty() && !self.is_unsure && settled != self.copies {
             waits.push(format!("{} copies, where the state has {settled}", self.copies));
         }
         waits
@@ -334,7 +336,10 @@ impl Monitor for ClusterSettles {
                 self.planned.clone_from(nodes);
                 self.copies = *copies;
             }
-            (EventKind::StepEnded { copies: Some(copies), .. }, _) => self.copies = *copies,
+            (EventKind::StepEnded { outcome, copies, .. }, _) => {
+                self.is_unsure |= *outcome == Outcome::Unknown;
+                self.copies = copies.unwrap_or(self.copies);
+            }
             (EventKind::StatePublished { version, nodes, routing, unlisted, .. }, _) => {
                 self.publish(*version, nodes, routing, unlisted)
             }
@@ -398,6 +403,21 @@ mod tests {
         let mut record = Record::healthy();
         last_routing(&mut record).1.clear();
         record.assert_fails(LAW, "waits for 2 copies, where the state has 0");
+    }
+
+    #[test]
+    fn index_that_is_missing_fails_unless_nobody_knows_what_became_of_a_step() {
+        for (outcome, passes) in [(Outcome::Failed, false), (Outcome::Unknown, true)] {
+            let mut record = Record::healthy();
+            last_routing(&mut record).1.clear();
+            let (what, error) = ("a step".into(), Some("no answer in time".into()));
+            record.insert_world(1, E::StepEnded { step: 0, what, outcome, error, copies: None });
+            if passes {
+                record.assert_passes(LAW);
+            } else {
+                record.assert_fails(LAW, "waits for 2 copies, where the state has 0");
+            }
+        }
     }
 
     #[test]
