@@ -5,10 +5,11 @@
 
 use std::{
     fs,
+    hash::{BuildHasher, RandomState},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     thread,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -66,10 +67,8 @@ fn assert_readable(out: &Path) {
 }
 
 /// A draw below `most` that differs from time to time: a kill has no seed.
-#[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a kill comes at any time")]
 fn draw(most: u64) -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    u64::from(now.subsec_nanos() / 1_000) % most
+    RandomState::new().hash_one(()) % most
 }
 
 /// Kills it some time after so many more runs were kept.
