@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    model::{Document, Op, Told},
+    model::{Document, Op, Told, Tombstones},
     usurped::Usurped,
 };
 use crate::{
@@ -43,6 +43,8 @@ struct Linearizable {
     forfeit: Forfeit,
     usurped: Usurped,
     gets_count: bool,
+    /// When a copy forgot a tombstone for the first time.
+    pruned_at: Option<u64>,
 }
 
 /// After so many documents whose budget was spent the others are not looked at: a run with hundreds of open writes on
@@ -140,7 +142,13 @@ impl Linearizable {
         let asked = self.asked(doc);
         let calls: Vec<_> = asked.iter().map(|asked| asked.call).collect();
         let name = format!("{}/{}", doc.index, doc.id);
-        match check(&Document, &calls, Budget::default()) {
+        let is_pruned =
+            |pruned| calls.iter().any(|call| call.returned.is_none_or(|returned| returned > pruned));
+        let tombstones = match self.pruned_at {
+            Some(pruned) if is_pruned(pruned) => Tombstones::Pruned,
+            _ => Tombstones::Kept,
+        };
+        match check(&Document { tombstones }, &calls, Budget::default()) {
             Found::Order => Ok(None),
             Found::Spent { budget } => Err(format!("{budget}, for {name}")),
             Found::NoOrder { last, core } => {
@@ -158,6 +166,9 @@ impl Monitor for Linearizable {
     fn observe(&mut self, event: &Event) -> Judged {
         if let EventKind::RunStarted { read_policy, .. } = &event.kind {
             self.gets_count = matches!(read_policy.as_ref(), "primary" | "lease");
+        }
+        if matches!(event.kind, EventKind::TombstonesPruned { .. }) {
+            self.pruned_at.get_or_insert(event.seq);
         }
         self.history.observe(event);
         self.forfeit.observe(event);
@@ -187,9 +198,9 @@ impl Monitor for Linearizable {
 #[cfg(test)]
 mod tests {
     use crate::{
-        check::record::{Record, client},
+        check::record::{Record, client, search},
         event::{EventKind as E, Outcome},
-        name::{SeqNo, Term},
+        name::{AllocationId, SeqNo, Term},
     };
 
     const LAW: &str = "documents.linearizable";
@@ -221,6 +232,28 @@ mod tests {
             );
         }
         going_back("any").assert_passes(LAW);
+    }
+
+    #[test]
+    fn version_that_begins_anew_fails_unless_a_tombstone_was_forgotten() {
+        let told = |record: &mut Record, request, source, seq_no, version| {
+            record.write(request, "a", source).acknowledge(request, seq_no, 1);
+            if let Some(E::DocCompleted { version: told, .. }) =
+                record.events.last_mut().map(|it| &mut it.kind)
+            {
+                *told = Some(version);
+            }
+        };
+        let mut record = run("any");
+        told(&mut record, 1, Some(1), 0, 1);
+        told(&mut record, 2, None, 1, 2);
+        let mut pruned = record.clone();
+        told(&mut record, 3, Some(3), 2, 1);
+        record.assert_fails(LAW, "no order of the requests for articles/a explains their answers");
+        let (shard, allocation) = ("articles/0".parse().unwrap(), AllocationId(1));
+        pruned.on(search(1), E::TombstonesPruned { shard, allocation, tombstones: 1 });
+        told(&mut pruned, 3, Some(3), 2, 1);
+        pruned.assert_passes(LAW);
     }
 
     #[test]

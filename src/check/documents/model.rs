@@ -12,7 +12,19 @@ use crate::{
 
 /// A document that begins missing.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Document;
+pub(super) struct Document {
+    /// Whether the version of a document that is gone is known: tombstones do not stay.
+    pub(super) tombstones: Tombstones,
+}
+
+/// What copies know of documents that are gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tombstones {
+    /// Their versions: none has been forgotten yet.
+    Kept,
+    /// Perhaps their versions.
+    Pruned,
+}
 
 /// A call that had or may have had an effect, or read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,9 +91,16 @@ impl State {
         fits.then_some(Self { version: self.version.or(version), ..self })
     }
 
-    fn meets(self, condition: Condition) -> Option<Self> {
-        // The version of a document that is gone may be known or not: tombstones do not stay.
-        let version = self.content.and(self.version);
+    /// The version that the next write counts from or is compared with, if that is known.
+    fn counted(self, tombstones: Tombstones) -> Option<u64> {
+        match tombstones {
+            Tombstones::Kept => self.version,
+            Tombstones::Pruned => self.content.and(self.version),
+        }
+    }
+
+    fn meets(self, condition: Condition, tombstones: Tombstones) -> Option<Self> {
+        let version = self.counted(tombstones);
         let holds = match condition {
             Condition::Any => true,
             Condition::Missing => self.content.is_none(),
@@ -94,10 +113,10 @@ impl State {
 
     /// The version that a write gives to the document, if that is known. One that nobody was told is not counted
     /// up: what a chain of lost writes leads to would depend on its length, and there are too many of them.
-    fn next_version(self, condition: Condition, told: Option<u64>) -> Option<u64> {
+    fn next_version(self, condition: Condition, told: Option<u64>, tombstones: Tombstones) -> Option<u64> {
         match condition {
             Condition::Below(given) | Condition::UpTo(given) => Some(given),
-            _ => told.and(self.content.and(self.version)).map(|version| version + 1),
+            _ => told.and(self.counted(tombstones)).map(|version| version + 1),
         }
     }
 
@@ -121,8 +140,9 @@ impl Model for Document {
     fn step(&self, state: &State, op: &Op) -> Option<State> {
         match *op {
             Op::Write { source, condition, told } => {
-                let before = state.meets(condition).filter(|state| state.fits(told.before))?;
-                let version = before.next_version(condition, told.version);
+                let before = state.meets(condition, self.tombstones);
+                let before = before.filter(|state| state.fits(told.before))?;
+                let version = before.next_version(condition, told.version, self.tombstones);
                 let after = State { content: source, by: None, version, ..before };
                 let after = after.versioned(told.version)?;
                 told.operation.map_or(Some(after), |operation| after.numbered(operation))
@@ -175,7 +195,12 @@ mod tests {
     }
 
     fn allows(ops: &[Op]) -> bool {
-        ops.iter().try_fold(Document.initial(), |state, op| Document.step(&state, op)).is_some()
+        allows_with(Tombstones::Pruned, ops)
+    }
+
+    fn allows_with(tombstones: Tombstones, ops: &[Op]) -> bool {
+        let document = Document { tombstones };
+        ops.iter().try_fold(document.initial(), |state, op| document.step(&state, op)).is_some()
     }
 
     #[test]
@@ -216,6 +241,28 @@ mod tests {
         assert!(allows(&[created, told(Some(2), Before::There), told(None, Before::There), created]));
         assert!(!allows(&[created, created]));
         assert!(!allows(&[told(None, Before::There)]));
+    }
+
+    #[test]
+    fn version_goes_on_from_that_of_a_tombstone_as_long_as_it_is_kept() {
+        let versioned = |source: Option<u64>, version| Op::Write {
+            source: source.map(Digest),
+            condition: Condition::Any,
+            told: Told { version: Some(version), ..UNTOLD },
+        };
+        let deleted = [versioned(Some(1), 1), versioned(None, 2)];
+        let then = |version| [&deleted[..], &[versioned(Some(2), version)]].concat();
+        for (version, tombstones, is_right) in [
+            (3, Tombstones::Kept, true),
+            (1, Tombstones::Kept, false),
+            (1, Tombstones::Pruned, true),
+            (3, Tombstones::Pruned, true),
+        ] {
+            assert_eq!(allows_with(tombstones, &then(version)), is_right, "{version} {tombstones:?}");
+        }
+        let lower = write(Some(2), Condition::Below(2), None);
+        assert!(!allows_with(Tombstones::Kept, &[deleted[0], deleted[1], lower]));
+        assert!(allows_with(Tombstones::Pruned, &[deleted[0], deleted[1], lower]));
     }
 
     #[test]

@@ -38,14 +38,16 @@ impl Usurped {
                     self.open.insert(owner, (*session, event.into()));
                 }
             }
-            (EventKind::ClientExpired { session }, Some(host)) => {
-                if self.open.get(&host).is_some_and(|(open, _)| open == session) {
-                    self.knows(host, event);
-                }
+            (EventKind::ClientExpired { session }, Some(host)) if self.counts_on(host, *session) => {
+                self.knows(host, event);
             }
             (EventKind::HostCrashed { .. }, Some(host)) => self.knows(host, event),
             _ => {}
         }
+    }
+
+    fn counts_on(&self, host: HostId, session: SessionId) -> bool {
+        self.open.get(&host).is_some_and(|(open, _)| *open == session)
     }
 
     fn knows(&mut self, host: HostId, event: &Event) {
