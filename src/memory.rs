@@ -9,7 +9,7 @@
 #![expect(unsafe_code, reason = "an allocator has no safe form")]
 
 use std::{
-    alloc::{GlobalAlloc, Layout},
+    alloc::{GlobalAlloc, Layout, System},
     fs,
 };
 
@@ -19,31 +19,54 @@ use mimalloc::MiMalloc;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Allocator;
 
-// SAFETY: a block is given back to whom it came from, since arenas lie where nothing else does; each of the two keeps
-// the contract for what it gives.
+/// Blocks from this size on come from the system, in bytes: it makes them larger without copying them, where a record
+/// that grows would be there twice.
+const LARGE: usize = 4 << 20;
+
+fn is_large(size: usize) -> bool {
+    size >= LARGE
+}
+
+// SAFETY: a block is given back to whom it came from: arenas lie where nothing else does, and the others are told apart by
+// their size, which a caller has to give again; each of the three keeps the contract for what it gives.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the layout is the caller's.
-        unsafe { MiMalloc.alloc(layout) }
+        unsafe { if is_large(layout.size()) { System.alloc(layout) } else { MiMalloc.alloc(layout) } }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        let arena = arenas::take(layout);
+        if let Some(arena) = arenas::take(layout) {
+            return arena;
+        }
         // SAFETY: the layout is the caller's.
-        arena.unwrap_or_else(|| unsafe { MiMalloc.alloc_zeroed(layout) })
+        unsafe {
+            if is_large(layout.size()) { System.alloc_zeroed(layout) } else { MiMalloc.alloc_zeroed(layout) }
+        }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        if !arenas::give(block) {
-            // SAFETY: what is no arena came from there.
-            unsafe { MiMalloc.dealloc(block, layout) }
+        if arenas::give(block) {
+            return;
+        }
+        // SAFETY: what is no arena came from there, by its size.
+        unsafe {
+            if is_large(layout.size()) {
+                System.dealloc(block, layout)
+            } else {
+                MiMalloc.dealloc(block, layout)
+            }
         }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        if !arenas::is_arena(block) {
-            // SAFETY: what is no arena came from there.
-            return unsafe { MiMalloc.realloc(block, layout, size) };
+        // SAFETY: what is no arena came from there, by its size, and what it becomes will go there.
+        match (is_large(layout.size()), is_large(size)) {
+            (true, true) => return unsafe { System.realloc(block, layout, size) },
+            (false, false) if !arenas::is_arena(block) => {
+                return unsafe { MiMalloc.realloc(block, layout, size) };
+            }
+            _ => {}
         }
         // SAFETY: the caller sees to it that the size is one that a layout can have; both blocks are as long as what is
         // copied, and no two live blocks overlap.
@@ -257,6 +280,24 @@ mod tests {
                 assert!(std::slice::from_raw_parts(block, held) == vec![3; held]);
             }
             Allocator.dealloc(block, layout(size));
+        }
+    }
+
+    #[test]
+    fn what_a_block_holds_moves_with_it_as_it_grows_large_and_small_again() {
+        // SAFETY: each block is used within its length, and given back once, as it was asked for last.
+        unsafe {
+            let (mut size, mut block) = (100, Allocator.alloc(layout(100)));
+            block.write_bytes(5, size);
+            for next in [LARGE - 1, LARGE, 3 * LARGE, 2 * LARGE, 70] {
+                block = Allocator.realloc(block, layout(size), next);
+                size = next;
+                assert!(std::slice::from_raw_parts(block, 70) == [5; 70]);
+            }
+            Allocator.dealloc(block, layout(size));
+            let zeroed = Allocator.alloc_zeroed(layout(LARGE));
+            assert!(std::slice::from_raw_parts(zeroed, LARGE) == vec![0; LARGE]);
+            Allocator.dealloc(zeroed, layout(LARGE));
         }
     }
 
