@@ -27,7 +27,8 @@ pub(super) const HOLD: Law = Law {
 /// its node if no other with the data may have it (`PrimaryShardAllocator`; "this setting does not affect the recovery of
 /// local primary shards", says the reference of `cluster.routing.allocation.enable`): of it only throttles are judged. Of
 /// disks only the low watermark is judged (of a new primary the high one): how large a copy is when it comes is in no
-/// event. Of shards with several replicas it cannot be told which of them has failed too often: those may be retried.
+/// event. Copies that came with a state that nobody told of (its controller lost its session before it knew that it had
+/// written it) are not judged by the next one. Of shards with several replicas it cannot be told which of them has failed too often: those may be retried.
 #[derive(Default)]
 struct Hold {
     rules: Rules,
@@ -36,6 +37,8 @@ struct Hold {
     disks: Disks,
     /// Shards of two copies, of which one is to be left alone.
     exhausted: BTreeSet<ShardId>,
+    /// The version of the state before.
+    version: u64,
 }
 
 /// A published state, and the copies that come to a node with it.
@@ -255,7 +258,11 @@ impl Monitor for Hold {
             EventKind::RerouteCommanded { shards, .. } => self.commanded.extend(shards.iter().cloned()),
             EventKind::StatePublished { version, nodes, routing, .. } => {
                 self.forgive(routing);
-                self.published(event, *version, nodes, routing)?;
+                let follows = self.version == 0 || *version <= self.version + 1;
+                self.version = *version;
+                if follows {
+                    self.published(event, *version, nodes, routing)?;
+                }
                 let placed = routing.iter().filter(|copy| copy.node.is_some());
                 self.placed = placed.filter_map(|copy| Some((copy.allocation?, copy.state))).collect();
                 self.commanded.clear();
@@ -381,6 +388,22 @@ mod tests {
         record.assert_fails(LAW, "awareness: too many copies with that zone");
         replica_comes_to(&mut spread, 3);
         spread.assert_passes(LAW);
+    }
+
+    #[test]
+    fn copy_that_may_have_come_with_a_state_that_nobody_told_of_is_not_judged() {
+        for (version, passes) in [(2, false), (3, true)] {
+            let mut record = Record::default();
+            set(&mut record, &[("exclude._name", "search-3")]);
+            publish(&mut record, 1, &[(0, 1, Some(1), Started, true), (0, 2, None, Unassigned, false)]);
+            let come = [(0, 1, Some(1), Started, true), (0, 2, Some(3), Initializing, false)];
+            publish(&mut record, version, &come);
+            if passes {
+                record.assert_passes(LAW);
+            } else {
+                record.assert_fails(LAW, "places copy 2 of a/0 on search-3");
+            }
+        }
     }
 
     #[test]

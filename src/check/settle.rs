@@ -93,14 +93,12 @@ struct EnsembleSettles {
 
 impl EnsembleSettles {
     fn live(&self) -> BTreeSet<HostId> {
-        let live = self.deadline.calm.hosts.live(HostKind::ZooKeeper);
-        live.into_iter().filter(|host| !self.spoiled.contains(host)).collect()
+        self.deadline.calm.hosts.live(HostKind::ZooKeeper)
     }
 
     fn waits(&self) -> Option<String> {
         let live = self.live();
-        let is_short = !self.spoiled.is_empty() && live.len() <= self.servers.len() / 2;
-        if is_short || live.is_empty() && self.servers.is_empty() {
+        if live.is_empty() && self.servers.is_empty() {
             return None;
         }
         let leads = |host: &HostId| {
@@ -109,12 +107,16 @@ impl EnsembleSettles {
         let Some((leader, epoch)) =
             live.iter().filter_map(|host| Some((*host, leads(host)?))).max_by_key(|(_, epoch)| *epoch)
         else {
-            let names = listed(live.iter().map(|host| host.to_string()), 7);
+            let sound: BTreeSet<_> = live.difference(&self.spoiled).collect();
+            if sound.len() < live.len() && sound.len() <= self.servers.len() / 2 {
+                return None;
+            }
+            let names = listed(sound.into_iter().map(|host| host.to_string()), 7);
             let (quorum, of) = (self.servers.len() / 2 + 1, self.servers.len());
             return Some(format!("a leader to be established by {quorum} of {of}, with {names} live"));
         };
-        let idle: Vec<_> =
-            live.iter().filter(|host| self.roles.get(host) != Some(&(epoch, leader))).collect();
+        let serves = |host: &&&HostId| self.roles.get(host) == Some(&(epoch, leader));
+        let idle: Vec<_> = live.difference(&self.spoiled).filter(|host| !serves(&host)).collect();
         let names = listed(idle.iter().map(|host| host.to_string()), 7);
         (!idle.is_empty()).then(|| format!("{names} to serve in epoch {epoch} under {leader}"))
     }
@@ -550,6 +552,9 @@ mod tests {
                 record.assert_fails("ensemble.settles", "waits for zk-3 to serve in epoch 2");
             }
         }
+        let mut leads = Record::healthy();
+        leads.insert(1, zk(2), rotted("acceptedEpoch"));
+        leads.assert_passes("ensemble.settles");
     }
 
     #[test]
