@@ -23,17 +23,21 @@ pub(super) const TELL_CHANGES: Law = Law {
 
 /// Allowed: a node that left and joined, or an index that was deleted and created, in one state, since the lists
 /// of two states do not show that; copies said to have failed which the routing table cannot tell from copies that
-/// gave their place to the target of a move. What is announced after a state whose predecessor nobody noted is not
+/// gave their place to the target of a move; a notice that its controller could not tell of, since it died as it told of
+/// the state. What is announced after a state whose predecessor nobody noted is not
 /// judged, except that nothing is announced twice.
 #[derive(Default)]
 struct TellChanges {
     states: BTreeMap<u64, Published>,
     announced: BTreeMap<u64, (Point, BTreeSet<ClusterChange>)>,
+    /// States whose controller died before it could tell of their notices.
+    cut_off: BTreeSet<u64>,
 }
 
 /// What a published state says.
 struct Published {
     at: Point,
+    by: Option<HostId>,
     nodes: BTreeSet<HostId>,
     indices: BTreeSet<String>,
     copies: BTreeMap<AllocationId, Copy>,
@@ -55,7 +59,8 @@ impl Published {
         });
         let indices = routing.iter().map(|copy| copy.shard.index.to_string());
         let nodes = nodes.iter().copied().collect();
-        Self { at: event.into(), nodes, indices: indices.collect(), copies: copies.collect() }
+        let (at, by) = (event.into(), event.host);
+        Self { at, by, nodes, indices: indices.collect(), copies: copies.collect() }
     }
 
     /// What must have been announced of the way from `former` to here.
@@ -123,6 +128,15 @@ impl TellChanges {
         }
     }
 
+    /// A process dies: of a state that it told of just now it tells no more.
+    fn cut_off(&mut self, event: &Event) {
+        let Some((version, state)) = self.states.last_key_value() else { return };
+        let is_its_own = state.by == event.host && state.at.at == event.at;
+        if is_its_own && !self.announced.contains_key(version) {
+            self.cut_off.insert(*version);
+        }
+    }
+
     /// The first difference between what happened and what was told.
     fn judge(&self, version: u64, former: &Published, state: &Published) -> Judged {
         let must = state.changes_since(former);
@@ -131,7 +145,7 @@ impl TellChanges {
         let text =
             |changes: Vec<&ClusterChange>| listed(changes.into_iter().map(|change| format!("{change:?}")), 4);
         let silent: Vec<_> = must.difference(told).collect();
-        if !silent.is_empty() {
+        if !silent.is_empty() && !self.cut_off.contains(&version) {
             return broken(
                 state.at,
                 format!("version {version} was published without announcing {}", text(silent)),
@@ -155,6 +169,10 @@ impl Monitor for TellChanges {
                 self.settle_before(*version)
             }
             EventKind::ChangesAnnounced { version, changes, .. } => self.announce(event, *version, changes),
+            EventKind::HostCrashed { .. } => {
+                self.cut_off(event);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -239,6 +257,21 @@ mod tests {
     fn change_that_is_not_announced_fails() {
         loss(Vec::new()).assert_fails(LAW, "version 6 was published without announcing");
         loss(vec![announced(6, vec![left()])]).assert_fails(LAW, "ShardPromoted");
+    }
+
+    #[test]
+    fn change_need_not_be_announced_by_a_controller_that_dies_as_it_tells_of_the_state() {
+        let died = |host: HostId, is_at_once: bool| {
+            let mut record = loss(Vec::new());
+            record.on(host, E::HostCrashed { power: false });
+            if is_at_once && let [.., told, crash] = &mut record.events[..] {
+                crash.at = told.at;
+            }
+            record
+        };
+        died(search(3), true).assert_passes(LAW);
+        died(search(3), false).assert_fails(LAW, "without announcing");
+        died(search(2), true).assert_fails(LAW, "without announcing");
     }
 
     #[test]
