@@ -80,7 +80,7 @@ impl Forfeit {
             EventKind::WriteAcknowledged { shard, term, seq_no, durable: false, .. } => {
                 self.unsynced.entry(shard.clone()).or_default().insert((*seq_no, *term));
             }
-            EventKind::HostCrashed { power: true } | EventKind::DiskWiped => {
+            EventKind::HostCrashed { power: true } | EventKind::DiskWiped | EventKind::DiskFailed { .. } => {
                 let is_wiped = event.kind == EventKind::DiskWiped;
                 event.host.into_iter().for_each(|host| self.lose(host, is_wiped));
             }
@@ -105,7 +105,8 @@ impl Forfeit {
         }
     }
 
-    /// A node has lost power: what its copies had not synced may be gone with it; with its disk all is.
+    /// A node has lost power, or its disk refuses to write: what its copies had not synced may be gone with it; with its
+    /// disk all is.
     fn lose(&mut self, host: HostId, is_wiped: bool) {
         for copy in self.copies.values_mut().filter(|copy| copy.host == host) {
             copy.is_wiped |= is_wiped;
@@ -217,6 +218,12 @@ mod tests {
         assert!(after(false, search(1), false), "what a process has written survives it");
         assert!(after(false, zk(1), true) && after(true, search(1), true));
         assert!(after(false, search(2), true), "it has no copy of the shard");
+        for (durable, stands) in [(false, false), (true, true)] {
+            let mut record = written(durable);
+            let (file, error) = ("translog.1".into(), "no space left on device".into());
+            record.on(search(1), E::DiskFailed { file, error });
+            assert_eq!(stands_by(&record), stands);
+        }
     }
 
     #[test]

@@ -106,7 +106,7 @@ pub(super) struct Holding {
     runs: Runs,
     /// Every operation up to here is synced, as far as the copy said so of itself.
     synced: SeqNo,
-    /// Whether its machine has lost power since it was opened.
+    /// Whether its machine has lost power, or its disk refused to write, since it was opened.
     dark: bool,
 }
 
@@ -174,7 +174,7 @@ pub(super) struct Lost {
 /// Why an operation is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Excuse {
-    /// Its machine lost power before the copy had synced it.
+    /// Its machine lost power, or its disk refused to write, before the copy had synced it.
     Unsynced,
     /// None that counts.
     None,
@@ -221,7 +221,7 @@ impl Holdings {
             }
             EventKind::CopyRemoved { allocation, .. } => _ = self.copies.remove(allocation),
             EventKind::DiskWiped => self.copies.retain(|_, copy| copy.host != host),
-            EventKind::HostCrashed { power: true } => {
+            EventKind::HostCrashed { power: true } | EventKind::DiskFailed { .. } => {
                 self.copies.values_mut().filter(|copy| copy.host == host).for_each(|copy| copy.dark = true);
             }
             _ => {}

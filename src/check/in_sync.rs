@@ -30,8 +30,8 @@ type Sets = BTreeMap<ShardId, BTreeSet<AllocationId>>;
 /// a state has been seen applied that is not noted yet is judged once it is; if it never is (its writer died or
 /// lost the answer) the write is not judged by it.
 ///
-/// Allowed: under `index.translog.durability: async` a machine that loses power takes with it what its copy had
-/// not synced, acknowledged or not; from then on nobody needs to have that. A shard for which a reroute command
+/// Allowed: under `index.translog.durability: async` a machine that loses power, or whose disk refuses to write, takes
+/// with it what its copy had not synced, acknowledged or not; from then on nobody needs to have that. A shard for which a reroute command
 /// accepted the loss of data begins anew. A copy whose disk is gone has nothing until its node tells that it is; it
 /// must not be opened as one that is in sync.
 #[derive(Default)]
@@ -368,6 +368,26 @@ mod tests {
         lost(false, true, false).assert_passes(LAW);
         for record in [lost(true, true, false), lost(false, false, false), lost(false, true, true)] {
             record.assert_fails(LAW, "without operation 1 of term 1, which is acknowledged");
+        }
+    }
+
+    #[test]
+    fn unsynced_write_that_the_disk_refused_is_allowed_to_be_lost_if_it_was_acknowledged_as_such() {
+        for (durable, is_refused, passes) in [(false, true, true), (true, true, false), (false, false, false)]
+        {
+            let mut record = behind();
+            appended(&mut record, 2, 1);
+            acknowledged(&mut record, 1, durable);
+            if is_refused {
+                let (file, error) = ("translog.1".into(), "no space left on device".into());
+                record.on(search(2), E::DiskFailed { file, error });
+            }
+            opened(&mut record, 2, 0);
+            if passes {
+                record.assert_passes(LAW);
+            } else {
+                record.assert_fails(LAW, "without operation 1 of term 1, which is acknowledged");
+            }
         }
     }
 
