@@ -34,6 +34,17 @@ fn second_server_of_three_is_spared() {
     assert_eq!(events.iter().filter(|event| matches!(event, EventKind::HostPaused)).count(), 1);
 }
 
+/// A server that has just been started again may lack what the two others have committed without it.
+#[test]
+fn disk_is_spared_while_another_server_does_not_follow_yet() {
+    let faults = "[budget]\nquorum = true\n[[faults]]\nat = \"5s\"\ncrash = \"zk-1\"\npower = true\nlasts = \"1s\"\n\
+                  [[faults]]\nat = \"6s 1ms\"\nwipe = \"zk-2\"\nlasts = \"100ms\"\n\
+                  [[faults]]\nat = \"12s\"\nwipe = \"zk-2\"\nlasts = \"100ms\"\n";
+    let events = events(faults);
+    assert_eq!(missed(&events), ["loss of the disk of zk-2: only 1 of 3 servers would be left"]);
+    assert_eq!(events.iter().filter(|event| matches!(event, EventKind::DiskWiped)).count(), 1);
+}
+
 #[test]
 fn last_good_copy_is_spared_until_another_one_is_built() {
     let faults = "[budget]\ncopies = true\n\

@@ -21,6 +21,8 @@ pub struct Roles {
     /// Servers whose disk was damaged, and those of them that have another one by now.
     damaged: BTreeSet<HostId>,
     replaced: BTreeSet<HostId>,
+    /// Servers that lead or follow: they have whatever is committed, or are about to.
+    serving: BTreeSet<HostId>,
     controller: Option<HostId>,
     routing: Vec<Placement>,
 }
@@ -38,6 +40,15 @@ impl Roles {
     /// Follows the record.
     pub fn observe(&mut self, event: &Event) {
         let Some(host) = event.host else { return };
+        match &event.kind {
+            EventKind::LeaderEstablished { .. } | EventKind::FollowerSynced { .. } => {
+                self.serving.insert(host);
+            }
+            EventKind::HostCrashed { .. } | EventKind::HostHalted { .. } | EventKind::RoleLost { .. } => {
+                self.serving.remove(&host);
+            }
+            _ => {}
+        }
         match &event.kind {
             EventKind::HostStarted { .. } => {
                 self.down.remove(&host);
@@ -126,6 +137,11 @@ impl Roles {
     /// Servers whose disk lacks, or may lack, what was written to it.
     pub fn damaged_servers(&self) -> &BTreeSet<HostId> {
         &self.damaged
+    }
+
+    /// Servers that neither lead nor follow: they may lack what is committed.
+    pub fn idle_servers(&self) -> impl Iterator<Item = HostId> {
+        self.servers.iter().copied().filter(|server| !self.serving.contains(server))
     }
 
     /// Where the copies are, as last published.

@@ -1,8 +1,8 @@
 //! Budget — decides whether a fault would harm more than a run has promised to survive. It never strikes one.
 //!
 //! A host is harmed while a fault stops, pauses, cuts or ails it; a server whose disk was damaged until it has another
-//! one and follows again. Lateness, clocks and lost answers harm nobody. A
-//! copy is good as long as no damage was done to its node's disk since it was last published as started under its
+//! one and follows again. What is committed lies on a majority: a fault that damages a server's disk has to leave one of
+//! servers that lead or follow. Lateness, clocks and lost answers harm nobody. A copy is good as long as no damage was done to its node's disk since it was last published as started under its
 //! allocation: a copy that was built anew after the damage has another.
 
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::{Faults, Strike, Switch};
 use crate::{
     event::Placement,
-    name::{AllocationId, HostId, ShardId},
+    name::{AllocationId, HostId, HostKind, ShardId},
     scenario::plan::FaultAction,
     sim::world::World,
 };
@@ -31,6 +31,9 @@ impl World {
         let mut harmed = self.faults().harmed();
         harmed.extend(&hit);
         harmed.extend(self.roles().damaged_servers());
+        if damages(action) && hit.iter().any(|host| host.kind == HostKind::ZooKeeper) {
+            harmed.extend(self.roles().idle_servers());
+        }
         let quorum = budget.quorum.then(|| self.quorum_lost(&harmed)).flatten();
         let lost = quorum.or_else(|| budget.copies.then(|| self.copy_lost(action, &hit, &harmed)).flatten());
         if lost.is_none() && damages(action) {
