@@ -31,6 +31,8 @@ pub(in crate::check) const DURABLE: Law = Law {
 ///   know what became of the first attempt; so a later number may carry content acknowledged earlier;
 /// - an index may be deleted, and what was acknowledged unsynced (`index.translog.durability: async`) may be gone
 ///   after a node has lost power;
+/// - a shard that has failed too often has no serving copy until somebody has retries begin anew
+///   (`MaxRetryAllocationDecider`): what it took lies on a disk that nobody opens;
 /// - the tombstone of a delete may be gone (`index.gc_deletes`), so that nothing is left of the document.
 #[derive(Default)]
 struct Durable {
@@ -39,6 +41,8 @@ struct Durable {
     inspected: Inspected,
     forfeit: Forfeit,
     acknowledged: BTreeMap<ShardId, Point>,
+    /// Shards that have failed too often.
+    exhausted: BTreeSet<ShardId>,
 }
 
 /// An acknowledged write that is not where it must be.
@@ -181,6 +185,11 @@ impl Monitor for Durable {
         {
             self.acknowledged.insert(shard.clone(), event.into());
         }
+        match &event.kind {
+            EventKind::RetriesExhausted { shard, .. } => _ = self.exhausted.insert(shard.clone()),
+            EventKind::RetriesReset { shards } => self.exhausted.retain(|shard| !shards.contains(shard)),
+            _ => {}
+        }
         Ok(())
     }
 
@@ -188,7 +197,7 @@ impl Monitor for Durable {
         let end = self.calm.end()?;
         let bare = self.bare();
         report(self.losses(&bare, end))?;
-        let Some(shard) = bare.first() else { return Ok(()) };
+        let Some(shard) = bare.iter().find(|shard| !self.exhausted.contains(**shard)) else { return Ok(()) };
         self.calm.is_long_enough()?;
         broken(
             end,
@@ -328,6 +337,11 @@ mod tests {
         let mut record = Record::healthy();
         record.events.retain(|event| !matches!(event.kind, E::CopyInspected { .. }));
         record.assert_fails(LAW, "articles/0 took acknowledged writes, and no serving copy of it is left");
+        let shard = crate::check::record::shard();
+        record.insert(1, search(1), E::RetriesExhausted { shard: shard.clone(), failures: 5 });
+        record.assert_passes(LAW);
+        record.insert(2, search(1), E::RetriesReset { shards: vec![shard] });
+        record.assert_fails(LAW, "no serving copy of it is left");
     }
 
     #[test]
