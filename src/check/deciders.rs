@@ -218,7 +218,8 @@ impl Hold {
     /// A replica that has been built is no failure any more, and of a shard with more copies or fewer none is judged.
     fn forgive(&mut self, routing: &[Placement]) {
         self.exhausted.retain(|shard| {
-            let copies: Vec<_> = routing.iter().filter(|copy| copy.shard == *shard).collect();
+            let stays = |copy: &&Placement| copy.shard == *shard && copy.state != CopyState::Relocating;
+            let copies: Vec<_> = routing.iter().filter(stays).collect();
             copies.len() == 2 && !copies.iter().any(|copy| !copy.primary && is_active(copy))
         });
     }
@@ -357,13 +358,16 @@ mod tests {
         let mut reset = record.clone();
         replica_comes_to(&mut record, 3);
         record.assert_fails(LAW, "places copy 2 of a/0 on search-3; max_retry: it has failed too often");
-        let mut more = reset.clone();
+        let (mut more, mut fewer) = (reset.clone(), reset.clone());
         reset.on(search(1), EventKind::RetriesReset { shards: vec![shard] });
         replica_comes_to(&mut reset, 3);
         reset.assert_passes(LAW);
         let third = (0, 3, Some(3), Initializing, false);
         publish(&mut more, 2, &[(0, 1, Some(1), Started, true), (0, 2, None, Unassigned, false), third]);
         more.assert_passes(LAW);
+        publish(&mut fewer, 2, &[(0, 1, Some(1), Relocating, true), (0, 4, Some(3), Initializing, false)]);
+        publish(&mut fewer, 3, &[(0, 1, Some(1), Relocating, true), (0, 5, Some(3), Initializing, false)]);
+        fewer.assert_passes(LAW);
     }
 
     #[test]
