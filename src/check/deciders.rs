@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     check::{
         disks::{Disks, Mark},
+        exhausted::Exhausted,
         law::{Law, Monitor},
         rules::{Rules, is_enabled},
         verdict::{Judged, broken},
@@ -28,7 +29,8 @@ pub(super) const HOLD: Law = Law {
 /// local primary shards", says the reference of `cluster.routing.allocation.enable`): of it only throttles are judged. Of
 /// disks only the low watermark is judged (of a new primary the high one): how large a copy is when it comes is in no
 /// event. Copies that came with a state that nobody told of (its controller lost its session before it knew that it had
-/// written it) are not judged by the next one. Of shards with several replicas it cannot be told which of them has failed too often: those may be retried.
+/// written it) are not judged by the next one. Of shards with several replicas it cannot be told which of them has failed
+/// too often: those may be retried.
 #[derive(Default)]
 struct Hold {
     rules: Rules,
@@ -36,7 +38,7 @@ struct Hold {
     placed: BTreeMap<AllocationId, CopyState>,
     disks: Disks,
     /// Shards of two copies, of which one is to be left alone.
-    exhausted: BTreeSet<ShardId>,
+    exhausted: Exhausted,
     /// The version of the state before.
     version: u64,
 }
@@ -111,7 +113,7 @@ impl Hold {
         if let Some(filter) = self.rules.filtered(index, node) {
             return Some(format!("filter: {filter} keeps it away"));
         }
-        if !copy.primary && self.exhausted.contains(&copy.shard) && !state.is_target(copy) {
+        if !copy.primary && self.exhausted.has(&copy.shard) && !state.is_target(copy) {
             return Some("max_retry: it has failed too often".to_owned());
         }
         let held: Vec<_> = state
@@ -217,10 +219,10 @@ impl Hold {
 
     /// A replica that has been built is no failure any more, and of a shard with more copies or fewer none is judged.
     fn forgive(&mut self, routing: &[Placement]) {
-        self.exhausted.retain(|shard| {
+        self.exhausted.forgive(|shard| {
             let stays = |copy: &&Placement| copy.shard == *shard && copy.state != CopyState::Relocating;
             let copies: Vec<_> = routing.iter().filter(stays).collect();
-            copies.len() == 2 && !copies.iter().any(|copy| !copy.primary && is_active(copy))
+            copies.len() != 2 || copies.iter().any(|copy| !copy.primary && is_active(copy))
         });
     }
 
@@ -255,6 +257,7 @@ impl Hold {
 impl Monitor for Hold {
     fn observe(&mut self, event: &Event) -> Judged {
         self.rules.observe(event);
+        self.exhausted.observe(event);
         match &event.kind {
             EventKind::RerouteCommanded { shards, .. } => self.commanded.extend(shards.iter().cloned()),
             EventKind::StatePublished { version, nodes, routing, .. } => {
@@ -268,8 +271,6 @@ impl Monitor for Hold {
                 self.placed = placed.filter_map(|copy| Some((copy.allocation?, copy.state))).collect();
                 self.commanded.clear();
             }
-            EventKind::RetriesExhausted { shard, .. } => _ = self.exhausted.insert(shard.clone()),
-            EventKind::RetriesReset { shards } => self.exhausted.retain(|shard| !shards.contains(shard)),
             _ => {}
         }
         self.disks.observe(event);

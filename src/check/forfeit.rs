@@ -134,14 +134,14 @@ impl Forfeit {
     fn take_away(&mut self, routing: &[Placement], unlisted: &[CopyRef]) {
         let is_wiped = |id: AllocationId| self.copies.get(&id).is_some_and(|known| known.is_wiped);
         let is_lost = |copy: &Placement| !copy.in_sync || copy.allocation.is_some_and(is_wiped);
-        let spare: BTreeSet<_> = unlisted.iter().filter(|copy| !is_wiped(copy.allocation)).collect();
+        let has_spare =
+            |shard: &ShardId| unlisted.iter().any(|copy| copy.shard == *shard && !is_wiped(copy.allocation));
         for copies in routing.chunk_by(|one, other| one.shard == other.shard) {
             let shard = &copies[0].shard;
             let count = copies.iter().filter(|copy| copy.state != CopyState::Relocating).count();
             match self.counts.get_mut(shard) {
                 Some(before) => {
-                    let has_spare = spare.iter().any(|copy| copy.shard == *shard);
-                    if count < *before && copies.iter().all(is_lost) && !has_spare {
+                    if count < *before && copies.iter().all(is_lost) && !has_spare(shard) {
                         self.given_up.insert(shard.index.clone());
                     }
                     *before = count;

@@ -17,6 +17,7 @@ mod documents;
 mod durability;
 mod ephemerals;
 mod epochs;
+mod exhausted;
 mod fences;
 mod forfeit;
 pub mod goal;

@@ -117,7 +117,7 @@ type Hop = (ShardId, HostId, HostId);
 /// What allocation goes by: nodes, and how many copies each shard has.
 type Inputs = (Vec<HostId>, BTreeMap<ShardId, usize>);
 
-/// How many copies of a shard a node has more than when counting began.
+/// How many copies of a shard a node has more than when all that are placed now had a place.
 type Gains = BTreeMap<(ShardId, HostId), i32>;
 
 /// Counted anew when nodes, indices, replicas, settings or attributes change, when a copy is lost or a
@@ -143,9 +143,14 @@ struct MovesEnd {
 impl MovesEnd {
     fn restart(&mut self) {
         self.moved.clear();
+        self.begun = 0;
+        self.forget();
+    }
+
+    /// No placement that has been can come back.
+    fn forget(&mut self) {
         self.gains.clear();
         self.been.clear();
-        self.begun = 0;
     }
 
     fn gain(&mut self, shard: &ShardId, node: HostId, copies: i32) {
@@ -194,10 +199,9 @@ impl MovesEnd {
         let was = std::mem::replace(&mut self.placed, placed);
         let count = inputs.1.values().sum::<usize>();
         let hops = begun(&was, routing);
-        for copy in placed_anew(&was, routing, &hops) {
-            if let Some(node) = copy.node {
-                self.gain(&copy.shard, node, 1);
-            }
+        // More copies have a place than ever before.
+        if places_anew(&was, routing, &hops) {
+            self.forget();
         }
         for hop in hops {
             let (shard, from, to) = hop.clone();
@@ -221,13 +225,9 @@ impl MovesEnd {
     }
 }
 
-/// The copies that get a node with this state, other than by a move.
-fn placed_anew<'a>(
-    was: &BTreeMap<AllocationId, CopyState>,
-    routing: &'a [Placement],
-    hops: &[Hop],
-) -> impl Iterator<Item = &'a Placement> {
-    routing.iter().filter(move |copy| {
+/// Whether a copy gets a node with this state, other than by a move.
+fn places_anew(was: &BTreeMap<AllocationId, CopyState>, routing: &[Placement], hops: &[Hop]) -> bool {
+    routing.iter().filter(|copy| copy.node.is_some()).any(|copy| {
         copy.allocation.is_some_and(|id| !was.contains_key(&id))
             && !hops.iter().any(|(shard, _, to)| *shard == copy.shard && Some(*to) == copy.node)
     })

@@ -1,18 +1,19 @@
 //! Placement — decides whether the routing table keeps copies of one shard apart and, in the end, evens out
 //! the nodes. It never asks why a copy is where it is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::{
     check::{
         calm::Calm,
         disks::{Disks, Mark},
+        exhausted::Exhausted,
         law::{Law, Monitor},
         rules::{Rules, is_enabled},
         verdict::{Judged, Point, broken},
     },
     event::{CopyState, Event, EventKind, Placement},
-    name::{HostId, IndexName, ShardId},
+    name::{HostId, IndexName},
 };
 
 pub(super) const ONE_COPY_PER_NODE: Law = Law {
@@ -73,7 +74,7 @@ struct Balanced {
     rules: Rules,
     scales: Scales,
     /// Shards of which a copy has failed too often.
-    exhausted: BTreeSet<ShardId>,
+    exhausted: Exhausted,
     last: Option<Published>,
 }
 
@@ -153,7 +154,7 @@ impl Balanced {
     /// Whether nothing stands against it that this copy goes to the node.
     fn may_move(&self, state: &Published, copy: &Placement, to: HostId) -> bool {
         !self.disks.may_be_beyond(to, Mark::Low)
-            && !self.exhausted.contains(&copy.shard)
+            && !self.exhausted.has(&copy.shard)
             && is_enabled(self.rules.rebalances(&copy.shard.index), copy.primary)
             && self.rules.may_hold(&state.nodes, &state.routing, copy, to)
     }
@@ -169,11 +170,9 @@ impl Monitor for Balanced {
         self.calm.observe(event);
         self.disks.observe(event);
         self.rules.observe(event);
-        match &event.kind {
-            EventKind::RunStarted { allocator, .. } => self.scales = Scales::of(allocator),
-            EventKind::RetriesExhausted { shard, .. } => _ = self.exhausted.insert(shard.clone()),
-            EventKind::RetriesReset { shards } => self.exhausted.retain(|shard| !shards.contains(shard)),
-            _ => {}
+        self.exhausted.observe(event);
+        if let EventKind::RunStarted { allocator, .. } = &event.kind {
+            self.scales = Scales::of(allocator);
         }
         if let EventKind::StatePublished { version, nodes, routing, .. } = &event.kind
             && self.last.as_ref().is_none_or(|last| *version >= last.version)

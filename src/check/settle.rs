@@ -7,6 +7,7 @@ use crate::{
     check::{
         calm::Calm,
         disks::{Disks, Mark},
+        exhausted::Exhausted,
         hosts::is_new_life,
         law::{Law, Monitor},
         rules::Rules,
@@ -115,8 +116,8 @@ impl EnsembleSettles {
             let (quorum, of) = (self.servers.len() / 2 + 1, self.servers.len());
             return Some(format!("a leader to be established by {quorum} of {of}, with {names} live"));
         };
-        let serves = |host: &&&HostId| self.roles.get(host) == Some(&(epoch, leader));
-        let idle: Vec<_> = live.difference(&self.spoiled).filter(|host| !serves(&host)).collect();
+        let sound = live.difference(&self.spoiled);
+        let idle: Vec<_> = sound.filter(|host| self.roles.get(host) != Some(&(epoch, leader))).collect();
         let names = listed(idle.iter().map(|host| host.to_string()), 7);
         (!idle.is_empty()).then(|| format!("{names} to serve in epoch {epoch} under {leader}"))
     }
@@ -175,7 +176,7 @@ struct ClusterSettles {
     rules: Rules,
     disks: Disks,
     /// Shards that failed too often.
-    exhausted: BTreeSet<ShardId>,
+    exhausted: Exhausted,
     deadline: Deadline,
     planned: Vec<HostId>,
     copies: u32,
@@ -265,7 +266,7 @@ impl ClusterSettles {
         if copy.state != CopyState::Unassigned {
             return false;
         }
-        if self.exhausted.contains(&copy.shard) {
+        if self.exhausted.has(&copy.shard) {
             return true;
         }
         let with_data = self.with_data(state, copy);
@@ -331,9 +332,9 @@ impl Monitor for ClusterSettles {
         self.deadline.pass(event);
         self.rules.observe(event);
         self.disks.observe(event);
+        self.exhausted.observe(event);
         match (&event.kind, event.host) {
-            (EventKind::RetriesExhausted { shard, .. }, _) => _ = self.exhausted.insert(shard.clone()),
-            (EventKind::RetriesReset { shards }, _) => self.exhausted.retain(|shard| !shards.contains(shard)),
+            (EventKind::RetriesExhausted { .. } | EventKind::RetriesReset { .. }, _) => {}
             (EventKind::RunStarted { nodes, copies, .. }, _) => {
                 self.planned.clone_from(nodes);
                 self.copies = *copies;

@@ -41,24 +41,20 @@ impl Roles {
     pub fn observe(&mut self, event: &Event) {
         let Some(host) = event.host else { return };
         match &event.kind {
-            EventKind::LeaderEstablished { .. } | EventKind::FollowerSynced { .. } => {
-                self.serving.insert(host);
-            }
-            EventKind::HostCrashed { .. } | EventKind::HostHalted { .. } | EventKind::RoleLost { .. } => {
-                self.serving.remove(&host);
-            }
-            _ => {}
-        }
-        match &event.kind {
             EventKind::HostStarted { .. } => {
                 self.down.remove(&host);
             }
             EventKind::HostCrashed { .. } | EventKind::HostHalted { .. } => {
                 self.down.insert(host);
+                self.serving.remove(&host);
             }
-            EventKind::LeaderEstablished { epoch, .. } => self.leader = Some((*epoch, host)),
+            EventKind::LeaderEstablished { epoch, .. } => {
+                self.leader = Some((*epoch, host));
+                self.serving.insert(host);
+            }
             EventKind::ElectionDecided { leader, .. } if *leader == host => self.elected = Some(host),
             EventKind::RoleLost { .. } => {
+                self.serving.remove(&host);
                 self.leader = self.leader.filter(|(_, leader)| *leader != host);
                 self.elected = self.elected.filter(|elected| *elected != host);
             }
@@ -70,8 +66,11 @@ impl Roles {
                 self.damaged.insert(host);
                 self.replaced.extend(replaced.then_some(host));
             }
-            EventKind::FollowerSynced { .. } if self.replaced.remove(&host) => {
-                self.damaged.remove(&host);
+            EventKind::FollowerSynced { .. } => {
+                self.serving.insert(host);
+                if self.replaced.remove(&host) {
+                    self.damaged.remove(&host);
+                }
             }
             EventKind::ControllerElected { .. } => self.controller = Some(host),
             EventKind::StatePublished { routing, .. } => {

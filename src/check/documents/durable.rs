@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     check::{
         calm::Calm,
+        exhausted::Exhausted,
         forfeit::Forfeit,
         history::{Doc, End, History, Write},
         inspected::{Inspected, InspectedCopy},
@@ -42,7 +43,7 @@ struct Durable {
     forfeit: Forfeit,
     acknowledged: BTreeMap<ShardId, Point>,
     /// Shards that have failed too often.
-    exhausted: BTreeSet<ShardId>,
+    exhausted: Exhausted,
 }
 
 /// An acknowledged write that is not where it must be.
@@ -180,15 +181,11 @@ impl Monitor for Durable {
         self.history.observe(event);
         self.inspected.observe(event);
         self.forfeit.observe(event);
+        self.exhausted.observe(event);
         if let EventKind::WriteAcknowledged { shard, .. } = &event.kind
             && !self.acknowledged.contains_key(shard)
         {
             self.acknowledged.insert(shard.clone(), event.into());
-        }
-        match &event.kind {
-            EventKind::RetriesExhausted { shard, .. } => _ = self.exhausted.insert(shard.clone()),
-            EventKind::RetriesReset { shards } => self.exhausted.retain(|shard| !shards.contains(shard)),
-            _ => {}
         }
         Ok(())
     }
@@ -197,7 +194,7 @@ impl Monitor for Durable {
         let end = self.calm.end()?;
         let bare = self.bare();
         report(self.losses(&bare, end))?;
-        let Some(shard) = bare.iter().find(|shard| !self.exhausted.contains(**shard)) else { return Ok(()) };
+        let Some(shard) = bare.iter().find(|shard| !self.exhausted.has(shard)) else { return Ok(()) };
         self.calm.is_long_enough()?;
         broken(
             end,

@@ -147,19 +147,21 @@ impl<'a, M: Model> Frontier<'a, M> {
         Ok(())
     }
 
+    /// Whether a call is a read that will return.
+    fn is_read(&self, call: usize) -> bool {
+        let Call { op, returned, .. } = &self.calls[call];
+        returned.is_some() && self.model.is_read(op)
+    }
+
     /// Puts every read in order whose answer fits.
     fn read(&mut self, configuration: &mut Configuration<M::State>) -> Result<(), &'static str> {
         for at in 0..self.open.len() {
             let open = self.open[at];
-            let Call { op, returned, .. } = &self.calls[open];
-            if returned.is_none()
-                || !self.model.is_read(op)
-                || configuration.ahead.binary_search(&open).is_ok()
-            {
+            if !self.is_read(open) || configuration.ahead.binary_search(&open).is_ok() {
                 continue;
             }
             self.steps += 1;
-            if let Some(state) = self.model.step(&configuration.state, op) {
+            if let Some(state) = self.model.step(&configuration.state, &self.calls[open].op) {
                 configuration.state = state;
                 configuration.ahead = with(&configuration.ahead, open);
             }
@@ -183,6 +185,10 @@ impl<'a, M: Model> Frontier<'a, M> {
         next: usize,
     ) -> Result<Option<Configuration<M::State>>, &'static str> {
         if from.ahead.binary_search(&next).is_ok() || from.lost.binary_search(&next).is_ok() {
+            return Ok(None);
+        }
+        // A read that fits was put in order as the configuration was reached.
+        if self.is_read(next) {
             return Ok(None);
         }
         // Of calls that do the same and never return, any one will do for any other: the first goes first.
