@@ -376,6 +376,17 @@ event_kinds! {
         /// Why.
         what: String,
     },
+    /// The plan's settings, or one of its indices, were refused or given up before the run began to be quiet.
+    SetupFailed {
+        /// What it is, for people.
+        what: String,
+        /// How it ended: not done, or nobody knows.
+        outcome: Outcome,
+        /// Why: the error's type and reason.
+        error: String,
+        /// Copies that every index must have when green from now on: shards × (1 + replicas), summed.
+        copies: u32,
+    },
     /// An administrator began to carry out a planned step.
     StepBegan {
         /// Number of the step in the plan.

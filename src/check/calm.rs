@@ -2,8 +2,8 @@
 //! says whether the cluster used it.
 //!
 //! The bound is derived (`RunStarted.settle_bound`), never a magic number. It counts from the last thing
-//! that disturbed the cluster from outside: a fault's or an administrative step's begin or end, a host's first start, the start of the
-//! run. A process that ends by its own decision and is started again disturbs nobody but itself: else a
+//! that disturbed the cluster from outside: a fault's or an administrative step's begin or end, the end of what the plan sets up, a
+//! host's first start, the start of the run. A process that ends by its own decision and is started again disturbs nobody but itself: else a
 //! cluster that restarts for ever would never be judged.
 
 use std::time::Duration;
@@ -42,9 +42,9 @@ impl Calm {
                 self.disturb(event, || format!("the beginning of `{what}`"))
             }
             EventKind::FaultEnded { what, .. } => self.disturb(event, || format!("the end of `{what}`")),
-            EventKind::StepBegan { what, .. } | EventKind::StepEnded { what, .. } => {
-                self.disturb(event, || format!("the {what}"))
-            }
+            EventKind::SetupFailed { what, .. }
+            | EventKind::StepBegan { what, .. }
+            | EventKind::StepEnded { what, .. } => self.disturb(event, || format!("the {what}")),
             EventKind::HostStarted { incarnation: 0 | 1 } => self.disturb(event, || match event.host {
                 Some(host) => format!("the first start of {host}"),
                 None => "a first start".into(),

@@ -36,6 +36,8 @@ struct Hold {
     rules: Rules,
     commanded: BTreeSet<ShardId>,
     placed: BTreeMap<AllocationId, CopyState>,
+    /// Copies that came as the targets of moves.
+    targets: BTreeSet<AllocationId>,
     disks: Disks,
     /// Shards of two copies, of which one is to be left alone.
     exhausted: Exhausted,
@@ -48,6 +50,8 @@ struct Published<'a> {
     routing: &'a [Placement],
     by_shard: BTreeMap<&'a ShardId, Vec<&'a Placement>>,
     arrived: Vec<(&'a Placement, HostId, AllocationId)>,
+    /// Those of them that are the targets of moves.
+    targets: BTreeSet<AllocationId>,
     was: &'a BTreeMap<AllocationId, CopyState>,
 }
 
@@ -60,18 +64,32 @@ impl Published<'_> {
         self.group(shard).iter().find(|copy| copy.primary && copy.node.is_some()).copied()
     }
 
-    /// Whether it is the target of a move: its shard has one that leaves, and is whole without it.
-    fn is_target(&self, copy: &Placement) -> bool {
-        !copy.primary && copy.state == CopyState::Initializing && !self.leaving(&copy.shard).is_empty()
+    /// Notes which of the copies that come are the targets of moves. A copy that moves has one, and another when that
+    /// one has failed; where a replica comes in the same state, both count as such.
+    fn note_targets(&mut self, known: &BTreeSet<AllocationId>) {
+        let is_target = |(copy, _, _): &&(&Placement, HostId, AllocationId)| {
+            let group = self.group(&copy.shard);
+            let moving = group.iter().filter(|other| other.state == CopyState::Relocating).count();
+            let is_held = |other: &&&Placement| {
+                other.state == CopyState::Initializing
+                    && other.allocation.is_some_and(|id| known.contains(&id))
+            };
+            let held = group.iter().filter(is_held).count();
+            !copy.primary && moving > held
+        };
+        self.targets = self.arrived.iter().filter(is_target).map(|(_, _, id)| *id).collect();
     }
 
-    /// Copies of the shard whose move begins.
+    fn is_target(&self, copy: &Placement) -> bool {
+        copy.allocation.is_some_and(|id| self.targets.contains(&id))
+    }
+
+    /// Copies of the shard whose move begins or, if none does, those that are to move to another target.
     fn leaving(&self, shard: &ShardId) -> Vec<&Placement> {
-        let is_new = |copy: &&&Placement| {
-            let was = copy.allocation.and_then(|id| self.was.get(&id));
-            copy.state == CopyState::Relocating && was != Some(&CopyState::Relocating)
-        };
-        self.group(shard).iter().filter(is_new).copied().collect()
+        let moving = || self.group(shard).iter().filter(|copy| copy.state == CopyState::Relocating).copied();
+        let was = |copy: &Placement| copy.allocation.and_then(|id| self.was.get(&id));
+        let begun: Vec<_> = moving().filter(|copy| was(copy) != Some(&CopyState::Relocating)).collect();
+        if begun.is_empty() { moving().collect() } else { begun }
     }
 
     /// Copies that are built on each node, and from each node.
@@ -226,7 +244,7 @@ impl Hold {
         });
     }
 
-    fn published(&self, event: &Event, version: u64, nodes: &[HostId], routing: &[Placement]) -> Judged {
+    fn published(&mut self, event: &Event, version: u64, nodes: &[HostId], routing: &[Placement]) -> Judged {
         let mut by_shard: BTreeMap<&ShardId, Vec<&Placement>> = BTreeMap::new();
         for copy in routing {
             by_shard.entry(&copy.shard).or_default().push(copy);
@@ -236,7 +254,9 @@ impl Hold {
             let comes = copy.state == CopyState::Initializing && !self.placed.contains_key(&id);
             comes.then_some((copy, node, id))
         });
-        let state = Published { routing, by_shard, arrived: arrived.collect(), was: &self.placed };
+        let (arrived, targets) = (arrived.collect(), BTreeSet::new());
+        let mut state = Published { routing, by_shard, arrived, targets, was: &self.placed };
+        state.note_targets(&self.targets);
         for (copy, node, id) in
             state.arrived.iter().filter(|(copy, _, _)| !self.commanded.contains(&copy.shard))
         {
@@ -250,6 +270,7 @@ impl Hold {
         if let Some(why) = self.overload(&state).or_else(|| self.restlessness(&state, nodes)) {
             return broken(event, format!("version {version}: {why}"));
         }
+        self.targets.extend(state.targets);
         Ok(())
     }
 }
@@ -268,6 +289,7 @@ impl Monitor for Hold {
                     self.published(event, *version, nodes, routing)?;
                 }
                 let placed = routing.iter().filter(|copy| copy.node.is_some());
+                self.targets.retain(|id| routing.iter().any(|copy| copy.allocation == Some(*id)));
                 self.placed = placed.filter_map(|copy| Some((copy.allocation?, copy.state))).collect();
                 self.commanded.clear();
             }
@@ -359,7 +381,7 @@ mod tests {
         let mut reset = record.clone();
         replica_comes_to(&mut record, 3);
         record.assert_fails(LAW, "places copy 2 of a/0 on search-3; max_retry: it has failed too often");
-        let (mut more, mut fewer) = (reset.clone(), reset.clone());
+        let (mut more, mut fewer, mut again) = (reset.clone(), reset.clone(), reset.clone());
         reset.on(search(1), EventKind::RetriesReset { shards: vec![shard] });
         replica_comes_to(&mut reset, 3);
         reset.assert_passes(LAW);
@@ -369,6 +391,16 @@ mod tests {
         publish(&mut fewer, 2, &[(0, 1, Some(1), Relocating, true), (0, 4, Some(3), Initializing, false)]);
         publish(&mut fewer, 3, &[(0, 1, Some(1), Relocating, true), (0, 5, Some(3), Initializing, false)]);
         fewer.assert_passes(LAW);
+        let replica = (0, 2, None, Unassigned, false);
+        let moving = |id| [(0, 1, Some(1), Relocating, true), replica, (0, id, Some(3), Initializing, false)];
+        set(&mut again, &[("exclude._name", "search-1")]);
+        publish(&mut again, 2, &moving(4));
+        let mut beside = again.clone();
+        publish(&mut again, 3, &moving(5));
+        again.assert_passes(LAW);
+        let [primary, _, target] = moving(4);
+        publish(&mut beside, 3, &[primary, (0, 2, Some(2), Initializing, false), target]);
+        beside.assert_fails(LAW, "places copy 2 of a/0 on search-2; max_retry: it has failed too often");
     }
 
     #[test]

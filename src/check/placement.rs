@@ -63,7 +63,8 @@ impl Monitor for OneCopyPerNode {
 
 /// Allowed: any lead over a node where a setting (filters, limits, awareness, `enable`) or the low watermark lets the
 /// copy not go; a copy of a shard that has failed to move too often (`MaxRetryAllocationDecider`), until somebody has
-/// retries begin anew; any spread while a copy is not started, for nothing moves for the sake of balance before every copy of
+/// retries begin anew; with `desired-balance` any spread while there is such a shard, for its goal counts that copy as
+/// having gone where it cannot (`DesiredBalanceComputer` begins from the former goal, and asks no decider); any spread while a copy is not started, for nothing moves for the sake of balance before every copy of
 /// every index is active (`cluster.routing.allocation.allow_rebalance`: `indices_all_active`). Not judged: an allocator
 /// of a user's own, other weights or thresholds than the usual (`…balance.*`), no moves at all
 /// (`…cluster_concurrent_rebalance: 0`), a run that gave the cluster no time to settle.
@@ -73,6 +74,8 @@ struct Balanced {
     disks: Disks,
     rules: Rules,
     scales: Scales,
+    /// Whether the allocator has a goal, which it holds on to.
+    holds_on: bool,
     /// Shards of which a copy has failed too often.
     exhausted: Exhausted,
     last: Option<Published>,
@@ -173,6 +176,7 @@ impl Monitor for Balanced {
         self.exhausted.observe(event);
         if let EventKind::RunStarted { allocator, .. } = &event.kind {
             self.scales = Scales::of(allocator);
+            self.holds_on = allocator == "desired-balance";
         }
         if let EventKind::StatePublished { version, nodes, routing, .. } = &event.kind
             && self.last.as_ref().is_none_or(|last| *version >= last.version)
@@ -187,6 +191,9 @@ impl Monitor for Balanced {
         self.calm.is_long_enough()?;
         let Some(last) = &self.last else { return Ok(()) };
         if !self.is_usual() || last.routing.iter().any(|copy| copy.state != CopyState::Started) {
+            return Ok(());
+        }
+        if self.holds_on && last.routing.iter().any(|copy| self.exhausted.has(&copy.shard)) {
             return Ok(());
         }
         let Some((copy, from, to)) = last.overdue(self) else { return Ok(()) };
@@ -315,6 +322,20 @@ mod tests {
         let shards = vec![ShardId { index: "a".into(), number: 0 }];
         record.insert(3, search(1), E::RetriesReset { shards });
         record.assert_fails("allocation.balanced", "a copy of a/0 should have moved");
+    }
+
+    #[test]
+    fn goal_that_a_shard_cannot_reach_excuses_the_others() {
+        for (by, passes) in [("balanced", false), ("desired-balance", true)] {
+            let mut record = lopsided(&[], by);
+            let shard = ShardId { index: "a".into(), number: 0 };
+            record.insert(1, search(1), E::RetriesExhausted { shard, failures: 5 });
+            if passes {
+                record.assert_passes("allocation.balanced");
+            } else {
+                record.assert_fails("allocation.balanced", "a copy of a/1 should have moved");
+            }
+        }
     }
 
     #[test]

@@ -29,7 +29,8 @@ pub(super) const REFRESHED: Law = Law {
 /// is for `search.answers`.
 ///
 /// Allowed:
-/// - a copy that is out of the in-sync set, as long as its node has not heard of it, need not have the write;
+/// - a copy that is out of the in-sync set, as long as its node has not heard of it, need not have the write; nor one that
+///   may be, by a state that others have applied before anybody told what is in it;
 /// - an update that changed nothing (`noop`) refreshes nothing;
 /// - nothing is promised of an index that was deleted or began anew, nor of one that lost writes which were
 ///   acknowledged unsynced (`index.translog.durability: async`).
@@ -76,9 +77,8 @@ impl Refreshed {
     /// What a copy should have shown and did not have.
     fn missed(&self, shard: &ShardId, sent: Point, answered: Point, seen: &ShardSeen) -> Option<SeqNo> {
         let (_, promised) = self.promised.get(shard)?.range(..sent.seq).next_back()?;
-        let mut strays = self.strays.iter().filter(|stray| stray.allocation == seen.allocation);
         let is_missed = seen.max_seq_no.max(seen.up_to) < *promised;
-        (is_missed && !strays.any(|stray| stray.may_have_served(sent, answered))).then_some(*promised)
+        (is_missed && !self.strays.may_have_been(seen.allocation, sent, answered)).then_some(*promised)
     }
 
     fn judge(&mut self, event: &Event, request: u64, seen: &[ShardSeen]) -> Judged {
@@ -143,7 +143,7 @@ mod tests {
     use crate::{
         check::record::{Record, search, shard},
         event::CopyState,
-        name::{AllocationId, Term},
+        name::{AllocationId, Epoch, Term},
     };
 
     const LAW: &str = "search.refreshed";
@@ -183,6 +183,25 @@ mod tests {
     fn copy_that_does_not_know_that_it_is_out_is_allowed() {
         let out = |record: &mut Record| _ = record.publish(search(3), 2, &[(1, CopyState::Started)]);
         searched("refresh=true", out, (2, 2)).assert_passes(LAW);
+    }
+
+    #[test]
+    fn copy_that_may_be_out_by_a_state_that_nobody_told_of_is_allowed() {
+        let applied = |record: &mut Record, host, version| {
+            record.on(search(host), EventKind::StateApplied { epoch: Epoch(2), version });
+        };
+        let untold = |record: &mut Record| applied(record, 1, 2);
+        searched("refresh=true", untold, (2, 2)).assert_passes(LAW);
+        let known = |record: &mut Record| {
+            applied(record, 1, 2);
+            applied(record, 2, 2);
+        };
+        searched("refresh=true", known, (2, 2)).assert_fails(LAW, "was answered by copy 2");
+        let told = |record: &mut Record| {
+            applied(record, 1, 2);
+            record.publish(search(3), 2, &[(1, CopyState::Started), (2, CopyState::Started)]);
+        };
+        searched("refresh=true", told, (2, 2)).assert_fails(LAW, "was answered by copy 2");
     }
 
     #[test]

@@ -170,7 +170,7 @@ impl Monitor for EnsembleSettles {
 /// never share a node; copies that no live node may take by the settings that stand (filters, limits, awareness,
 /// `enable`) or by its disk, a primary by those of the nodes that have its data; copies of a shard that has failed
 /// `index.allocation.max_retries` times, until somebody has them tried again. How many copies there have to be is not judged
-/// after a step of which nobody knows whether it was done: the controller may do it long after its client has given up.
+/// after a step, or an index of the plan, of which nobody knows whether it was done: the controller may do it long after its client has given up.
 #[derive(Default)]
 struct ClusterSettles {
     rules: Rules,
@@ -339,6 +339,10 @@ impl Monitor for ClusterSettles {
                 self.planned.clone_from(nodes);
                 self.copies = *copies;
             }
+            (EventKind::SetupFailed { outcome, copies, .. }, _) => {
+                self.is_unsure |= *outcome == Outcome::Unknown;
+                self.copies = *copies;
+            }
             (EventKind::StepEnded { outcome, copies, .. }, _) => {
                 self.is_unsure |= *outcome == Outcome::Unknown;
                 self.copies = copies.unwrap_or(self.copies);
@@ -419,6 +423,23 @@ mod tests {
                 record.assert_passes(LAW);
             } else {
                 record.assert_fails(LAW, "waits for 2 copies, where the state has 0");
+            }
+        }
+    }
+
+    #[test]
+    fn index_of_the_plan_that_could_not_be_made_need_not_be_there() {
+        for (outcome, copies, passes) in
+            [(Outcome::Failed, 0, true), (Outcome::Failed, 1, false), (Outcome::Unknown, 2, true)]
+        {
+            let mut record = Record::healthy();
+            last_routing(&mut record).1.clear();
+            let (what, error) = ("index articles".into(), "no controller is known".into());
+            record.insert_world(1, E::SetupFailed { what, outcome, error, copies });
+            if passes {
+                record.assert_passes(LAW);
+            } else {
+                record.assert_fails(LAW, "waits for 1 copies, where the state has 0");
             }
         }
     }

@@ -23,7 +23,8 @@ pub(super) struct Strays {
     serving: BTreeMap<AllocationId, Served>,
     /// The place of the first event that shows a state of each version.
     sights: BTreeMap<u64, u64>,
-    applied: BTreeMap<HostId, u64>,
+    /// The last version that each node has applied, and where.
+    applied: BTreeMap<HostId, (u64, u64)>,
     strays: Vec<Stray>,
 }
 
@@ -69,7 +70,7 @@ impl Strays {
             }
             (EventKind::StateApplied { version, .. }, Some(host)) => {
                 self.sights.entry(*version).or_insert(seq);
-                self.applied.insert(host, *version);
+                self.applied.insert(host, (*version, seq));
                 self.end(seq, |stray| stray.host == host && stray.version <= *version);
             }
             (EventKind::PrimaryDeactivated { shard, allocation, why, .. }, Some(host))
@@ -111,7 +112,7 @@ impl Strays {
         let out = self.serving.extract_if(.., |_, served| served.version < version);
         for (allocation, Served { index, host, version: last }) in out {
             let from = self.sights.range(last + 1..).map(|(_, seq)| *seq).min().unwrap_or(seq);
-            let knows = self.applied.get(&host).is_some_and(|applied| *applied >= version);
+            let knows = self.applied.get(&host).is_some_and(|(applied, _)| *applied >= version);
             let until = knows.then_some(seq);
             self.strays.push(Stray { index, host, allocation, version, from, until });
         }
@@ -120,6 +121,19 @@ impl Strays {
     fn end(&mut self, seq: u64, is_over: impl Fn(&Stray) -> bool) {
         let open = self.strays.iter_mut().filter(|stray| stray.until.is_none());
         open.filter(|stray| is_over(stray)).for_each(|stray| stray.until = Some(seq));
+    }
+
+    /// Whether this copy may have been one between these places. Of a state that nobody has told of yet, though a node
+    /// has applied it, it is not known whom it takes out: any copy of a node that has not applied it when it is asked.
+    pub(super) fn may_have_been(&self, copy: AllocationId, sent: Point, answered: Point) -> bool {
+        let mut known = self.strays.iter().filter(|stray| stray.allocation == copy);
+        let untold = self.sights.range(self.version + 1..).next_back();
+        let may_be_out = |served: &Served| {
+            let applied = self.applied.get(&served.host).filter(|(_, at)| *at <= sent.seq);
+            untold.is_some_and(|(version, _)| applied.is_none_or(|(applied, _)| applied < version))
+        };
+        known.any(|stray| stray.may_have_served(sent, answered))
+            || self.serving.get(&copy).is_some_and(may_be_out)
     }
 
     /// Every copy that was or is one.

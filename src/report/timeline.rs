@@ -164,7 +164,8 @@ impl Watch {
                 self.add(at, who, Tone::Fault, "undone:", what);
             }
             EventKind::StepBegan { what, .. } => self.add(at, "operator", Tone::Plain, "asks for", what),
-            EventKind::StepEnded { what, error: Some(error), .. } => {
+            EventKind::SetupFailed { what, error, .. }
+            | EventKind::StepEnded { what, error: Some(error), .. } => {
                 self.add(at, "operator", Tone::Bad, "does not get", format!("{what}: {error}"));
             }
             EventKind::IndexBlocked { index } => {

@@ -4,7 +4,9 @@
 //! The worst case is a chain: the ensemble finds out, elects and synchronises (twice, since a first leader may
 //! be lost to stale connections); nodes reconnect, or find their sessions over; the controller is replaced;
 //! replicas wait for their nodes; copies recover one wave after another. Each link is a configured timeout or
-//! a small number of them; ZooKeeper's constants are those of `FastLeaderElection` and `ClientCnxn`.
+//! a small number of them; ZooKeeper's constants are those of `FastLeaderElection` and `ClientCnxn`. Messages are taken
+//! to be much quicker than any timeout: where links are so slow now and then that sessions end by themselves, a cluster
+//! never stays settled, and its timeouts are to blame.
 
 use std::time::Duration;
 

@@ -323,7 +323,8 @@ impl World {
     /// Records an event and lets the faults strike that wait for it.
     pub fn record(&self, host: Option<HostId>, kind: EventKind) {
         self.halt.heed();
-        if matches!(kind, EventKind::StepBegan { .. } | EventKind::StepEnded { .. }) {
+        use EventKind::{SetupFailed, StepBegan, StepEnded};
+        if matches!(kind, SetupFailed { .. } | StepBegan { .. } | StepEnded { .. }) {
             self.faults().last_change_is(self.now());
         }
         let struck = lock(&self.recorder).record(host, kind);

@@ -37,16 +37,14 @@ pub struct Task {
     pub hosts: Vec<HostId>,
 }
 
+/// How something that was asked for ended; why, if it was not done.
+type Ending = (Outcome, Option<String>);
+
 /// The operator's work: the plan's settings and indices, then its steps as they come.
 pub async fn run(client: &Client, plan: &Plan) {
-    let mut operator = Operator { client, plan, indices: BTreeMap::new() };
-    if !plan.settings.is_empty() {
-        let _ = operator.insist(operator.cluster_settings(&plan.settings)).await;
-    }
-    for index in &plan.indices {
-        let _ = operator.insist(operator.create(index)).await;
-        operator.indices.insert(index.name.clone(), (index.shards, index.replicas));
-    }
+    let sizes = plan.indices.iter().map(|index| (index.name.clone(), (index.shards, index.replicas)));
+    let mut operator = Operator { client, plan, indices: sizes.collect() };
+    operator.set_up().await;
     loop {
         let task = client.task().await;
         operator.carry_out(&task).await;
@@ -56,15 +54,36 @@ pub async fn run(client: &Client, plan: &Plan) {
 struct Operator<'a> {
     client: &'a Client,
     plan: &'a Plan,
-    /// Shards and replicas of each index that is there.
+    /// Shards and replicas of each index that is to be there.
     indices: BTreeMap<IndexName, (u32, u32)>,
 }
 
 impl Operator<'_> {
+    async fn set_up(&mut self) {
+        if !self.plan.settings.is_empty() {
+            let ending = self.insist(self.cluster_settings(&self.plan.settings)).await;
+            self.note_setup("cluster settings", ending);
+        }
+        for index in &self.plan.indices {
+            let ending = self.insist(self.create(index)).await;
+            if ending.0 == Outcome::Failed {
+                self.indices.remove(&index.name);
+            }
+            self.note_setup(&format!("index {}", index.name), ending);
+        }
+    }
+
+    fn note_setup(&self, what: &str, (outcome, error): Ending) {
+        if let Some(error) = error {
+            let (what, copies) = (what.to_owned(), self.copies());
+            self.client.record(EventKind::SetupFailed { what, outcome, error, copies });
+        }
+    }
+
     async fn carry_out(&mut self, task: &Task) {
         let action = &self.plan.steps[task.step as usize].action;
         let (outcome, error) = match self.call(action, &task.hosts) {
-            Ok(Some(call)) => told(self.insist(call).await),
+            Ok(Some(call)) => self.insist(call).await,
             Ok(None) => (Outcome::Ok, None),
             Err(why) => (Outcome::Failed, Some(why)),
         };
@@ -77,24 +96,28 @@ impl Operator<'_> {
         self.client.record(EventKind::StepEnded { step, what, outcome, error, copies });
     }
 
-    /// Asks node after node until it is done, surely will not be, or the run is over.
-    async fn insist(&self, call: ApiCall) -> Result<(), CallError> {
-        let mut last = Err(CallError::NotSent);
+    /// Asks node after node until it is done, surely will not be, or the run is over. It is refused for certain only if
+    /// no node was asked before whose answer is not known: the controller may do it long after that.
+    async fn insist(&self, call: ApiCall) -> Ending {
+        let mut is_unsure = false;
+        let mut why = CallError::NotSent.to_string();
         for node in self.plan.nodes.iter().cycle() {
-            last = self
-                .client
-                .call(node.host, call.clone(), 2 * self.plan.search.request_timeout)
-                .await
-                .map(drop);
-            match &last {
-                Ok(()) => break,
-                Err(CallError::Refused(error)) if is_done(&call, error) => return Ok(()),
-                Err(CallError::Refused(error)) if is_final(error) => break,
-                Err(_) if self.client.is_over() => break,
-                Err(_) => self.client.sleep(PAUSE).await,
+            let patience = 2 * self.plan.search.request_timeout;
+            let is_final = match self.client.call(node.host, call.clone(), patience).await {
+                Ok(_) => return (Outcome::Ok, None),
+                Err(CallError::Refused(error)) if is_done(&call, &error) => return (Outcome::Ok, None),
+                Err(error) => {
+                    is_unsure |= !is_certain(&error);
+                    why = error.to_string();
+                    is_final(&error)
+                }
+            };
+            if is_final || self.client.is_over() {
+                break;
             }
+            self.client.sleep(PAUSE).await;
         }
-        last
+        (if is_unsure { Outcome::Unknown } else { Outcome::Failed }, Some(why))
     }
 
     /// The call for a step; none if it is nothing to the search cluster.
@@ -174,11 +197,12 @@ impl Operator<'_> {
     }
 }
 
-fn told(answer: Result<(), CallError>) -> (Outcome, Option<String>) {
-    match answer {
-        Ok(()) => (Outcome::Ok, None),
-        Err(CallError::Refused(error)) if error.certain => (Outcome::Failed, Some(error.to_string())),
-        Err(error) => (Outcome::Unknown, Some(error.to_string())),
+/// Whether an error says that the thing asked for was not done and will not be.
+fn is_certain(error: &CallError) -> bool {
+    match error {
+        CallError::Refused(error) => error.certain,
+        CallError::NotSent => true,
+        CallError::Lost | CallError::TimedOut => false,
     }
 }
 
@@ -192,6 +216,6 @@ fn is_done(call: &ApiCall, error: &ApiError) -> bool {
 }
 
 /// Whether asking again will not help.
-fn is_final(error: &ApiError) -> bool {
-    error.certain && error.status == 400
+fn is_final(error: &CallError) -> bool {
+    matches!(error, CallError::Refused(error) if error.certain && error.status == 400)
 }

@@ -21,6 +21,7 @@ pub(super) fn is_state_change(kind: &EventKind) -> bool {
         | E::FaultBegan { .. }
         | E::FaultEnded { .. }
         | E::FaultMissed { .. }
+        | E::SetupFailed { .. }
         | E::StepBegan { .. }
         | E::StepEnded { .. }
         | E::HostCrashed { .. }
@@ -68,6 +69,7 @@ pub fn told(kind: &EventKind) -> String {
         E::FaultBegan { what, .. } => what.clone(),
         E::FaultEnded { what, .. } => format!("undone: {what}"),
         E::FaultMissed { what, .. } => format!("fault missed: {what}"),
+        E::SetupFailed { what, error, .. } => format!("refused: {what}: {error}"),
         E::StepBegan { what, .. } => format!("asked for: {what}"),
         E::StepEnded { what, error: Some(error), .. } => format!("refused: {what}: {error}"),
         E::StepEnded { what, .. } => format!("done: {what}"),

@@ -166,6 +166,7 @@ impl Scenarios {
         let profile = self.profile;
         let seconds = profile.seconds.clone().prop_map(Duration::from_secs);
         let fixed = self.fixed;
+        let is_fixed = fixed.links.is_some();
         (
             fixed_or(fixed.duration, seconds),
             fixed_or(fixed.cluster, cluster::cluster(profile)),
@@ -174,12 +175,12 @@ impl Scenarios {
             fixed_or(fixed.clocks, cluster::clocks()),
             fixed_or(fixed.disks, cluster::disks()),
         )
-            .prop_map(|(duration, cluster, zookeeper, links, clocks, disks)| Scenario {
+            .prop_map(move |(duration, cluster, zookeeper, links, clocks, disks)| Scenario {
                 title: profile.title.to_owned(),
                 duration,
+                links: if is_fixed { links } else { cluster::tempered(links, &cluster) },
                 cluster,
                 zookeeper,
-                links,
                 clocks,
                 disks,
                 ..Scenario::default()
