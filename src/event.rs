@@ -4,9 +4,13 @@
 //! nothing else. Fields hold what an outside observer could have written down, never a core's opinion of
 //! whether it is right. A stored event is one flat JSON object.
 
+mod lookers;
+
 use std::{borrow::Cow, collections::BTreeMap, fmt, hash::Hash};
 
 use serde::{Deserialize, Serialize};
+
+pub use self::lookers::Lookers;
 
 use crate::{
     core::CloseReason,
@@ -846,12 +850,16 @@ event_kinds! {
         /// Which.
         index: IndexName,
     },
-    /// A copy has failed so often in a row that it is left alone; comes before the state that shows it.
+    /// A copy has failed so often in a row that it is left alone; comes before the state that shows it, and again when
+    /// another controller takes office, since that one's predecessor may not have lived to tell.
     RetriesExhausted {
         /// Of which shard.
         shard: ShardId,
         /// How often.
         failures: u32,
+        /// Whether it is where it is to move from: its targets have failed.
+        #[serde(default)]
+        moves: bool,
     },
     /// An operator has copies tried again that have failed; comes before the state that shows it.
     RetriesReset {

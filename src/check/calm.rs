@@ -1,7 +1,8 @@
 //! Calm — decides whether a run gave its cluster the time to settle that the timeouts allow it. It never
 //! says whether the cluster used it.
 //!
-//! The bound is derived (`RunStarted.settle_bound`), never a magic number. It counts from the last thing
+//! The bound is derived (`RunStarted.settle_bound`, and for how long servers look for a leader that is there), never a
+//! magic number. It counts from the last thing
 //! that disturbed the cluster from outside: a fault's or an administrative step's begin or end, the end of what the plan sets up, a
 //! host's first start, the start of the run. A process that ends by its own decision and is started again disturbs nobody but itself: else a
 //! cluster that restarts for ever would never be judged.
@@ -13,7 +14,7 @@ use crate::{
         hosts::Hosts,
         verdict::{Judged, Point, broken, clock, undecided},
     },
-    event::{Event, EventKind},
+    event::{Event, EventKind, Lookers},
     name::SimTime,
 };
 
@@ -23,7 +24,10 @@ pub(super) struct Calm {
     /// Who is alive.
     pub(super) hosts: Hosts,
     bound: Option<u64>,
+    lookers: Lookers,
     disturbed: SimTime,
+    /// For how long servers that looked for a leader then may go on.
+    patience: Duration,
     by: String,
     quiet: bool,
     ended: Option<Point>,
@@ -33,6 +37,7 @@ impl Calm {
     /// Reads the next event. Whether it disturbed the cluster.
     pub(super) fn observe(&mut self, event: &Event) -> bool {
         self.hosts.observe(event);
+        self.lookers.observe(event);
         match &event.kind {
             EventKind::RunStarted { settle_bound, .. } => {
                 self.bound = Some(*settle_bound);
@@ -63,17 +68,22 @@ impl Calm {
 
     fn disturb(&mut self, event: &Event, by: impl FnOnce() -> String) -> bool {
         (self.disturbed, self.by) = (event.at, by());
+        self.patience = self.lookers.patience(event.at);
         true
     }
 
     /// When the cluster must have settled, unless it is disturbed again.
     pub(super) fn due(&self) -> Option<SimTime> {
-        self.bound.map(|bound| SimTime(self.disturbed.0.saturating_add(bound)))
+        self.bound().map(|bound| SimTime(self.disturbed.0.saturating_add(bound)))
+    }
+
+    fn bound(&self) -> Option<u64> {
+        self.bound.map(|bound| bound.saturating_add(self.patience.as_nanos() as u64))
     }
 
     /// The same, for people.
     pub(super) fn due_text(&self) -> String {
-        let bound = Duration::from_nanos(self.bound.unwrap_or_default());
+        let bound = Duration::from_nanos(self.bound().unwrap_or_default());
         format!(
             "due at {}: {:.3} s after {} at {}",
             clock(self.due().unwrap_or_default()),
@@ -177,6 +187,17 @@ mod tests {
         for event in [E::HostStarted { incarnation: 2 }, E::FaultMissed { step: 0, what: "nobody".into() }] {
             assert_eq!(after(&run(event)).due(), Some(SimTime(1_001_000_000)));
         }
+    }
+
+    #[test]
+    fn server_that_has_long_looked_for_a_leader_may_ask_late() {
+        let mut record = run(E::HostResumed);
+        record.on(crate::check::record::zk(1), E::ElectionStarted { round: 1 }).wait(3_000);
+        record.world(E::FaultEnded { step: 0, what: "a cut".into() });
+        let at = record.events.last().unwrap().at;
+        let due = after(&record).due().unwrap();
+        let waited = due.since_start() - at.since_start();
+        assert!(waited > Duration::from_secs(4) && waited < Duration::from_millis(4_400), "{waited:?}");
     }
 
     #[test]

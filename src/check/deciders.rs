@@ -30,7 +30,7 @@ pub(super) const HOLD: Law = Law {
 /// disks only the low watermark is judged (of a new primary the high one): how large a copy is when it comes is in no
 /// event. Copies that came with a state that nobody told of (its controller lost its session before it knew that it had
 /// written it) are not judged by the next one. Of shards with several replicas it cannot be told which of them has failed
-/// too often: those may be retried.
+/// too often: those may be retried. Where it is moves that have failed too often, the other copy still has its own retries.
 #[derive(Default)]
 struct Hold {
     rules: Rules,
@@ -278,7 +278,10 @@ impl Hold {
 impl Monitor for Hold {
     fn observe(&mut self, event: &Event) -> Judged {
         self.rules.observe(event);
-        self.exhausted.observe(event);
+        match &event.kind {
+            EventKind::RetriesExhausted { moves: true, .. } => {}
+            _ => self.exhausted.observe(event),
+        }
         match &event.kind {
             EventKind::RerouteCommanded { shards, .. } => self.commanded.extend(shards.iter().cloned()),
             EventKind::StatePublished { version, nodes, routing, .. } => {
@@ -377,7 +380,7 @@ mod tests {
         let shard = ShardId { index: "a".into(), number: 0 };
         let mut record = Record::default();
         publish(&mut record, 1, &[(0, 1, Some(1), Started, true), (0, 2, Some(2), Initializing, false)]);
-        record.on(search(1), EventKind::RetriesExhausted { shard: shard.clone(), failures: 5 });
+        record.on(search(1), EventKind::RetriesExhausted { shard: shard.clone(), failures: 5, moves: false });
         let mut reset = record.clone();
         replica_comes_to(&mut record, 3);
         record.assert_fails(LAW, "places copy 2 of a/0 on search-3; max_retry: it has failed too often");
@@ -401,6 +404,26 @@ mod tests {
         let [primary, _, target] = moving(4);
         publish(&mut beside, 3, &[primary, (0, 2, Some(2), Initializing, false), target]);
         beside.assert_fails(LAW, "places copy 2 of a/0 on search-2; max_retry: it has failed too often");
+    }
+
+    #[test]
+    fn replica_may_come_when_it_was_a_move_that_failed_too_often() {
+        let shard = ShardId { index: "a".into(), number: 0 };
+        for moves in [true, false] {
+            let mut record = Record::default();
+            set(&mut record, &[("exclude._name", "search-1")]);
+            let (gone, comes) = ((0, 2, None, Unassigned, false), (0, 2, Some(2), Initializing, false));
+            let target = (0, 4, Some(3), Initializing, false);
+            publish(&mut record, 1, &[(0, 1, Some(1), Relocating, true), gone, target]);
+            record.on(search(1), EventKind::RetriesExhausted { shard: shard.clone(), failures: 5, moves });
+            publish(&mut record, 2, &[(0, 1, Some(1), Started, true), gone]);
+            publish(&mut record, 3, &[(0, 1, Some(1), Started, true), comes]);
+            if moves {
+                record.assert_passes(LAW);
+            } else {
+                record.assert_fails(LAW, "places copy 2 of a/0 on search-2; max_retry");
+            }
+        }
     }
 
     #[test]

@@ -312,7 +312,7 @@ mod tests {
         let mut record = lopsided(&[], "balanced");
         for (number, passes) in [(0, false), (1, true)] {
             let shard = ShardId { index: "a".into(), number };
-            record.insert(1, search(1), E::RetriesExhausted { shard, failures: 5 });
+            record.insert(1, search(1), E::RetriesExhausted { shard, failures: 5, moves: false });
             if passes {
                 record.assert_passes("allocation.balanced");
             } else {
@@ -329,7 +329,7 @@ mod tests {
         for (by, passes) in [("balanced", false), ("desired-balance", true)] {
             let mut record = lopsided(&[], by);
             let shard = ShardId { index: "a".into(), number: 0 };
-            record.insert(1, search(1), E::RetriesExhausted { shard, failures: 5 });
+            record.insert(1, search(1), E::RetriesExhausted { shard, failures: 5, moves: false });
             if passes {
                 record.assert_passes("allocation.balanced");
             } else {

@@ -508,9 +508,10 @@ mod tests {
         homeless(None).assert_fails(LAW, "a node for a replica of articles/0");
         homeless(Some(inputs("search-9"))).assert_fails(LAW, "a node for a replica of articles/0");
         homeless(Some(inputs("search-*"))).assert_passes(LAW);
-        homeless(Some(E::RetriesExhausted { shard: shard.clone(), failures: 5 })).assert_passes(LAW);
+        homeless(Some(E::RetriesExhausted { shard: shard.clone(), failures: 5, moves: false }))
+            .assert_passes(LAW);
         let mut reset = homeless(Some(E::RetriesReset { shards: vec![shard.clone()] }));
-        reset.insert(1, search(1), E::RetriesExhausted { shard, failures: 5 });
+        reset.insert(1, search(1), E::RetriesExhausted { shard, failures: 5, moves: false });
         reset.assert_fails(LAW, "a node for a replica of articles/0");
         let mut full = homeless(None);
         let last = full.last(|event| matches!(event.kind, E::StatePublished { .. }));

@@ -180,7 +180,7 @@ impl Watch {
             EventKind::IndexReleased { index } => {
                 self.add(at, host, Tone::Good, "lets everybody write again:", index.to_string());
             }
-            EventKind::RetriesExhausted { shard, failures } => {
+            EventKind::RetriesExhausted { shard, failures, .. } => {
                 self.add(
                     at,
                     host,

@@ -152,6 +152,8 @@ pub struct Options {
     pub active_shards: f64,
     /// Of documents without an id whose answer was lost: sent once more.
     pub retry: f64,
+    /// Of compare-and-sets: with the numbers of one of the last answers about the document, without getting it first.
+    pub remembered: f64,
     /// Of gets: several in one request (`_mget`).
     pub mget: f64,
     /// Of documents: always sent and asked for with a `routing` that is not their id.
@@ -175,6 +177,7 @@ impl Default for Options {
             wait_for: 0.0,
             active_shards: 0.0,
             retry: 0.0,
+            remembered: 0.0,
             mget: 0.0,
             routed: 0.0,
             dfs: 0.0,
@@ -187,13 +190,14 @@ impl Default for Options {
 
 impl Options {
     /// Every share with its key.
-    pub fn shares(&self) -> [(&'static str, f64); 11] {
+    pub fn shares(&self) -> [(&'static str, f64); 12] {
         [
             ("bulk", self.bulk),
             ("refresh", self.refresh),
             ("wait_for", self.wait_for),
             ("active_shards", self.active_shards),
             ("retry", self.retry),
+            ("remembered", self.remembered),
             ("mget", self.mget),
             ("routed", self.routed),
             ("dfs", self.dfs),

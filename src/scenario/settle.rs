@@ -56,6 +56,7 @@ pub fn settle_bound(plan: &Plan) -> Duration {
 /// |---|---|
 /// | a server that is silent to be noticed | (s + 1) · t |
 /// | a leader and its synchronisation | 2 · (1 s + i · t) |
+/// | servers that have long looked for a leader to ask again | as long as they have looked, up to 1 min: known only in the run ([`Lookers`](crate::event::Lookers)) |
 /// | clients to find a server, having tried each of *n* | T + n · 1.1 s + 1 s |
 /// | sessions of the dead to expire, afresh under a new leader, heard of through a follower | T + 2 · t |
 /// | a node that was told of its expiry, or a successor of the controller, to act | T + request timeout |

@@ -19,7 +19,7 @@ use crate::{
     name::{AllocationId, HostId, SeqNo},
     search::{
         leases::Leases,
-        shards::{Operations, PrimaryContext, Written},
+        shards::{Operations, PrimaryContext, Purpose, Written},
     },
 };
 
@@ -213,8 +213,14 @@ impl Group {
         // An operation is written down with the global checkpoint of the message before.
         channel.safe = channel.safe.max(channel.acknowledged);
         channel.acknowledged = channel.acknowledged.max(operations.global_checkpoint);
-        for operation in &operations.operations {
-            if let Some(write) = self.writes.get_mut(&operation.seq_no)
+        let sent = operations.operations.iter().map(|operation| operation.seq_no);
+        // The answer to a recovery is for everything up to the checkpoint: also for writes whose own request was
+        // forgotten with a former channel.
+        let recovers = matches!(operations.purpose, Purpose::Recovery { .. });
+        let recovered = self.writes.keys().copied().filter(|seq_no| recovers && *seq_no <= checkpoint);
+        let held: Vec<_> = sent.chain(recovered).collect();
+        for seq_no in held {
+            if let Some(write) = self.writes.get_mut(&seq_no)
                 && write.waiting.remove(&copy)
             {
                 write.written.copies.1 += 1;

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     core::Instant,
-    event::EventKind,
+    event::{CopyState, EventKind},
     name::{Epoch, HostId, IndexName, SessionId, ShardId},
     scenario::plan::ReadPolicy,
 };
@@ -225,10 +225,7 @@ impl Tasks {
             Task::Report { from, session, report } => {
                 let before = exhausted(state, report, terms);
                 why.extend(apply_report(state, *from, *session, report.clone()));
-                if let Some((shard, failures)) = exhausted(state, report, terms).filter(|_| before.is_none())
-                {
-                    done.notes.push(EventKind::RetriesExhausted { shard, failures });
-                }
+                done.notes.extend(exhausted(state, report, terms).filter(|_| before.is_none()));
             }
             Task::Admin { from: to, request, task: admin, timeout } => {
                 let until = until.unwrap_or(now + *timeout);
@@ -268,11 +265,22 @@ impl Tasks {
 
 /// A shard of which a report says that a copy failed, if one of its copies has failed so often that it is left alone;
 /// and how often that is.
-fn exhausted(state: &ClusterState, report: &ShardReport, terms: &Terms<'_>) -> Option<(ShardId, u32)> {
+fn exhausted(state: &ClusterState, report: &ShardReport, terms: &Terms<'_>) -> Option<EventKind> {
     let ShardReport::Failed { shard, .. } = report else { return None };
-    let most = terms.inputs.settings.of_index(&shard.index).retries_max;
-    let mut copies = state.shard(shard)?.copies.iter();
-    copies.find(|copy| copy.failures >= most).map(|copy| (shard.clone(), copy.failures))
+    left_alone(shard, state.shard(shard)?, terms.inputs.settings)
+}
+
+/// Notes that a copy of the shard has failed too often, if one has.
+fn left_alone(shard: &ShardId, table: &ShardTable, settings: &Settings) -> Option<EventKind> {
+    let most = settings.of_index(&shard.index).retries_max;
+    let copy = table.copies.iter().find(|copy| copy.failures >= most)?;
+    let (failures, moves) = (copy.failures, copy.state != CopyState::Unassigned);
+    Some(EventKind::RetriesExhausted { shard: shard.clone(), failures, moves })
+}
+
+/// Notes of all shards of which a copy has failed too often.
+pub fn all_left_alone(state: &ClusterState, settings: &Settings) -> Vec<EventKind> {
+    state.shards().filter_map(|(shard, table)| left_alone(&shard, table, settings)).collect()
 }
 
 /// Shards with copies that failed lately.
@@ -361,7 +369,6 @@ fn apply_report(
 mod tests {
     use super::*;
     use crate::{
-        event::CopyState,
         name::{AllocationId, IndexUuid, Term},
         search::{allocation::Lineage, state::NodeEntry},
     };
@@ -563,10 +570,12 @@ mod tests {
                 state.assign(&shard, 0, A, None);
             }
         }
+        assert_eq!(all_left_alone(&state, &Settings::default()), notes, "a successor tells of it");
         let orders = reroute::Orders { retry_failed: true, ..Default::default() };
         tasks.add(admin(1, AdminTask::Reroute(orders)));
         notes.extend(apply(&mut tasks, &mut state, true).notes);
-        let exhausted = EventKind::RetriesExhausted { shard: shard.clone(), failures: 5 };
+        let exhausted = EventKind::RetriesExhausted { shard: shard.clone(), failures: 5, moves: false };
+        assert_eq!(all_left_alone(&state, &Settings::default()), []);
         assert_eq!(notes, [exhausted, EventKind::RetriesReset { shards: vec![shard] }]);
     }
 }

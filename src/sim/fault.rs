@@ -80,12 +80,13 @@ pub(super) struct Strike {
 }
 
 impl Faults {
-    /// When the last fault struck or was undone or a host started, and when the last open one will be.
+    /// From when on the cluster can settle after the last fault, its end or a start, and when the last open one will be
+    /// undone.
     pub fn last_change(&self) -> (SimTime, SimTime) {
         (self.last, self.open)
     }
 
-    /// Something changed that the cluster has to settle after: a fault, its end, a host that starts.
+    /// Something changed that the cluster has to settle after, from then on: a fault, its end, a host that starts.
     pub fn last_change_is(&mut self, at: SimTime) {
         self.last = self.last.max(at);
     }
@@ -118,7 +119,7 @@ impl World {
             self.record(None, EventKind::FaultMissed { step, what });
             return;
         }
-        self.faults().last_change_is(now);
+        self.note_change();
         if let Some(lasts) = fault.lasts {
             let end = SimTime::from(now.since_start() + lasts);
             let mut faults = self.faults();
@@ -334,6 +335,13 @@ impl World {
         }
     }
 
+    /// Something changes that the cluster has to settle after, and servers that look for a leader before that.
+    pub fn note_change(&self) {
+        let now = self.now();
+        let patience = super::world::lock(&self.recorder).lookers().patience(now);
+        self.faults().last_change_is(SimTime::from(now.since_start() + patience));
+    }
+
     /// Undoes faults before their time.
     fn undo_named(&self, what: &str) {
         let under_way: Vec<u32> = self.faults().under_way.keys().copied().collect();
@@ -349,7 +357,7 @@ impl World {
     /// A fault is undone, unless that has been done before.
     pub fn undo(&self, step: u32) {
         let Some(switches) = self.faults().under_way.remove(&step) else { return };
-        self.faults().last_change_is(self.now());
+        self.note_change();
         for switch in switches {
             self.turn_back(step, switch);
         }

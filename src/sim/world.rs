@@ -58,7 +58,7 @@ pub struct World {
     net: Mutex<Net>,
     disks: Mutex<BTreeMap<HostId, Disk<Wire>>>,
     clocks: Mutex<BTreeMap<HostId, Clock>>,
-    recorder: Mutex<Recorder>,
+    pub(super) recorder: Mutex<Recorder>,
     agenda: Mutex<Inbox<Chore>>,
     faults: Mutex<Faults>,
     /// Machines in madsim's terms, and how often each has started.
@@ -70,7 +70,7 @@ pub struct World {
     workload_is_over: AtomicBool,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -236,7 +236,7 @@ impl World {
         // A process that ends by itself and is started again disturbs nobody but itself, else a run of one
         // that does so for ever would never end.
         if self.incarnation(host) == 1 {
-            self.faults().last_change_is(self.now());
+            self.note_change();
         }
         self.net().process_started(host);
         self.record(Some(host), EventKind::HostStarted { incarnation: self.incarnation(host) });
@@ -325,7 +325,7 @@ impl World {
         self.halt.heed();
         use EventKind::{SetupFailed, StepBegan, StepEnded};
         if matches!(kind, SetupFailed { .. } | StepBegan { .. } | StepEnded { .. }) {
-            self.faults().last_change_is(self.now());
+            self.note_change();
         }
         let struck = lock(&self.recorder).record(host, kind);
         for due in struck {

@@ -15,7 +15,7 @@ use crate::{
         cast::Part,
         dice::{RequestKind, WORKLOAD, WORKLOAD_OPTIONS},
         load::{SearchKind, WriteKind},
-        operations::{Ask, Operation},
+        operations::{Ask, Operation, REMEMBERED},
         plan::{Plan, WorkloadPlan},
     },
     sim::dice::{Dice, Die},
@@ -178,6 +178,9 @@ impl Arrivals {
             parameters.extend(["wait_for_active_shards=all", "timeout=1s"]);
         }
         let again = write.ask == Ask::Add && die.chance(shares.retry);
+        if write.ask == Ask::Cas && die.chance(shares.remembered) {
+            parameters.push(REMEMBERED);
+        }
         Operation { parameters: parameters.join("&"), again, ..write }
     }
 

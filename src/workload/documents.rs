@@ -2,7 +2,13 @@
 //! asked once and its outcome recorded, so that the history says exactly what clients know. (A document without an
 //! id that is sent once more, `again`, is another request.)
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, VecDeque},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use madsim::task::spawn_local;
 
@@ -14,10 +20,10 @@ use super::{
 };
 use crate::{
     event::DocOp,
-    name::{IndexName, SimTime},
+    name::{IndexName, SeqNo, SimTime, Term},
     scenario::{
         dice::DOCUMENT,
-        operations::{Ask, Operation},
+        operations::{Ask, Operation, REMEMBERED},
         plan::{Plan, WorkloadPlan},
     },
     search::api::{
@@ -33,18 +39,26 @@ use crate::{
 /// Routings that documents are sent with.
 const ROUTINGS: u64 = 16;
 
+/// Answers about a document that a client remembers.
+const REMEMBERED_MAX: usize = 4;
+
 /// One workload under way. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Stream {
     pub(super) client: Client,
     pub(super) plan: Arc<WorkloadPlan>,
+    /// By document: number and term of the operations that its last answers told of.
+    known: Rc<RefCell<Known>>,
 }
+
+type Known = BTreeMap<String, VecDeque<(SeqNo, Term)>>;
 
 /// Runs workload number `nth` of the plan until the world says that it is over.
 ///
 /// A client that comes back after a crash does not ask what it would have asked while it was away.
 pub async fn run(client: &Client, plan: &Plan, nth: usize) {
-    let stream = Stream { client: client.clone(), plan: Arc::new(plan.workloads[nth].clone()) };
+    let (plan_of_it, known) = (Arc::new(plan.workloads[nth].clone()), Rc::default());
+    let stream = Stream { client: client.clone(), plan: plan_of_it, known };
     let missed = if client.is_in_first_life() { Duration::ZERO } else { client.now().since_start() };
     for operation in operations(plan, client.dice(), client.host(), nth).skip_while(|one| one.at < missed) {
         client.sleep_until(SimTime::from(operation.at)).await;
@@ -88,11 +102,39 @@ impl Stream {
         let _ = self.document(operation, operation.request(), asked, ApiCall::Delete(call)).await;
     }
 
-    /// Get, change, and index unless somebody else was faster.
+    /// Get, change, and index unless somebody else was faster; or count on what an answer told before.
     async fn change(&self, operation: &Operation) {
+        if let Some((seq_no, term)) = self.remembered(operation) {
+            return self.index(operation, DocOp::Cas { seq_no, term }).await;
+        }
         let Ok(ApiAnswer::Got(GetAnswer { doc, .. })) = self.get(operation).await else { return };
         let op = doc.map_or(DocOp::Create, |doc| DocOp::Cas { seq_no: doc.seq_no, term: doc.term });
         self.index(operation, op).await;
+    }
+
+    fn remembered(&self, operation: &Operation) -> Option<(SeqNo, Term)> {
+        if !operation.parameters.split('&').any(|parameter| parameter == REMEMBERED) {
+            return None;
+        }
+        let known = self.known.borrow();
+        let known = known.get(&operation.document)?;
+        known.get(operation.number as usize % known.len()).copied()
+    }
+
+    fn remember(&self, answer: &ApiAnswer) {
+        let (id, last) = match answer {
+            ApiAnswer::Got(GetAnswer { id, doc: Some(doc), .. }) => (id, (doc.seq_no, doc.term)),
+            ApiAnswer::Written(answer) => (&answer.id, (answer.seq_no, answer.term)),
+            _ => return,
+        };
+        let mut known = self.known.borrow_mut();
+        let known = known.entry(id.clone()).or_default();
+        if !known.contains(&last) {
+            known.push_back(last);
+        }
+        if known.len() > REMEMBERED_MAX {
+            known.pop_front();
+        }
     }
 
     /// An operation that gets first has used its first request for that.
@@ -191,7 +233,12 @@ impl Stream {
         let parameters = if op == DocOp::Get { "" } else { &operation.parameters };
         let parameters = self.with_routing(parameters, &id);
         let asked = Asked { index, id, op, source, parameters };
-        history::document(&self.client, request, operation.node, asked, call, self.plan.timeout).await
+        let (node, patience) = (operation.node, self.plan.timeout);
+        let result = history::document(&self.client, request, node, asked, call, patience).await;
+        if let Ok(answer) = &result {
+            self.remember(answer);
+        }
+        result
     }
 
     async fn search(&self, operation: &Operation) {

@@ -335,7 +335,7 @@ mod tests {
         record.events.retain(|event| !matches!(event.kind, E::CopyInspected { .. }));
         record.assert_fails(LAW, "articles/0 took acknowledged writes, and no serving copy of it is left");
         let shard = crate::check::record::shard();
-        record.insert(1, search(1), E::RetriesExhausted { shard: shard.clone(), failures: 5 });
+        record.insert(1, search(1), E::RetriesExhausted { shard: shard.clone(), failures: 5, moves: false });
         record.assert_passes(LAW);
         record.insert(2, search(1), E::RetriesReset { shards: vec![shard] });
         record.assert_fails(LAW, "no serving copy of it is left");

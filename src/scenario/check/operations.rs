@@ -7,7 +7,7 @@ use crate::{
     scenario::{
         duration,
         format::Scenario,
-        operations::{Ask, OF_SEARCHES, OF_WRITES, Operation, stranger},
+        operations::{Ask, OF_CAS, OF_SEARCHES, OF_WRITES, Operation, stranger},
     },
 };
 
@@ -114,6 +114,7 @@ impl Listed<'_> {
         }
         let taken = match ask {
             Ask::Search => OF_SEARCHES,
+            Ask::Cas => OF_CAS,
             ask if ask.writes() => OF_WRITES,
             _ => &[],
         };

@@ -50,9 +50,10 @@ pub(super) fn workloads(profile: &Profile, indices: &[Index], end: Duration) -> 
     all.prop_map(|all| {
         let mut all: Vec<Workload> = all.into_iter().flatten().collect();
         for at in 1..all.len() {
-            // Who merges into the other's documents must have the same fields.
+            // Who merges into the other's documents must have the same fields, and ask for them by the same routing.
             if all[at].index == all[at - 1].index {
                 all[at].fields = all[at - 1].fields;
+                all[at].options.routed = all[at - 1].options.routed;
             }
         }
         all
@@ -124,11 +125,11 @@ fn search_mix() -> impl Strategy<Value = SearchMix> {
 /// Mostly the plainest way, else a tenth or two of each other one.
 fn options() -> impl Strategy<Value = Options> {
     let share = || prop_oneof![2 => Just(0.0), 1 => Just(0.1), 1 => Just(0.2)];
-    let writes = (share(), 1..=8_u32, share(), share(), share(), share());
-    let others = (share(), share(), share(), share(), share());
+    let writes = (share(), 1..=8_u32, share(), share(), share(), share(), share());
+    let others = (share(), share(), share(), share(), share(), share());
     (writes, others).prop_map(|(writes, others)| {
-        let (bulk, bulk_size, refresh, wait_for, active_shards, retry) = writes;
-        let (mget, dfs, preference, strict, timeout) = others;
+        let (bulk, bulk_size, refresh, wait_for, active_shards, retry, remembered) = writes;
+        let (mget, routed, dfs, preference, strict, timeout) = others;
         Options {
             bulk,
             bulk_size,
@@ -136,12 +137,13 @@ fn options() -> impl Strategy<Value = Options> {
             wait_for,
             active_shards,
             retry,
+            remembered,
             mget,
+            routed,
             dfs,
             preference,
             strict,
             timeout,
-            ..Options::default()
         }
     })
 }

@@ -18,7 +18,7 @@ use crate::{
         notices::Announcement,
         settings::SettingsDocument,
         state::{ClusterState, NodeEntry},
-        tasks::{Done, Terms},
+        tasks::{Done, Terms, all_left_alone},
         transport::Ctx,
     },
     zookeeper::client::Client,
@@ -123,7 +123,10 @@ impl Controller {
         let announcement = Announcement::of(&office.state, &state);
         let is_written = |document: &Arc<SettingsDocument>| document.version == state.settings.version;
         let with_settings = !office.document.as_ref().is_none_or(is_written);
-        let Done { tasks, answers, notes, is_cut_short } = done;
+        let Done { tasks, answers, mut notes, is_cut_short } = done;
+        if office.state.epoch != office.drawn.epoch {
+            notes.splice(0..0, all_left_alone(&office.state, &self.settings));
+        }
         let step = Step::Lost;
         let write = Write { state, why, announcement, with_settings, tasks, answers, notes, step };
         self.stale |= is_cut_short;

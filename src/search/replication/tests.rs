@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     name::Term,
-    search::{api::WriteResult, leases::Leases, shard::store::Store, shards::Purpose},
+    search::{api::WriteResult, leases::Leases, shard::store::Store},
 };
 
 const ME: AllocationId = AllocationId(1);
@@ -70,6 +70,26 @@ fn answers_of_unknown_requests_count_for_nothing() {
     assert!(group.taken(B, 0, SeqNo(0)).is_some());
     assert!(group.taken(B, 0, SeqNo(0)).is_none(), "a second answer");
     assert!(group.complete().is_empty());
+}
+
+/// A target that asks anew has what was sent to it before, and was not answered for: its recovery leaves that out.
+#[test]
+fn answer_to_a_recovery_counts_for_writes_of_the_channel_before() {
+    for (checkpoint, left) in [(1, 0), (0, 1)] {
+        let mut group = group();
+        (0..2).for_each(|seq_no| write(&mut group, seq_no));
+        group.synced(SeqNo(1));
+        (0..2).for_each(|seq_no| _ = group.taken(B, 2 * seq_no, SeqNo(seq_no as i64)));
+        group.track(C, HostId::search(3), Some(SeqNo(0)));
+        assert!(group.taken(C, 1, SeqNo(0)).is_none(), "the request is forgotten");
+        let (purpose, operations) = (Purpose::Recovery { attempt: 2 }, vec![]);
+        let global_checkpoint = group.global_checkpoint();
+        let recovery = Operations { request: 9, purpose, operations, global_checkpoint };
+        group.sent(C, recovery, LATER);
+        assert!(group.complete().is_empty());
+        assert!(group.taken(C, 9, SeqNo(checkpoint)).is_some());
+        assert_eq!((group.complete().len(), group.is_drained()), (2 - left, left == 0));
+    }
 }
 
 /// "min of local checkpoints of in-sync copies".

@@ -82,10 +82,13 @@ impl Shard {
         let (shard, allocation) = (self.id.clone(), self.allocation);
         let in_sync = !matches!(self.phase, Phase::Recovering(_));
         let store = self.open_store();
+        let mut is_rebuilt = false;
         for operation in &operations.operations {
-            if store.take(operation)? == Taken::Known {
+            let taken = store.take(operation)?;
+            if taken == Taken::Known {
                 continue;
             }
+            is_rebuilt |= taken == Taken::Superseding;
             store.drain().into_iter().for_each(|op| step.ctx.out.disk(op));
             step.note(EventKind::ReplicaAppended {
                 shard: shard.clone(),
@@ -98,6 +101,9 @@ impl Shard {
             });
         }
         store.learn_global_checkpoint(operations.global_checkpoint, in_sync);
+        if is_rebuilt {
+            self.show_rebuilt(step);
+        }
         if let Purpose::Resync { trim_above: Some(above) } = operations.purpose {
             self.trim(step, above)?;
         }
@@ -112,8 +118,17 @@ impl Shard {
             let (shard, allocation) = (self.id.clone(), self.allocation);
             let above = above.min(self.open_store().max_seq_no());
             step.note(EventKind::OperationsTrimmed { shard, allocation, above, void });
+            self.show_rebuilt(step);
         }
         Ok(())
+    }
+
+    /// The engine was built anew from its last commit: searches would go back to that, and miss what they have shown
+    /// (`IndexShard.resetEngineToGlobalCheckpoint` refreshes before it lets anybody in). If it fails, so does the copy.
+    fn show_rebuilt(&mut self, step: &mut Step<'_, '_>) {
+        if self.serves() {
+            let _ = self.refresh(step);
+        }
     }
 
     /// The primary of `term` says how far all in-sync copies are.

@@ -58,6 +58,24 @@ fn resync_voids_what_the_new_primary_never_got() {
     cluster.assert_copies_equal(&[B, C]);
 }
 
+/// `IndexShard.resetEngineToGlobalCheckpoint`: an engine that was built anew is refreshed before anybody searches it.
+#[test]
+fn copy_that_was_trimmed_goes_on_showing_what_it_showed() {
+    let mut cluster = Cluster::with_copies(3, config());
+    cluster.set([("index.refresh_interval".to_owned(), "-1".to_owned())].into());
+    cluster.write(A, index("1", "everywhere"));
+    cluster.run();
+    cluster.refresh(A);
+    cluster.run();
+    assert_eq!(cluster.search(C), 1);
+    cluster.cut(A, B);
+    cluster.write(A, index("2", "on C only"));
+    cluster.run();
+    fail_over(&mut cluster);
+    assert!(cluster.happened(C, "OperationsTrimmed"));
+    assert_eq!(cluster.search(C), 1);
+}
+
 #[test]
 fn number_of_a_voided_operation_is_used_again_by_the_new_primary() {
     let mut cluster = Cluster::with_copies(3, config());
