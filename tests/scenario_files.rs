@@ -211,6 +211,20 @@ fn senseless_faults_are_refused_at_their_place() {
 }
 
 #[test]
+fn parameters_that_an_operation_does_not_take_are_refused() {
+    let operation = |ask: &str| {
+        let who = "client = \"client-2\"\nnumber = 1\nat = \"1s\"\nnode = \"search-1\"";
+        let what = format!("ask = \"{ask}\"\ndocument = \"a\"\nparameters = \"remembered=true\"");
+        format!(
+            "{HEAD}[[indices]]\nname = \"a\"\n[[workloads]]\nindex = \"a\"\n[[operations]]\n{who}\n{what}\n"
+        )
+    };
+    assert!(read("t.toml", &operation("cas"), &Vocabulary::current()).is_ok());
+    let found = problems(&operation("index"));
+    assert!(found.len() == 1 && found[0].contains("does not take `remembered=true`"), "{found:?}");
+}
+
+#[test]
 fn fault_after_the_end_is_refused() {
     assert_only_problem(
         "[[faults]]\nat = \"60s\"\npause = \"search\"\n",

@@ -1,11 +1,11 @@
 //! Calm — decides whether a run gave its cluster the time to settle that the timeouts allow it. It never
 //! says whether the cluster used it.
 //!
-//! The bound is derived (`RunStarted.settle_bound`, and for how long servers look for a leader that is there), never a
-//! magic number. It counts from the last thing
-//! that disturbed the cluster from outside: a fault's or an administrative step's begin or end, the end of what the plan sets up, a
-//! host's first start, the start of the run. A process that ends by its own decision and is started again disturbs nobody but itself: else a
-//! cluster that restarts for ever would never be judged.
+//! The bound is derived (`RunStarted.settle_bound`, and for how long servers may look for a leader that is there), never a
+//! magic number. It counts from the last thing that disturbed the cluster from outside: a fault's or an administrative
+//! step's begin or end, the end of what the plan sets up, a host's first start, the start of the run. A process that ends
+//! by its own decision and is started again disturbs nobody but itself: else a cluster that restarts for ever would never
+//! be judged.
 
 use std::time::Duration;
 

@@ -170,7 +170,8 @@ impl Monitor for EnsembleSettles {
 /// never share a node; copies that no live node may take by the settings that stand (filters, limits, awareness,
 /// `enable`) or by its disk, a primary by those of the nodes that have its data; copies of a shard that has failed
 /// `index.allocation.max_retries` times, until somebody has them tried again. How many copies there have to be is not judged
-/// after a step, or an index of the plan, of which nobody knows whether it was done: the controller may do it long after its client has given up.
+/// after a step, or an index of the plan, of which nobody knows whether it was done: the controller may do it long after
+/// its client has given up.
 #[derive(Default)]
 struct ClusterSettles {
     rules: Rules,

@@ -56,12 +56,8 @@ pub struct Operation {
 pub const OF_WRITES: &[&str] =
     &["refresh=true", "refresh=wait_for", "wait_for_active_shards=all", "timeout=1s"];
 
-/// Parameters that a compare-and-set takes. `remembered=true`: with the numbers of one of the last answers about the
-/// document, without getting it first.
-pub const OF_CAS: &[&str] =
-    &["refresh=true", "refresh=wait_for", "wait_for_active_shards=all", "timeout=1s", REMEMBERED];
-
-/// The compare-and-set counts on what its client knows.
+/// What a compare-and-set takes as well: it is made with the numbers of one of the last answers about the document,
+/// without getting it first.
 pub const REMEMBERED: &str = "remembered=true";
 
 /// Parameters that searches take; those that end in `=` with any value.

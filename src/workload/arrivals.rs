@@ -306,13 +306,26 @@ mod tests {
     }
 
     #[test]
+    fn compare_and_sets_alone_count_on_remembered_numbers() {
+        let mut plan = plan(20.0);
+        plan.workloads.iter_mut().for_each(|workload| workload.options.remembered = 1.0);
+        let expanded = expand(&plan).operations;
+        let remembers = |one: &&Operation| one.parameters.split('&').any(|it| it == REMEMBERED);
+        let (with, without): (Vec<_>, Vec<_>) = expanded.iter().partition(remembers);
+        assert!(with.len() > 50 && with.iter().all(|one| one.ask == Ask::Cas));
+        assert!(without.iter().all(|one| one.ask != Ask::Cas));
+    }
+
+    #[test]
     fn rate_of_once_in_an_age_draws_nothing() {
         assert_eq!(expand(&plan(1e-300)).operations, []);
     }
 
     #[test]
     fn operations_of_a_scenario_survive_its_file() {
-        for name in ["documents-versions", "documents-bulk-and-drawn-ids", "search-queries"] {
+        for name in
+            ["documents-versions", "documents-terms", "documents-bulk-and-drawn-ids", "search-queries"]
+        {
             let plan = expand(&builtin::named(name).unwrap().scenario().plan(3));
             assert!(plan.operations.len() > 100);
             assert_eq!(plan.unsound(&crate::scenario::check::Vocabulary::current()), None, "{name}");

@@ -57,8 +57,8 @@ type Known = BTreeMap<String, VecDeque<(SeqNo, Term)>>;
 ///
 /// A client that comes back after a crash does not ask what it would have asked while it was away.
 pub async fn run(client: &Client, plan: &Plan, nth: usize) {
-    let (plan_of_it, known) = (Arc::new(plan.workloads[nth].clone()), Rc::default());
-    let stream = Stream { client: client.clone(), plan: plan_of_it, known };
+    let (workload, known) = (Arc::new(plan.workloads[nth].clone()), Rc::default());
+    let stream = Stream { client: client.clone(), plan: workload, known };
     let missed = if client.is_in_first_life() { Duration::ZERO } else { client.now().since_start() };
     for operation in operations(plan, client.dice(), client.host(), nth).skip_while(|one| one.at < missed) {
         client.sleep_until(SimTime::from(operation.at)).await;

@@ -7,7 +7,7 @@ use crate::{
     scenario::{
         duration,
         format::Scenario,
-        operations::{Ask, OF_CAS, OF_SEARCHES, OF_WRITES, Operation, stranger},
+        operations::{Ask, OF_SEARCHES, OF_WRITES, Operation, REMEMBERED, stranger},
     },
 };
 
@@ -113,13 +113,13 @@ impl Listed<'_> {
             flaws.add(self.path("body"), "the body is no JSON", "such as `body = '{\"size\": 3}'`");
         }
         let taken = match ask {
-            Ask::Search => OF_SEARCHES,
-            Ask::Cas => OF_CAS,
-            ask if ask.writes() => OF_WRITES,
-            _ => &[],
+            Ask::Search => OF_SEARCHES.to_vec(),
+            Ask::Cas => [OF_WRITES, &[REMEMBERED]].concat(),
+            ask if ask.writes() => OF_WRITES.to_vec(),
+            _ => Vec::new(),
         };
-        if let Some(stranger) = stranger(parameters, taken) {
-            let help = match taken {
+        if let Some(stranger) = stranger(parameters, &taken) {
+            let help = match &taken[..] {
                 [] => "take it out".to_owned(),
                 taken => format!("it takes {}", taken.join(", ")),
             };
