@@ -67,6 +67,7 @@ mod tests {
         assert_eq!(patience(9, &[looks(1, 1), looks(4, 1)]), Duration::from_millis(5_200));
         assert_eq!(patience(9, &[looks(1, 1), looks(4, 2)]), Duration::from_millis(13_400));
         assert_eq!(patience(900, &[looks(1, 1)]), Duration::from_mins(1));
+        assert_eq!(patience(1, &[looks(4, 1)]), LEAST, "a record whose time runs backwards");
     }
 
     #[test]
