@@ -80,6 +80,7 @@ impl Published<'_> {
         self.targets = self.arrived.iter().filter(is_target).map(|(_, _, id)| *id).collect();
     }
 
+    /// Whether a copy comes as the target of a move.
     fn is_target(&self, copy: &Placement) -> bool {
         copy.allocation.is_some_and(|id| self.targets.contains(&id))
     }

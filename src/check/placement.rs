@@ -64,8 +64,9 @@ impl Monitor for OneCopyPerNode {
 /// Allowed: any lead over a node where a setting (filters, limits, awareness, `enable`) or the low watermark lets the
 /// copy not go; a copy of a shard that has failed to move too often (`MaxRetryAllocationDecider`), until somebody has
 /// retries begin anew; with `desired-balance` any spread while there is such a shard, for its goal counts that copy as
-/// having gone where it cannot (`DesiredBalanceComputer` begins from the former goal, and asks no decider); any spread while a copy is not started, for nothing moves for the sake of balance before every copy of
-/// every index is active (`cluster.routing.allocation.allow_rebalance`: `indices_all_active`). Not judged: an allocator
+/// having gone where it cannot (`DesiredBalanceComputer` begins from the former goal, and asks no decider); any spread
+/// while a copy is not started, for nothing moves for the sake of balance before every copy of every index is active
+/// (`cluster.routing.allocation.allow_rebalance`: `indices_all_active`). Not judged: an allocator
 /// of a user's own, other weights or thresholds than the usual (`…balance.*`), no moves at all
 /// (`…cluster_concurrent_rebalance: 0`), a run that gave the cluster no time to settle.
 #[derive(Default)]
@@ -74,8 +75,6 @@ struct Balanced {
     disks: Disks,
     rules: Rules,
     scales: Scales,
-    /// Whether the allocator has a goal, which it holds on to.
-    holds_on: bool,
     /// Shards of which a copy has failed too often.
     exhausted: Exhausted,
     last: Option<Published>,
@@ -89,6 +88,8 @@ enum Scales {
     Unknown,
     /// By copies of all indices and of the copy's.
     Weights,
+    /// The same, for a goal that it holds on to.
+    Goal,
     /// By copies alone.
     Counts,
 }
@@ -96,7 +97,8 @@ enum Scales {
 impl Scales {
     fn of(allocator: &str) -> Self {
         match allocator {
-            "balanced" | "desired-balance" => Self::Weights,
+            "balanced" => Self::Weights,
+            "desired-balance" => Self::Goal,
             "least-loaded" => Self::Counts,
             _ => Self::Unknown,
         }
@@ -106,7 +108,7 @@ impl Scales {
     /// threshold is 1.0, and a move has to bring a little more.
     fn is_heavy(self, lead: i64, lead_of_index: i64) -> bool {
         match self {
-            Self::Weights => 45 * lead + 55 * lead_of_index > 100,
+            Self::Weights | Self::Goal => 45 * lead + 55 * lead_of_index > 100,
             Self::Counts => lead > 1,
             Self::Unknown => false,
         }
@@ -176,7 +178,6 @@ impl Monitor for Balanced {
         self.exhausted.observe(event);
         if let EventKind::RunStarted { allocator, .. } = &event.kind {
             self.scales = Scales::of(allocator);
-            self.holds_on = allocator == "desired-balance";
         }
         if let EventKind::StatePublished { version, nodes, routing, .. } = &event.kind
             && self.last.as_ref().is_none_or(|last| *version >= last.version)
@@ -193,7 +194,7 @@ impl Monitor for Balanced {
         if !self.is_usual() || last.routing.iter().any(|copy| copy.state != CopyState::Started) {
             return Ok(());
         }
-        if self.holds_on && last.routing.iter().any(|copy| self.exhausted.has(&copy.shard)) {
+        if self.scales == Scales::Goal && last.routing.iter().any(|copy| self.exhausted.has(&copy.shard)) {
             return Ok(());
         }
         let Some((copy, from, to)) = last.overdue(self) else { return Ok(()) };

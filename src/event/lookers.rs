@@ -21,7 +21,7 @@ const LEAST: Duration = Duration::from_millis(200);
 const MOST: Duration = Duration::from_secs(60);
 
 /// Servers that look for a leader, and since when.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Lookers(BTreeMap<HostId, SimTime>);
 
 impl Lookers {

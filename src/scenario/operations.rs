@@ -133,6 +133,11 @@ impl Operation {
     /// The highest number: beyond it, requests of two clients would have one number.
     pub const NUMBER_MAX: u32 = u32::MAX / Self::REQUESTS;
 
+    /// Whether it is asked with this parameter.
+    pub fn has(&self, parameter: &str) -> bool {
+        self.parameters.split('&').any(|it| it == parameter)
+    }
+
     /// The number of its first request, unique in a run.
     pub fn request(&self) -> u64 {
         (u64::from(self.client.number) << 32) | (u64::from(self.number) * u64::from(Self::REQUESTS))

@@ -263,8 +263,7 @@ impl Tasks {
     }
 }
 
-/// A shard of which a report says that a copy failed, if one of its copies has failed so often that it is left alone;
-/// and how often that is.
+/// Notes that the shard of which a report says that a copy failed has one that has failed too often.
 fn exhausted(state: &ClusterState, report: &ShardReport, terms: &Terms<'_>) -> Option<EventKind> {
     let ShardReport::Failed { shard, .. } = report else { return None };
     left_alone(shard, state.shard(shard)?, terms.inputs.settings)

@@ -20,7 +20,7 @@ use crate::{
         dice::Die,
         net::{Arrival, Cut, Slow},
         wire::Wire,
-        world::{World, lock},
+        world::World,
     },
     workload::administrator::Order,
 };
@@ -338,7 +338,7 @@ impl World {
     /// Something changes that the cluster has to settle after, and servers that look for a leader before that.
     pub fn note_change(&self) {
         let now = self.now();
-        let patience = lock(&self.recorder).lookers().patience(now);
+        let patience = self.roles().lookers().patience(now);
         self.faults().last_change_is(SimTime::from(now.since_start() + patience));
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    event::{Event, EventKind, Placement},
+    event::{Event, EventKind, Lookers, Placement},
     name::{Epoch, HostId, HostKind, SessionId, ShardId},
     scenario::plan::{Plan, Selector},
 };
@@ -23,6 +23,7 @@ pub struct Roles {
     replaced: BTreeSet<HostId>,
     /// Servers that lead or follow: they have whatever is committed, or are about to.
     serving: BTreeSet<HostId>,
+    lookers: Lookers,
     controller: Option<HostId>,
     routing: Vec<Placement>,
 }
@@ -39,6 +40,7 @@ impl Roles {
 
     /// Follows the record.
     pub fn observe(&mut self, event: &Event) {
+        self.lookers.observe(event);
         let Some(host) = event.host else { return };
         match &event.kind {
             EventKind::HostStarted { .. } => {
@@ -141,6 +143,11 @@ impl Roles {
     /// Servers that neither lead nor follow: they may lack what is committed.
     pub fn idle_servers(&self) -> impl Iterator<Item = HostId> {
         self.servers.iter().copied().filter(|server| !self.serving.contains(server))
+    }
+
+    /// Servers that look for a leader.
+    pub fn lookers(&self) -> &Lookers {
+        &self.lookers
     }
 
     /// Where the copies are, as last published.

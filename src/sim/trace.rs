@@ -3,7 +3,7 @@
 use madsim::time::TimeHandle;
 
 use crate::{
-    event::{Event, EventKind, Fingerprint, Lookers},
+    event::{Event, EventKind, Fingerprint},
     name::{HostId, SimTime},
     scenario::plan::{Plan, Selector, Trigger},
     sim::{inbox::elapsed, roles::Roles},
@@ -16,7 +16,6 @@ pub struct Recorder {
     fingerprint: Fingerprint,
     messages: u64,
     roles: Roles,
-    lookers: Lookers,
     triggers: Vec<Armed>,
 }
 
@@ -55,8 +54,7 @@ impl Recorder {
         let faults = (0..).map(Due::Fault).zip(plan.faults.iter().map(|fault| &fault.trigger));
         let steps = (0..).map(Due::Step).zip(plan.steps.iter().map(|step| &step.trigger));
         let triggers = faults.chain(steps).filter_map(armed).collect();
-        let (events, fingerprint, lookers) = (Vec::new(), Fingerprint::default(), Lookers::default());
-        Self { time, events, fingerprint, messages: 0, roles, lookers, triggers }
+        Self { time, events: Vec::new(), fingerprint: Fingerprint::default(), messages: 0, roles, triggers }
     }
 
     /// Records an event. Returns the faults and steps that it triggers.
@@ -65,7 +63,6 @@ impl Recorder {
         self.fingerprint.add(&event);
         self.messages += u64::from(matches!(event.kind, EventKind::Delivered { .. }));
         self.roles.observe(&event);
-        self.lookers.observe(&event);
         let struck = self.struck_by(&event);
         self.events.push(event);
         struck
@@ -96,11 +93,6 @@ impl Recorder {
     /// Who plays which part now.
     pub fn roles(&self) -> &Roles {
         &self.roles
-    }
-
-    /// The servers that look for a leader.
-    pub fn lookers(&self) -> &Lookers {
-        &self.lookers
     }
 
     /// Events so far.

@@ -58,7 +58,7 @@ pub struct World {
     net: Mutex<Net>,
     disks: Mutex<BTreeMap<HostId, Disk<Wire>>>,
     clocks: Mutex<BTreeMap<HostId, Clock>>,
-    pub(super) recorder: Mutex<Recorder>,
+    recorder: Mutex<Recorder>,
     agenda: Mutex<Inbox<Chore>>,
     faults: Mutex<Faults>,
     /// Machines in madsim's terms, and how often each has started.
@@ -70,7 +70,7 @@ pub struct World {
     workload_is_over: AtomicBool,
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -322,8 +322,8 @@ impl World {
 
     /// Records an event and lets the faults strike that wait for it.
     pub fn record(&self, host: Option<HostId>, kind: EventKind) {
-        self.halt.heed();
         use EventKind::{SetupFailed, StepBegan, StepEnded};
+        self.halt.heed();
         if matches!(kind, SetupFailed { .. } | StepBegan { .. } | StepEnded { .. }) {
             self.note_change();
         }

@@ -310,8 +310,7 @@ mod tests {
         let mut plan = plan(20.0);
         plan.workloads.iter_mut().for_each(|workload| workload.options.remembered = 1.0);
         let expanded = expand(&plan).operations;
-        let remembers = |one: &&Operation| one.parameters.split('&').any(|it| it == REMEMBERED);
-        let (with, without): (Vec<_>, Vec<_>) = expanded.iter().partition(remembers);
+        let (with, without): (Vec<_>, Vec<_>) = expanded.iter().partition(|one| one.has(REMEMBERED));
         assert!(with.len() > 50 && with.iter().all(|one| one.ask == Ask::Cas));
         assert!(without.iter().all(|one| one.ask != Ask::Cas));
     }

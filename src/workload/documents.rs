@@ -113,11 +113,8 @@ impl Stream {
     }
 
     fn remembered(&self, operation: &Operation) -> Option<(SeqNo, Term)> {
-        if !operation.parameters.split('&').any(|parameter| parameter == REMEMBERED) {
-            return None;
-        }
         let known = self.known.borrow();
-        let known = known.get(&operation.document)?;
+        let known = known.get(&operation.document).filter(|_| operation.has(REMEMBERED))?;
         known.get(operation.number as usize % known.len()).copied()
     }
 

@@ -97,7 +97,7 @@ pub fn completed(request: u64, is_drawn: bool, result: &Result<ApiAnswer, CallEr
 }
 
 /// What the client knows after a call that failed, and the error's type.
-fn failure(error: &CallError) -> (Outcome, Word) {
+pub(super) fn failure(error: &CallError) -> (Outcome, Word) {
     match error {
         CallError::Refused(error) => refusal(error),
         CallError::NotSent => (Outcome::Failed, "connection_refused".into()),

@@ -19,7 +19,7 @@ use crate::{
         },
     },
     sim::client::{CallError, Client},
-    workload::orders::orders,
+    workload::{history::failure, orders::orders},
 };
 
 /// How long it waits before it asks the next node.
@@ -107,7 +107,7 @@ impl Operator<'_> {
                 Ok(_) => return (Outcome::Ok, None),
                 Err(CallError::Refused(error)) if is_done(&call, &error) => return (Outcome::Ok, None),
                 Err(error) => {
-                    is_unsure |= !is_certain(&error);
+                    is_unsure |= failure(&error).0 == Outcome::Unknown;
                     why = error.to_string();
                     is_final(&error)
                 }
@@ -194,15 +194,6 @@ impl Operator<'_> {
 
     fn copies(&self) -> u32 {
         self.indices.values().map(|(shards, replicas)| shards * (1 + replicas)).sum()
-    }
-}
-
-/// Whether an error says that the thing asked for was not done and will not be.
-fn is_certain(error: &CallError) -> bool {
-    match error {
-        CallError::Refused(error) => error.certain,
-        CallError::NotSent => true,
-        CallError::Lost | CallError::TimedOut => false,
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! A host is harmed while a fault stops, pauses, cuts or ails it; a server whose disk was damaged until it has another
 //! one and follows again. What is committed lies on a majority: a fault that damages a server's disk has to leave one of
-//! servers that lead or follow. Lateness, clocks and lost answers harm nobody. A copy is good as long as no damage was done to its node's disk since it was last published as started under its
-//! allocation: a copy that was built anew after the damage has another.
+//! servers that lead or follow. Lateness, clocks and lost answers harm nobody. A copy is good as long as no damage was
+//! done to its node's disk since it was last published as started under its allocation: a copy that was built anew after
+//! the damage has another.
 
 use std::collections::BTreeSet;
 

@@ -117,6 +117,29 @@ fn gaps_are_filled_when_a_copy_is_promoted() {
     assert!(cluster.get(C, "2").is_some());
 }
 
+/// The engine is built anew as well when an operation is superseded.
+#[test]
+fn copy_whose_operation_is_superseded_goes_on_showing_the_others() {
+    let mut cluster = Cluster::with_copies(3, config());
+    cluster.set([("index.refresh_interval".to_owned(), "-1".to_owned())].into());
+    cluster.write(A, index("0", "everywhere"));
+    cluster.run();
+    cluster.refresh(A);
+    cluster.run();
+    assert_eq!(cluster.search(C), 1);
+    cluster.cut_one_way(A, B);
+    cluster.write(A, index("1", "never reaches B"));
+    cluster.run();
+    cluster.break_connection(A, B);
+    cluster.heal();
+    cluster.controller_acts = false;
+    cluster.write(A, index("2", "reaches B"));
+    cluster.run();
+    fail_over(&mut cluster);
+    assert!(cluster.get(C, "1").is_none(), "superseded by a no-op");
+    assert_eq!(cluster.search(C), 2, "all that is there, and not the last commit");
+}
+
 /// "every replica op carries the term; replica rejects lower".
 #[test]
 fn deposed_primary_is_refused_and_never_acknowledges() {
