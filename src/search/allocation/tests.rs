@@ -6,7 +6,7 @@ mod disks;
 mod elastic;
 mod primaries;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
@@ -536,8 +536,8 @@ impl Cluster {
         }
     }
 
-    fn in_sync(&self) -> Vec<BTreeSet<AllocationId>> {
-        self.state.shards().map(|(_, table)| table.in_sync.clone()).collect()
+    fn in_sync(&self) -> BTreeMap<ShardId, BTreeSet<AllocationId>> {
+        self.state.shards().map(|(shard, table)| (shard, table.in_sync.clone())).collect()
     }
 
     fn forgive(&mut self) {
@@ -560,8 +560,9 @@ proptest! {
         for change in &changes {
             let before = cluster.in_sync();
             cluster.undergo(change);
-            for (was, is) in before.iter().zip(cluster.in_sync()) {
-                prop_assert!(was.is_empty() || !is.is_empty(), "an in-sync set never runs empty");
+            let after = cluster.in_sync();
+            for (shard, was) in before {
+                prop_assert!(was.is_empty() || !after[&shard].is_empty(), "{}: its in-sync set ran empty", shard);
             }
         }
         (1..8).for_each(|node| cluster.undergo(&Change::Join(node)));
