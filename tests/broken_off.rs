@@ -39,7 +39,7 @@ fn folder() -> TempDir {
 fn shell(dir: &Path, prefix: &str, command: &str) -> Command {
     let binary = env!("CARGO_BIN_EXE_shardarium");
     let mut shell = Command::new("sh");
-    shell.current_dir(dir).args(["-c", &format!("{prefix} exec {binary} {command}")]);
+    shell.current_dir(dir).args(["-c", &format!("{prefix} exec \"{binary}\" {command}")]);
     shell.stdout(Stdio::null()).stderr(Stdio::piped());
     shell
 }

@@ -32,9 +32,12 @@ struct Served {
 
 impl Served {
     fn new(servers: usize, options: &[&str]) -> Self {
+        // A thousand connections at once, beside those of the other tests.
+        rlimit::increase_nofile_limit(4_096).unwrap();
         let count = servers.to_string();
         let mut process = Command::new(env!("CARGO_BIN_EXE_shardarium"))
             .args(["serve", "--zookeeper", "127.0.0.1:0", "--tick", "200", "--servers", &count])
+            .args(["--session-timeout-max", "60000", "--sync-limit", "15"])
             .args(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -52,7 +55,7 @@ impl Served {
 
     fn line(&mut self) -> String {
         let mut line = String::new();
-        self.said.read_line(&mut line).unwrap();
+        assert!(self.said.read_line(&mut line).unwrap() > 0, "it has ended");
         line.trim_end().to_owned()
     }
 
@@ -105,7 +108,7 @@ impl Client {
         let mut client = Self { stream, codec: ClientCodec::new(), xid: 0 };
         client.send(&ClientFrame::Connect {
             last_zxid_seen: Zxid(0),
-            timeout_ms: 4_000,
+            timeout_ms: 60_000,
             session: SessionId::NONE,
             password: 0,
             read_only: false,
@@ -402,7 +405,7 @@ fn orders_are_taken_at_the_control_address() {
 /// Ends the program as ctrl-c does; its exit code.
 fn interrupt(served: &mut Served) -> Option<i32> {
     let id = served.process.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert!(Command::new("sh").args(["-c", "kill -INT $0", &id]).status().unwrap().success());
     served.process.wait().unwrap().code()
 }
 

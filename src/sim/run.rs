@@ -241,7 +241,7 @@ mod tests {
             })
         });
         let extensions = Extensions { workload: Some(workload), ..Extensions::default() };
-        let error = run_within(&plan, extensions, Some(Duration::from_millis(300))).unwrap_err();
+        let error = run_within(&plan, extensions, Some(Duration::from_secs(2))).unwrap_err();
         assert!(error.is_given_up() && !error.events.is_empty(), "{error}");
         assert!(kept.upgrade().is_none(), "the run goes on somewhere");
     }
