@@ -7,9 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    check::history::{Doc, Operation, Write},
+    check::{
+        history::{Doc, Operation, Write},
+        holdings::Synced,
+    },
     event::{CopyRef, CopyState, Event, EventKind, Placement},
-    name::{AllocationId, HostId, IndexName, SeqNo, ShardId, Term},
+    name::{AllocationId, HostId, IndexName, ShardId},
 };
 
 /// Reroute commands that may accept the loss of data.
@@ -61,8 +64,7 @@ pub(super) struct Forfeit {
 struct Copy {
     shard: ShardId,
     host: HostId,
-    /// Every operation up to here is synced, as far as the copy said so of itself.
-    synced: SeqNo,
+    synced: Synced,
     /// Whether its disk was lost.
     is_wiped: bool,
 }
@@ -89,19 +91,28 @@ impl Forfeit {
     }
 
     fn copy(&mut self, event: &Event) {
-        let (shard, allocation, synced) = match &event.kind {
+        let (shard, allocation) = match &event.kind {
             EventKind::PrimaryAppended { shard, allocation, .. }
-            | EventKind::ReplicaAppended { shard, allocation, .. } => (shard, allocation, SeqNo::NONE),
-            EventKind::TranslogSynced { shard, allocation, up_to }
-            | EventKind::CopyFlushed { shard, allocation, up_to } => (shard, allocation, *up_to),
+            | EventKind::ReplicaAppended { shard, allocation, .. }
+            | EventKind::TranslogSynced { shard, allocation, .. }
+            | EventKind::CopyFlushed { shard, allocation, .. } => (shard, allocation),
             EventKind::CopyRemoved { allocation, .. } => return drop(self.copies.remove(allocation)),
             _ => return,
         };
         let Some(host) = event.host else { return };
-        if let Some(known) = self.copies.get_mut(allocation).filter(|known| known.host == host) {
-            known.synced = known.synced.max(synced);
-        } else {
-            self.copies.insert(*allocation, Copy { shard: shard.clone(), host, synced, is_wiped: false });
+        let new = || Copy { shard: shard.clone(), host, synced: Synced::nothing(), is_wiped: false };
+        let copy = self.copies.entry(*allocation).or_insert_with(new);
+        if copy.host != host {
+            *copy = new();
+        }
+        match &event.kind {
+            EventKind::TranslogSynced { up_to, .. } | EventKind::CopyFlushed { up_to, .. } => {
+                copy.synced.sync(*up_to)
+            }
+            EventKind::PrimaryAppended { seq_no, .. } | EventKind::ReplicaAppended { seq_no, .. } => {
+                copy.synced.append(*seq_no);
+            }
+            _ => {}
         }
     }
 
@@ -111,7 +122,7 @@ impl Forfeit {
         for copy in self.copies.values_mut().filter(|copy| copy.host == host) {
             copy.is_wiped |= is_wiped;
             let Some(operations) = self.unsynced.get(&copy.shard) else { continue };
-            let lost = operations.range((copy.synced.next(), Term(0))..);
+            let lost = operations.iter().filter(|(seq_no, _)| !copy.synced.has(*seq_no));
             self.lost.entry(copy.shard.index.clone()).or_default().extend(lost);
         }
     }
@@ -186,6 +197,7 @@ mod tests {
             CopyState::{Initializing, Started},
             EventKind as E,
         },
+        name::{SeqNo, Term},
     };
 
     fn stands_by(record: &Record) -> bool {

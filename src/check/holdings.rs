@@ -2,7 +2,7 @@
 //!
 //! What a copy has in memory counts, synced or not: what a crash took is told when the copy is opened again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     event::{Event, EventKind},
@@ -96,6 +96,39 @@ impl Runs {
     }
 }
 
+/// Which operations of a copy are synced, as far as it said so of itself.
+#[derive(Debug, Clone)]
+pub(super) struct Synced {
+    up_to: SeqNo,
+    /// Those up to there that have taken the place of others since.
+    anew: BTreeSet<SeqNo>,
+}
+
+impl Synced {
+    /// Nothing is.
+    pub(super) fn nothing() -> Self {
+        Self { up_to: SeqNo::NONE, anew: BTreeSet::new() }
+    }
+
+    /// An operation is taken.
+    pub(super) fn append(&mut self, seq_no: SeqNo) {
+        if seq_no <= self.up_to {
+            self.anew.insert(seq_no);
+        }
+    }
+
+    /// Every operation up to here is synced.
+    pub(super) fn sync(&mut self, up_to: SeqNo) {
+        self.up_to = self.up_to.max(up_to);
+        self.anew = self.anew.split_off(&up_to.next());
+    }
+
+    /// Whether the operation of this number is.
+    pub(super) fn has(&self, seq_no: SeqNo) -> bool {
+        seq_no <= self.up_to && !self.anew.contains(&seq_no)
+    }
+}
+
 /// What one copy has.
 #[derive(Debug, Clone)]
 pub(super) struct Holding {
@@ -104,15 +137,19 @@ pub(super) struct Holding {
     /// Up to here it came by files, whatever there was.
     files: SeqNo,
     runs: Runs,
-    /// Every operation up to here is synced, as far as the copy said so of itself.
-    synced: SeqNo,
+    synced: Synced,
     /// Whether its machine has lost power, or its disk refused to write, since it was opened.
     dark: bool,
 }
 
 impl Holding {
     fn on(host: HostId) -> Self {
-        Self { host, files: SeqNo::NONE, runs: Runs::default(), synced: SeqNo::NONE, dark: false }
+        Self { host, files: SeqNo::NONE, runs: Runs::default(), synced: Synced::nothing(), dark: false }
+    }
+
+    fn append(&mut self, seq_no: SeqNo, term: Term) {
+        self.synced.append(seq_no);
+        self.runs.put(seq_no, term);
     }
 
     /// Whether it has this operation.
@@ -149,7 +186,7 @@ impl Holding {
             if above.binary_search(&seq_no).is_ok() {
                 self.runs.put(seq_no, term);
             } else {
-                gone.push((seq_no, term, seq_no <= self.synced));
+                gone.push((seq_no, term, self.synced.has(seq_no)));
             }
         }
         gone
@@ -201,17 +238,16 @@ impl Holdings {
         match &event.kind {
             EventKind::PrimaryAppended { allocation, term, seq_no, .. }
             | EventKind::ReplicaAppended { allocation, term, seq_no, .. } => {
-                self.copy(host, *allocation).runs.put(*seq_no, *term);
+                self.copy(host, *allocation).append(*seq_no, *term);
             }
             EventKind::TranslogSynced { allocation, up_to, .. } => {
-                let copy = self.copy(host, *allocation);
-                copy.synced = copy.synced.max(*up_to);
+                self.copy(host, *allocation).synced.sync(*up_to);
             }
             EventKind::FilesInstalled { allocation, up_to, .. } => {
                 let copy = self.copy(host, *allocation);
                 copy.files = *up_to;
                 copy.runs = copy.runs.split_above(*up_to);
-                copy.synced = copy.synced.max(*up_to);
+                copy.synced.sync(*up_to);
             }
             EventKind::OperationsTrimmed { allocation, void, .. } => {
                 return self.trim(host, *allocation, void);
@@ -260,6 +296,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::{
+        check::record::{Record, search, shard},
+        event::{Digest, EventKind as E},
+    };
 
     fn runs(list: &[(i64, u64)]) -> Runs {
         let mut runs = Runs::default();
@@ -280,6 +320,43 @@ mod tests {
         assert_eq!(copy.first_missing(&runs(&[(0, 1), (1, 7), (2, 1), (3, 1), (5, 2)])), None);
         assert_eq!(copy.first_missing(&runs(&[(2, 1), (3, 1), (4, 1)])), Some((SeqNo(4), Term(1))));
         assert_eq!(copy.first_missing(&runs(&[(5, 1)])), Some((SeqNo(5), Term(1))));
+    }
+
+    #[test]
+    fn what_takes_the_place_of_a_synced_operation_is_not_synced() {
+        let (shard, allocation) = (shard(), AllocationId(1));
+        let opened = |between: &[E]| {
+            let mut record = Record::default();
+            let up_to = SeqNo(5);
+            let appended = |seq_no, term| E::ReplicaAppended {
+                shard: shard.clone(),
+                allocation,
+                sender_term: Term(term),
+                term: Term(term),
+                seq_no: SeqNo(seq_no),
+                digest: Digest(0),
+                global_checkpoint: SeqNo(1),
+            };
+            (0..=5).for_each(|seq_no| _ = record.on(search(1), appended(seq_no, 1)));
+            record.on(search(1), E::TranslogSynced { shard: shard.clone(), allocation, up_to });
+            between.iter().for_each(|event| _ = record.on(search(1), event.clone()));
+            record.on(search(1), appended(3, 2)).on(search(1), E::HostCrashed { power: true });
+            let (up_to, above) = (SeqNo(2), vec![]);
+            record.on(search(1), E::CopyOpened { shard: shard.clone(), allocation, up_to, above });
+            let mut holdings = Holdings::default();
+            record.events.iter().filter_map(|event| holdings.observe(event)).last().unwrap().operations
+        };
+        let void = vec![SeqNo(3), SeqNo(4), SeqNo(5)];
+        let trimmed = E::OperationsTrimmed { shard: shard.clone(), allocation, above: SeqNo(2), void };
+        assert_eq!(opened(&[trimmed]), [(SeqNo(3), Term(2), Excuse::Unsynced)]);
+        assert_eq!(
+            opened(&[]),
+            [
+                (SeqNo(3), Term(2), Excuse::Unsynced),
+                (SeqNo(4), Term(1), Excuse::None),
+                (SeqNo(5), Term(1), Excuse::None)
+            ]
+        );
     }
 
     proptest! {

@@ -121,7 +121,7 @@ type Inputs = (Vec<HostId>, BTreeMap<ShardId, usize>);
 type Gains = BTreeMap<(ShardId, HostId), i32>;
 
 /// Counted anew when nodes, indices, replicas, settings or attributes change, when a copy is lost or a
-/// relocation given up, and when somebody orders a move.
+/// relocation given up, and once a move that somebody has ordered was made: it may be undone, but for good.
 ///
 /// Allowed: `balanced` may send a copy back once other copies have moved. It sees one index at a time and does not look
 /// ahead, as Elasticsearch before its desired balance (#11107, where a copy goes on from where it has just come to;
@@ -137,6 +137,8 @@ struct MovesEnd {
     /// What the gains have been.
     been: BTreeSet<Gains>,
     begun: usize,
+    /// The next state shows what somebody has ordered.
+    commanded: bool,
     disks: Disks,
 }
 
@@ -213,6 +215,9 @@ impl MovesEnd {
             }
         }
         self.inputs = Some(inputs);
+        if std::mem::take(&mut self.commanded) {
+            self.restart();
+        }
         // To where it must go, and then to where it is best.
         if self.begun > 2 * count {
             let begun = self.begun;
@@ -253,7 +258,11 @@ impl Monitor for MovesEnd {
     fn observe(&mut self, event: &Event) -> Judged {
         match &event.kind {
             EventKind::RunStarted { allocator, .. } => self.is_greedy = &**allocator == "balanced",
-            EventKind::RerouteCommanded { .. } | EventKind::AllocationInputs { .. } => self.restart(),
+            EventKind::RerouteCommanded { .. } => {
+                self.commanded = true;
+                self.restart();
+            }
+            EventKind::AllocationInputs { .. } => self.restart(),
             EventKind::StatePublished { version, nodes, routing, .. } => {
                 self.published(event, *version, nodes, routing)?;
             }
@@ -376,6 +385,21 @@ mod tests {
         changed.on(search(1), EventKind::RerouteCommanded { shards: vec![shard()], given_up: vec![] });
         back(&mut changed);
         changed.assert_passes("allocation.moves-end");
+    }
+
+    /// What was ordered may be undone; that it is done again nobody has ordered.
+    #[test]
+    fn ordered_move_may_be_undone_once() {
+        for allocator in ["balanced", "desired-balance"] {
+            let mut record = began_under(allocator);
+            publish_pairs(&mut record, 1, [&[(1, 1)], &[(11, 1)]]);
+            record.on(search(1), EventKind::RerouteCommanded { shards: vec![shard()], given_up: vec![] });
+            publish_pairs(&mut record, 2, [&[(1, 1), (2, 2)], &[(11, 1)]]);
+            publish_pairs(&mut record, 3, [&[(2, 2), (3, 1)], &[(11, 1)]]);
+            record.assert_passes("allocation.moves-end");
+            publish_pairs(&mut record, 4, [&[(3, 1), (4, 2)], &[(11, 1)]]);
+            record.assert_fails("allocation.moves-end", "moves a copy of articles/0 from search-1 back to");
+        }
     }
 
     /// Copies of two shards, by identity and node; a second pair is a move that goes on, none a copy without a node.

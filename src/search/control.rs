@@ -12,6 +12,7 @@ use crate::{
     defect::{Defect, Defects},
     event::{EventKind, Word},
     name::{AllocationId, HostId, SessionId, ShardId, Term, Zxid},
+    scenario::plan::ReadPolicy,
     search::{
         acknowledgements::Applied,
         administration::AdminTask,
@@ -33,6 +34,7 @@ use crate::{
         settings::SettingsDocument,
         state::{ClusterState, NodeEntry},
         tasks::Task,
+        tenure::Tenure,
         transport::Ctx,
         wire::Transport,
     },
@@ -208,6 +210,8 @@ pub struct Control {
     candidacy: Candidacy,
     controller: Controller,
     petitions: Petitions,
+    /// Only where reads go by it.
+    tenure: Option<Tenure>,
     state: Option<Arc<ClusterState>>,
     last_good: LastGood,
     document: Arc<SettingsDocument>,
@@ -273,6 +277,7 @@ impl Control {
             candidacy: Candidacy::new(ELECTION),
             controller: Controller::new(controller),
             petitions,
+            tenure: (config.search.read_policy == ReadPolicy::Lease).then(Tenure::default),
             state: None,
             last_good: None,
             document: Arc::default(),
@@ -366,7 +371,9 @@ impl Control {
 
     /// When it wants to be woken.
     pub fn next_wake(&self) -> Option<Instant> {
-        let parts = [self.client.next_wake(), self.petitions.next_wake(), self.controller.next_wake()];
+        let tenure = self.tenure.as_ref().and_then(|tenure| tenure.next_wake(&self.client));
+        let parts =
+            [self.client.next_wake(), self.petitions.next_wake(), self.controller.next_wake(), tenure];
         parts.into_iter().flatten().min()
     }
 
@@ -385,6 +392,12 @@ impl Control {
     /// at anything else, so the answer is for this moment and never for the last step.
     pub fn is_certainly_alive(&self, now: Instant) -> bool {
         self.client.is_certainly_alive(now)
+    }
+
+    /// Whether it is proven that this session of the node is not over now ([`Tenure`]).
+    pub fn is_proven(&self, session: SessionId, now: Instant) -> bool {
+        let tenure = self.tenure.as_ref();
+        tenure.is_some_and(|tenure| tenure.holds(session, self.client.timeout(), now))
     }
 
     /// The ZooKeeper session of this node, if it has one.
@@ -409,6 +422,9 @@ impl Control {
             self.candidacy.withdraw(&mut self.client);
         }
         self.controller.act(ctx, &mut self.client);
+        if let Some(tenure) = &mut self.tenure {
+            tenure.act(ctx.now.mono, &mut self.client);
+        }
         self.client.flush(ctx.now.mono, ctx.out);
     }
 
@@ -417,6 +433,9 @@ impl Control {
             self.session_news(ctx, *state);
         }
         self.controller.news(ctx, &mut self.client, news, &self.last_good);
+        if let Some(tenure) = &mut self.tenure {
+            tenure.news(news);
+        }
         self.recipe_news(ctx, news);
         if matches!(news, ClientNews::State(ClientState::Connected)) && self.session != self.client.session()
         {

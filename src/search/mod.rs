@@ -30,6 +30,7 @@ pub(crate) mod soundness;
 pub mod state;
 pub mod stats;
 pub mod tasks;
+pub mod tenure;
 pub mod transition;
 pub mod translog;
 pub mod transport;

@@ -307,7 +307,8 @@ impl Parts {
 fn view<'a>(state: Option<&'a Arc<ClusterState>>, control: &Control, ctx: &Ctx<'_>) -> View<'a> {
     let connected = control.is_certainly_alive(ctx.now.mono);
     let known_as = state.and_then(|state| state.nodes.get(&ctx.me)).map(|node| node.session);
-    let leased = connected && known_as.is_some() && known_as == control.session();
+    let own = known_as.filter(|session| control.session() == Some(*session));
+    let leased = connected && own.is_some_and(|session| control.is_proven(session, ctx.now.mono));
     View { state, connected, leased }
 }
 

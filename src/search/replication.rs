@@ -146,6 +146,17 @@ impl Group {
         }
     }
 
+    /// The state shows that these serve: if one of them is built again, that is a new life.
+    pub fn started(&mut self, copies: impl IntoIterator<Item = AllocationId>) {
+        copies.into_iter().for_each(|copy| _ = self.finalized.remove(&copy));
+    }
+
+    /// Of the copies of a state beside the primary, those that no operation is sent to.
+    pub fn skipped(&self, copies: impl IntoIterator<Item = Option<AllocationId>>) -> u32 {
+        let is_sent = |id: AllocationId| self.channels.contains_key(&id) || self.in_sync.contains(&id);
+        copies.into_iter().filter(|copy| !copy.is_some_and(is_sent)).count() as u32
+    }
+
     /// A recovering copy has everything: it counts from now on, before the controller knows.
     pub fn finalize(&mut self, copy: AllocationId) {
         self.finalized.insert(copy);
@@ -163,7 +174,8 @@ impl Group {
     }
 
     /// A write has been numbered. It waits for the primary's disk, for every tracked copy, and for every
-    /// in-sync copy, tracked or not; `reachable` ones that are not tracked get until `deadline` to turn up.
+    /// in-sync copy, tracked or not; `reachable` ones that are not tracked get until `deadline` to turn up. `written`
+    /// comes with the count of the copies that nothing is sent to.
     /// Gives the in-sync copies that cannot be reached at all: the controller must remove them.
     pub fn begin(
         &mut self,
@@ -183,7 +195,7 @@ impl Group {
             }
         }
         let mut written = written;
-        written.copies = (1 + waiting.len() as u32, 0);
+        written.copies = (1 + waiting.len() as u32 + written.copies.0, 0);
         let seq_no = written.seq_no;
         self.writes.insert(seq_no, PendingWrite { token, written, waiting, synced: false });
         unreachable

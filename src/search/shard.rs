@@ -195,7 +195,7 @@ impl Shard {
         use Awaited as A;
         let current = match awaited {
             A::Opened | A::Appended { .. } | A::Marked => self.life,
-            A::InBackground { .. } | A::CommitFile | A::CommitNamed | A::TranslogCut | A::Switched => {
+            A::InBackground | A::CommitFile | A::CommitNamed | A::TranslogCut | A::Switched => {
                 self.store_life
             }
         };
@@ -206,7 +206,7 @@ impl Shard {
             A::Opened => self.opened(step),
             A::Marked => self.marked(step),
             A::Appended { up_to } => self.appended(step, up_to),
-            A::InBackground { up_to } => self.synced_in_background(step, up_to),
+            A::InBackground => self.synced_in_background(step),
             A::CommitFile => self.commit_file_synced(step),
             A::CommitNamed => self.commit_named(step),
             A::TranslogCut => self.translog_cut(),
@@ -279,7 +279,9 @@ impl Shard {
         let (shard, allocation) = (self.id.clone(), self.allocation);
         step.note(EventKind::CopyFailed { shard, allocation, why: why.to_owned() });
         self.report_failed(step, self.allocation, why);
-        let failures = self.entry(step).map_or(0, |copy| copy.failures);
+        // A copy that served begins a new row of failures.
+        let failures = self.entry(step).filter(|copy| !copy.state.is_active());
+        let failures = failures.map_or(0, |copy| copy.failures);
         self.life = step.desk.draw();
         self.phase = Phase::Failed { failures };
         if is_corrupt {

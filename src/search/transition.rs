@@ -401,6 +401,11 @@ impl ShardTable {
         let Some(slot) = self.slot(id) else { return };
         let copy = &mut self.copies[slot];
         copy.note_loss(cause);
+        // What failed while it served were moves: they say nothing of its allocation, which had succeeded
+        // (`UnassignedInfo.failedAllocations` is apart from `RelocationFailureInfo.failedRelocations`).
+        if copy.state.is_active() {
+            copy.failures = 0;
+        }
         copy.state = CopyState::Unassigned;
         copy.node = None;
         copy.allocation = Some(id).filter(|_| keep);

@@ -177,9 +177,15 @@ impl Client {
     }
 
     /// Until when the session is known to live: 2/3 of its timeout after the client *sent* the last thing
-    /// that a server has answered. The server's own deadline is later, whatever the answer's delay was.
+    /// that a server has answered. The deadline of the leader is later, whatever the answer's delay was, as long as it is
+    /// in contact with that server: a follower that has lost its leader answers for as long as `syncLimit` ticks.
     pub fn certain_until(&self) -> Option<Instant> {
         self.contact.map(|contact| contact + self.granted * 2 / 3)
+    }
+
+    /// The session's timeout: the one that was granted, or else the one that is asked for.
+    pub fn timeout(&self) -> std::time::Duration {
+        self.granted
     }
 
     /// Whether the session is known to live now.

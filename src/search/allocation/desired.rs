@@ -72,6 +72,7 @@ impl Allocator for DesiredBalance {
             self.goal = self.compute(round);
             self.inputs = Some(shape);
         }
+        self.take_commands(round);
         self.reconcile(round);
     }
 }
@@ -95,6 +96,22 @@ impl DesiredBalance {
         }
         let nodes = |table: &ShardTable| table.copies.iter().filter_map(|copy| copy.node).collect();
         state.shards().map(|(shard, table)| (shard, nodes(table))).collect()
+    }
+
+    /// What somebody has ordered is what is wanted (`PendingDesiredBalanceMoves`): a copy does not go back from where it
+    /// was moved to.
+    fn take_commands(&mut self, round: &RoutingAllocation<'_>) {
+        for shard in &round.state().commanded {
+            let Some(table) = round.state().shard(shard) else { continue };
+            let stays = table.copies.iter().filter(|copy| copy.state != CopyState::Relocating);
+            let mut nodes: BTreeSet<HostId> = stays.filter_map(|copy| copy.node).collect();
+            // Copies that wait for a node go where they were to go.
+            let wanted = self.goal.remove(shard).unwrap_or_default();
+            let lacks = table.copies.iter().filter(|copy| copy.node.is_none()).count();
+            let others: Vec<_> = wanted.difference(&nodes).take(lacks).copied().collect();
+            nodes.extend(others);
+            self.goal.insert(shard.clone(), nodes);
+        }
     }
 
     /// Unassigned copies go where the goal so far wants them, if they may.

@@ -4,12 +4,12 @@ use std::{fmt::Debug, time::Duration};
 
 use super::{Ask, Outcome};
 use crate::{
-    name::HostId,
+    name::{HostId, IndexUuid, ShardId},
     search::{
         api::{ApiAnswer, ApiError},
         control::Granted,
         shards::ShardRefusal,
-        state::ClusterState,
+        state::{ClusterState, ShardTable},
     },
 };
 
@@ -72,6 +72,17 @@ pub(super) trait Flow: Debug {
 
     /// Time is up: what the client is told.
     fn timed_out(&mut self) -> Ending;
+}
+
+/// The table of a shard, as long as its index is the one that a request was for when it looked first: another one of the
+/// name may have the document in another shard (Elasticsearch's `ShardId` has the index's uuid).
+pub(super) fn table_of<'a>(
+    state: &'a ClusterState,
+    shard: &ShardId,
+    uuid: &mut Option<IndexUuid>,
+) -> Option<&'a ShardTable> {
+    let now = state.indices.get(&shard.index)?.uuid;
+    if *uuid.get_or_insert(now) == now { state.shard(shard) } else { None }
 }
 
 /// What a lost peer amounts to: its copy is not there; `certain`: what was asked never left this node.

@@ -9,10 +9,10 @@ use std::collections::VecDeque;
 
 use super::{
     Ask, Outcome, Position, Served, error,
-    flow::{Ending, Flow, Move},
+    flow::{Ending, Flow, Move, table_of},
 };
 use crate::{
-    name::{HostId, ShardId},
+    name::{HostId, IndexUuid, ShardId},
     scenario::plan::ReadPolicy,
     search::{
         api::{ApiAnswer, ApiError, GetAnswer, GotDoc},
@@ -27,6 +27,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct GetFlow {
     shard: ShardId,
+    /// Of its index, once it was looked up.
+    uuid: Option<IndexUuid>,
     call: ReadCall,
     /// Copies not asked yet, unless the primary is to answer.
     copies: VecDeque<HostId>,
@@ -38,7 +40,7 @@ pub(super) struct GetFlow {
 impl GetFlow {
     /// A get from the first of these nodes that can, or from the primary if the policy is that.
     pub(super) fn new(shard: ShardId, call: ReadCall, copies: VecDeque<HostId>) -> Self {
-        Self { shard, call, copies, source: SourceFilter::default(), under_way: None }
+        Self { shard, uuid: None, call, copies, source: SourceFilter::default(), under_way: None }
     }
 
     /// Shows no more of the document than this.
@@ -68,7 +70,7 @@ impl GetFlow {
     }
 
     fn route(&mut self, state: &ClusterState) -> Vec<Move> {
-        let Some(table) = state.shard(&self.shard) else {
+        let Some(table) = table_of(state, &self.shard, &mut self.uuid) else {
             return vec![Move::End(Err(ApiError::no_index(&self.shard.index)))];
         };
         let Some((_, to)) = routing::active_primary(table) else { return vec![Move::Wait] };

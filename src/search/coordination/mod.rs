@@ -51,8 +51,8 @@ pub struct View<'a> {
     pub state: Option<&'a Arc<ClusterState>>,
     /// Whether its ZooKeeper session is known to be alive.
     pub connected: bool,
-    /// Whether, beyond that, it is the session by which its cluster state knows this node: then nobody has taken its
-    /// copies' place since.
+    /// Whether, beyond that, its session is proven not to be over, and is the one by which its cluster state knows this
+    /// node: then nobody has taken its copies' place since.
     pub leased: bool,
 }
 

@@ -276,7 +276,7 @@ impl SearchFlow {
     /// Shards that have not ended this round have failed: time is up.
     fn give_up_open(&mut self) {
         self.timed_out = true;
-        self.held.clear();
+        (self.held, self.busy) = (BTreeMap::new(), BTreeMap::new());
         let is_open = |number: &u32| match self.phase {
             Phase::Statistics | Phase::Query => !self.ended.contains(number),
             Phase::Fetch => self.winners_of(*number).any(|winner| !self.gathered.has(winner)),

@@ -17,10 +17,10 @@ use std::time::Duration;
 
 use super::{
     Ask, Outcome, Position, Served, error,
-    flow::{Ending, Flow, Move},
+    flow::{Ending, Flow, Move, table_of},
 };
 use crate::{
-    name::ShardId,
+    name::{IndexUuid, ShardId},
     search::{
         api::{ApiAnswer, ApiError, WriteAnswer},
         routing,
@@ -42,6 +42,8 @@ enum Id {
 #[derive(Debug)]
 pub(super) struct WriteFlow {
     shard: ShardId,
+    /// Of its index, once it was looked up.
+    uuid: Option<IndexUuid>,
     call: WriteCall,
     timeout: Option<Duration>,
     id: Id,
@@ -53,7 +55,7 @@ pub(super) struct WriteFlow {
 impl WriteFlow {
     /// A write to this shard.
     pub(super) fn new(shard: ShardId, call: WriteCall, timeout: Option<Duration>) -> Self {
-        Self { shard, call, timeout, id: Id::Given, unavailable: None, under_way: None }
+        Self { shard, uuid: None, call, timeout, id: Id::Given, unavailable: None, under_way: None }
     }
 
     /// A write of a document whose id was drawn for it.
@@ -62,7 +64,7 @@ impl WriteFlow {
     }
 
     fn route(&mut self, state: &ClusterState) -> Vec<Move> {
-        let Some(table) = state.shard(&self.shard) else {
+        let Some(table) = table_of(state, &self.shard, &mut self.uuid) else {
             return vec![Move::End(Err(ApiError::no_index(&self.shard.index)))];
         };
         let primary = routing::active_primary(table);
@@ -287,6 +289,18 @@ mod tests {
             forced_refresh: false,
         });
         assert_eq!(flow.heard(0, Ok(Served::Written(written)), &state), [Move::End(Ok(answer))]);
+    }
+
+    #[test]
+    fn write_does_not_go_on_to_another_index_of_the_name() {
+        let mut flow = flow();
+        flow.begin(&state(1, vec![table(Vec::new())]));
+        let mut anew = state(2, vec![on(1, 11)]);
+        for index in anew.indices.values_mut() {
+            index.uuid = IndexUuid(7);
+        }
+        let error = failure(flow.state_applied(&anew));
+        assert_eq!((error.status, error.certain), (404, true));
     }
 
     #[test]

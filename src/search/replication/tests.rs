@@ -40,6 +40,35 @@ fn write(group: &mut Group, seq_no: i64) {
     sent(group, C, 2 * seq_no as u64 + 1, seq_no);
 }
 
+/// A copy that is built a second time under this primary has another life (#24333).
+#[test]
+fn finalized_copy_that_has_started_is_forgotten_with_its_life() {
+    for has_started in [false, true] {
+        let mut group = group();
+        group.finalize(B);
+        if has_started {
+            group.started([B]);
+        }
+        group.forget_life(B, LATER);
+        assert_eq!(group.channel(B).is_none(), has_started);
+    }
+}
+
+/// Elasticsearch's `ReplicationGroup.getSkippedShards`: a copy without a node is counted, and has nothing.
+#[test]
+fn write_counts_the_copies_that_it_was_not_sent_to() {
+    let mut group = group();
+    let skipped = group.skipped([Some(B), Some(C), None, Some(AllocationId(9))]);
+    assert_eq!(skipped, 2);
+    group.begin(0, Written { copies: (skipped, 0), ..written(0) }, LATER, |_| true);
+    sent(&mut group, B, 0, 0);
+    sent(&mut group, C, 1, 0);
+    group.synced(SeqNo(0));
+    group.taken(B, 0, SeqNo(0));
+    group.taken(C, 1, SeqNo(0));
+    assert_eq!(group.complete()[0].written.copies, (5, 3));
+}
+
 /// "ack only after all targets answered": in whatever order, and the primary's own disk is one of them.
 #[test]
 fn write_completes_when_all_have_it() {

@@ -54,28 +54,25 @@ impl Shard {
         if self.background.next_wake().is_none_or(|at| at > step.now()) {
             return Ok(());
         }
-        let Some(store) = self.store.as_ref().filter(|_| self.replaced.is_none()) else {
+        let Some(store) = self.store.as_mut().filter(|_| self.replaced.is_none()) else {
             self.background = Background::Clean;
             return Ok(());
         };
         self.background = Background::Syncing { again: false };
-        let (translog, up_to) = (store.translog_file(), store.local_checkpoint());
-        let ticket = self.ticket(Awaited::InBackground { up_to });
+        store.sync_begins();
+        let translog = store.translog_file();
+        let ticket = self.ticket(Awaited::InBackground);
         step.tell_after_sync(&translog, super::Ticket { life: self.store_life, ..ticket });
         Ok(())
     }
 
-    pub(super) fn synced_in_background(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        up_to: SeqNo,
-    ) -> Result<(), Failure> {
+    pub(super) fn synced_in_background(&mut self, step: &mut Step<'_, '_>) -> Result<(), Failure> {
         let again = self.background == Background::Syncing { again: true };
         self.background = Background::Clean;
         if again {
             self.sync_later(step);
         }
-        self.open_store().persisted(up_to);
+        let up_to = self.open_store().sync_ended();
         let (shard, allocation) = (self.id.clone(), self.allocation);
         step.note(EventKind::TranslogSynced { shard, allocation, up_to });
         let local_checkpoint = self.open_store().persisted_checkpoint();

@@ -397,9 +397,12 @@ impl Shard {
         // A copy that is built anew has been gone since: what its former life was sent is void (#24333).
         let rebuilt = table.copies.iter().filter(|copy| !copy.is_active());
         let rebuilt: Vec<_> = rebuilt.filter_map(|copy| copy.allocation).collect();
+        let active = table.copies.iter().filter(|copy| copy.is_active());
+        let active: Vec<_> = active.filter_map(|copy| copy.allocation).collect();
         let deadline = step.request_deadline();
         let Phase::Primary(primary) = &mut self.phase else { return };
         primary.group.adopt(in_sync, &listed);
+        primary.group.started(active);
         let Primary { group, gets, .. } = primary.as_mut();
         gets.iter_mut().for_each(|get| get.retain(|copy| group.is_in_sync(copy)));
         primary.sessions.retain(|copy, _| listed.contains(copy));

@@ -77,6 +77,8 @@ pub struct Store {
     uncommitted_bytes: u64,
     /// Every operation up to here is durable here, as far as is known.
     persisted: SeqNo,
+    /// The same, once the sync ends that goes on.
+    syncing: SeqNo,
     /// Which operations are kept for whom.
     pub leases: Leases,
     journal: Vec<DiskOp>,
@@ -193,6 +195,7 @@ impl Store {
             uncommitted: 0,
             uncommitted_bytes: 0,
             persisted: floor,
+            syncing: floor,
             leases: Leases::default(),
             journal: Vec::new(),
         }
@@ -291,10 +294,20 @@ impl Store {
         self.max_seq_no = self.max_seq_no.max(seq_no);
         self.uncommitted += 1;
         match taken {
-            Taken::Superseding => self.rebuild()?,
+            Taken::Superseding => {
+                self.was_changed_from(seq_no);
+                self.rebuild()?;
+            }
             _ => self.engine.apply(operation),
         }
         Ok(taken)
+    }
+
+    /// What is durable under this number is not what is here now.
+    fn was_changed_from(&mut self, seq_no: SeqNo) {
+        let below = SeqNo(seq_no.0 - 1);
+        self.persisted = self.persisted.min(below);
+        self.syncing = self.syncing.min(below);
     }
 
     fn rebuild(&mut self) -> Result<(), Failure> {
@@ -312,9 +325,8 @@ impl Store {
         let above = self.history.range(self.global_checkpoint.next()..);
         let void: Vec<SeqNo> =
             above.map(|(seq_no, _)| *seq_no).filter(|seq_no| !self.confirmed.has(*seq_no)).collect();
-        if void.is_empty() {
-            return Ok(void);
-        }
+        let Some(first) = void.first() else { return Ok(void) };
+        self.was_changed_from(*first);
         self.history.retain(|seq_no, _| !void.contains(seq_no));
         self.max_seq_no = self.history.keys().next_back().copied().unwrap_or(self.floor);
         self.translog.append(&Record::Trim { void: void.clone() });
@@ -398,9 +410,15 @@ impl Store {
         self.persisted.min(self.confirmed.get())
     }
 
-    /// A sync has ended that began when the local checkpoint was here.
-    pub fn persisted(&mut self, up_to: SeqNo) {
-        self.persisted = self.persisted.max(up_to);
+    /// A sync of the translog begins.
+    pub fn sync_begins(&mut self) {
+        self.syncing = self.local_checkpoint();
+    }
+
+    /// It has ended. Every operation up to here was durable by it, and still is the one of its number.
+    pub fn sync_ended(&mut self) -> SeqNo {
+        self.persisted = self.persisted.max(self.syncing);
+        self.syncing
     }
 
     /// Takes the state as of now for a commit, unless a number is missing or in doubt.

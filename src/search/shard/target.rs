@@ -1,6 +1,6 @@
 //! Target — decides how a copy that recovers from the primary gets level. It never serves before it is.
 
-use super::{Phase, Shard, flush::Flush};
+use super::{Phase, Shard, durability::Background, flush::Flush};
 use crate::{
     core::DiskOp,
     event::{EventKind, Word},
@@ -190,6 +190,8 @@ impl Shard {
         step.note(EventKind::FilesInstalled { shard, allocation, up_to });
         self.replaced = self.store.replace(installed);
         self.store_life = step.desk.draw();
+        // What is in the new translog is synced with the commit.
+        self.background = Background::Clean;
         if let Phase::Recovering(target) = &mut self.phase {
             target.progress = Progress::Installing;
             target.acts_at = None;
@@ -240,6 +242,9 @@ impl Shard {
         self.open_store().write_state();
         self.store_life = step.desk.draw();
         self.flush = Flush::Idle;
+        // A sync that went on when the files were installed is told to nobody.
+        self.background = Background::Clean;
+        self.sync_later(step);
         if self.open_store().engine.publishing().is_some() { self.sync_commit(step) } else { Ok(()) }
     }
 

@@ -121,7 +121,7 @@ impl Shard {
             }
         };
         let seq_no = store.max_seq_no().next();
-        let mut written = Written { result, seq_no, term, version, copies: (1, 0), forced_refresh: false };
+        let mut written = Written { result, seq_no, term, version, copies: (0, 0), forced_refresh: false };
         let WriteCall { id, action, refresh, routing, .. } = call;
         let action = match action {
             WriteAction::Index { source } | WriteAction::Update { doc: source, .. } => {
@@ -182,9 +182,12 @@ impl Shard {
         Ok(())
     }
 
-    fn begin(&mut self, step: &mut Step<'_, '_>, (token, deadline): (u64, Instant), written: Written) {
-        let reachable = self.reachable(step);
+    fn begin(&mut self, step: &mut Step<'_, '_>, (token, deadline): (u64, Instant), mut written: Written) {
+        let (reachable, me) = (self.reachable(step), Some(self.allocation));
+        let copies = self.table(step).into_iter().flat_map(|table| &table.copies);
+        let others: Vec<_> = copies.map(|copy| copy.allocation).filter(|copy| *copy != me).collect();
         let Phase::Primary(primary) = &mut self.phase else { return };
+        written.copies.0 = primary.group.skipped(others);
         let unreachable = primary.group.begin(token, written, deadline, |copy| reachable.contains(&copy));
         for copy in unreachable {
             self.report_copy(step, copy, "in sync, but on no node");

@@ -23,10 +23,7 @@ pub enum Awaited {
     /// The copy's `state` file and what it was opened with.
     Opened,
     /// Operations in the translog of an index with `async` durability.
-    InBackground {
-        /// The local checkpoint when the sync began.
-        up_to: SeqNo,
-    },
+    InBackground,
     /// The `state` file, which says that the copy is going to be the primary.
     Marked,
     /// Operations in the translog.

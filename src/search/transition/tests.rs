@@ -334,6 +334,21 @@ fn failed_target_counts_against_its_source() {
     assert_eq!(on(&state, B).failures, 1);
 }
 
+/// `MaxRetryAllocationDecider` asks of failed allocations first, and of failed moves only where there are none.
+#[test]
+fn failed_moves_do_not_count_once_the_copy_itself_has_failed() {
+    let mut state = started(&[A, B]);
+    let source = id(&state, B);
+    for failures in 1..=4 {
+        let target = state.relocate(&shard(), source, C);
+        assert!(state.copy_failed(&shard(), target, Term(1), C, "broken"));
+        assert_eq!(on(&state, B).failures, failures);
+    }
+    assert!(state.copy_failed(&shard(), source, Term(1), A, "broken"));
+    let lost = table(&state).copies.iter().find(|copy| copy.node.is_none());
+    assert_eq!(lost.map(|copy| copy.failures), Some(1));
+}
+
 #[test]
 fn lost_source_takes_its_target_along() {
     let mut state = started(&[A, B]);

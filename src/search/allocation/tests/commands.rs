@@ -74,6 +74,19 @@ fn copy_moves_where_it_is_ordered_unless_a_decider_objects() {
     assert_eq!(cluster.count(free, |copy| copy.primary), 1);
 }
 
+/// Elasticsearch's `PendingDesiredBalanceMoves`.
+#[test]
+fn copy_stays_where_it_was_ordered_to_under_the_desired_balance() {
+    let (mut cluster, primary, _, free) = green();
+    cluster.allocator = AllocatorFactory::new(DesiredBalance::default).make();
+    cluster.converge();
+    cluster.order(moving(primary, free)).unwrap();
+    cluster.reroute();
+    cluster.state.forget_orders();
+    cluster.converge();
+    assert_eq!(cluster.count(free, |copy| copy.primary), 1);
+}
+
 #[test]
 fn replica_is_cancelled_and_a_primary_only_if_that_is_allowed() {
     let (mut cluster, primary, replica, free) = green();

@@ -226,6 +226,15 @@ fn few_shards_of_a_node_are_asked_at_once() {
     assert_eq!(heard(&mut flow, 0, hits(0, 0, &[])), []);
 }
 
+/// Shards that are late keep nobody from fetching what others have found.
+#[test]
+fn shards_that_were_given_up_leave_room_for_fetches() {
+    let mut flow = flow_of("", &[&[1], &[1], &[1]], |plan| plan.concurrent = 2);
+    begin(&mut flow);
+    assert_eq!(told(&heard(&mut flow, 0, hits(0, 1, &[1.0]))), ["query 2 of 1"]);
+    assert_eq!(told(&flow.hurry()), ["fetch 0 of 1"], "two queries go on");
+}
+
 #[test]
 fn figures_of_all_shards_are_collected_first() {
     let dfs = |plan: &mut SearchPlan| plan.search_type = SearchType::DfsQueryThenFetch;

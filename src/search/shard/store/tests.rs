@@ -71,6 +71,44 @@ fn superseded_operation_leaves_no_trace() {
     assert_eq!(store.take(&operation(1, 2, "other")).unwrap(), Taken::Known);
 }
 
+/// What a crash would bring back under a number is not what is there now: nobody may be told that it is durable.
+#[test]
+fn number_that_was_voided_or_superseded_is_not_durable_any_more() {
+    let synced = || {
+        let mut store = filled(0..6);
+        store.learn_global_checkpoint(SeqNo(1), true);
+        store.sync_begins();
+        assert_eq!((store.sync_ended(), store.persisted_checkpoint()), (SeqNo(5), SeqNo(5)));
+        store
+    };
+    for is_under_way in [false, true] {
+        let mut superseded = synced();
+        let mut voided = synced();
+        voided.doubt();
+        voided.learn_global_checkpoint(SeqNo(3), true);
+        for store in [&mut superseded, &mut voided] {
+            if is_under_way {
+                store.confirm_all();
+                store.sync_begins();
+            }
+        }
+        superseded.take(&operation(4, 2, "4")).unwrap();
+        voided.doubt();
+        voided.learn_global_checkpoint(SeqNo(3), true);
+        voided.trim_unconfirmed().unwrap();
+        voided.take(&operation(4, 2, "4")).unwrap();
+        for mut store in [superseded, voided] {
+            if is_under_way {
+                assert_eq!(store.sync_ended(), SeqNo(3));
+            }
+            assert_eq!(store.persisted_checkpoint(), SeqNo(3));
+            store.sync_begins();
+            store.sync_ended();
+            assert!(store.persisted_checkpoint() >= SeqNo(4));
+        }
+    }
+}
+
 #[test]
 fn commit_waits_for_missing_and_doubtful_operations() {
     let mut store = filled([0, 2]);

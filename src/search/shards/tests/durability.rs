@@ -6,6 +6,7 @@ use super::harness::{A, B, Cluster, HOSTS, Loss, config, index};
 use crate::{
     event::{CopyState, EventKind},
     name::SeqNo,
+    search::state::ShardCopy,
 };
 
 fn set_async(cluster: &mut Cluster) {
@@ -170,4 +171,46 @@ fn lost_background_messages_fail_nobody() {
     let token = cluster.write(A, index("after", "x"));
     cluster.run();
     assert_eq!(cluster.acknowledged(token).map(|written| written.seq_no), Some(SeqNo(3)));
+}
+
+/// A sync that goes on while the files of a recovery take the place of the store is told to nobody.
+#[test]
+fn copy_that_was_given_files_syncs_in_the_background_as_before() {
+    let mut flushing = config();
+    flushing.search.flush_operations = 500;
+    let mut cluster = Cluster::with_copies(2, flushing);
+    cluster.set_index("index.translog.sync_interval", "100s");
+    cluster.set_index("index.soft_deletes.retention_lease.period", "1s");
+    cluster.set_cluster("indices.recovery.max_bytes_per_sec", "8kb");
+    fill(&mut cluster, 30);
+    set_async(&mut cluster);
+    fill(&mut cluster, 1);
+    cluster.set_index("index.translog.durability", "request");
+    // It does not see that it was given up and assigned again, a lease later.
+    let held = cluster.copy_on(B);
+    cluster.sees_states(B, false);
+    let table = cluster.table_mut();
+    table.in_sync.remove(&held);
+    let copy = table.copies.iter().position(|copy| copy.allocation == Some(held)).unwrap();
+    let copy = table.copies.remove(copy);
+    cluster.publish();
+    fill(&mut cluster, 1_600);
+    cluster.pass(Duration::from_secs(62));
+    fill(&mut cluster, 1_600);
+    cluster.pass(Duration::from_secs(37));
+    cluster.table_mut().copies.push(ShardCopy { state: CopyState::Initializing, ..copy });
+    cluster.sees_states(B, true);
+    cluster.publish();
+    cluster.pass(Duration::from_millis(500));
+    cluster.disks_are_quick = false;
+    cluster.pass(Duration::from_secs(60));
+    assert!(cluster.happened(B, "FilesInstalled"));
+    cluster.disks_are_quick = true;
+    cluster.pass(Duration::from_secs(2));
+    assert!(cluster.happened(B, "RecoveryCompleted"));
+    set_async(&mut cluster);
+    cluster.events.clear();
+    fill(&mut cluster, 1);
+    cluster.pass(Duration::from_secs(101));
+    assert!(cluster.happened(A, "TranslogSynced") && cluster.happened(B, "TranslogSynced"));
 }
