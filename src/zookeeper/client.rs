@@ -291,7 +291,7 @@ impl Client {
         self.news.drain(..).collect()
     }
 
-    fn conn(&self) -> Option<ConnId> {
+    pub(crate) fn conn(&self) -> Option<ConnId> {
         match self.link {
             Link::Dialing { conn, .. } | Link::Greeting { conn, .. } | Link::Up { conn, .. } => Some(conn),
             Link::Off(_) | Link::Pausing { .. } => None,
