@@ -279,10 +279,7 @@ impl Hold {
 impl Monitor for Hold {
     fn observe(&mut self, event: &Event) -> Judged {
         self.rules.observe(event);
-        match &event.kind {
-            EventKind::RetriesExhausted { moves: true, .. } => {}
-            _ => self.exhausted.observe(event),
-        }
+        self.exhausted.observe(event);
         match &event.kind {
             EventKind::RerouteCommanded { shards, .. } => self.commanded.extend(shards.iter().cloned()),
             EventKind::StatePublished { version, nodes, routing, .. } => {

@@ -12,7 +12,7 @@ use crate::{
         holdings::Synced,
     },
     event::{CopyRef, CopyState, Event, EventKind, Placement},
-    name::{AllocationId, HostId, IndexName, ShardId},
+    name::{AllocationId, HostId, IndexName, ShardId, Term},
 };
 
 /// Reroute commands that may accept the loss of data.
@@ -23,8 +23,8 @@ use crate::{
 pub(super) struct Commands(BTreeSet<ShardId>);
 
 impl Commands {
-    /// Reads the next event. The shards that begin anew by it.
-    pub(super) fn observe(&mut self, event: &Event) -> Vec<ShardId> {
+    /// Reads the next event. The shards that begin anew by it, and the terms in which they do.
+    pub(super) fn observe(&mut self, event: &Event) -> Vec<(ShardId, Term)> {
         match &event.kind {
             EventKind::RerouteCommanded { given_up, .. } => {
                 self.0.extend(given_up.iter().cloned());
@@ -33,8 +33,13 @@ impl Commands {
             EventKind::StatePublished { routing, .. } if !self.0.is_empty() => {
                 let active = |copy: &&Placement| copy.state.is_active();
                 let active: BTreeSet<_> = routing.iter().filter(active).map(|copy| &copy.shard).collect();
-                let commanded = std::mem::take(&mut self.0);
-                commanded.into_iter().filter(|shard| !active.contains(shard)).collect()
+                let commanded = std::mem::take(&mut self.0).into_iter();
+                let term =
+                    |shard: &ShardId| routing.iter().find(|copy| copy.shard == *shard).map(|copy| copy.term);
+                let anew = commanded.filter(|shard| !active.contains(shard));
+                anew.filter_map(|shard| Some((term(&shard)?, shard)))
+                    .map(|(term, shard)| (shard, term))
+                    .collect()
             }
             _ => Vec::new(),
         }
@@ -48,15 +53,17 @@ pub(super) struct Forfeit {
     /// The indices of the newest noted state.
     present: BTreeSet<IndexName>,
     commands: Commands,
-    /// Indices that were deleted, or of which a shard began anew.
-    given_up: BTreeSet<IndexName>,
+    /// Indices that were deleted. What is written to another index of the name is not told apart.
+    deleted: BTreeSet<IndexName>,
+    /// Shards that began anew: whatever was numbered in a term before this one may be gone.
+    anew: BTreeMap<ShardId, Term>,
     /// Operations that were acknowledged before every copy had synced them.
     unsynced: BTreeMap<ShardId, BTreeSet<Operation>>,
     copies: BTreeMap<AllocationId, Copy>,
     /// How many copies each shard has, by the newest noted state.
     counts: BTreeMap<ShardId, usize>,
     /// Operations of which a copy was lost that had not synced them.
-    lost: BTreeMap<IndexName, BTreeSet<Operation>>,
+    lost: BTreeMap<ShardId, BTreeSet<Operation>>,
 }
 
 /// A copy of a shard, as far as its disk goes.
@@ -72,7 +79,9 @@ struct Copy {
 impl Forfeit {
     /// Reads the next event.
     pub(super) fn observe(&mut self, event: &Event) {
-        self.given_up.extend(self.commands.observe(event).into_iter().map(|shard| shard.index));
+        for (shard, term) in self.commands.observe(event) {
+            self.begin_anew(shard, term);
+        }
         match &event.kind {
             EventKind::StatePublished { version, routing, unlisted, .. } if *version >= self.version => {
                 self.version = *version;
@@ -88,6 +97,11 @@ impl Forfeit {
             }
             _ => self.copy(event),
         }
+    }
+
+    fn begin_anew(&mut self, shard: ShardId, term: Term) {
+        let since = self.anew.entry(shard).or_default();
+        *since = term.max(*since);
     }
 
     fn copy(&mut self, event: &Event) {
@@ -123,7 +137,7 @@ impl Forfeit {
             copy.is_wiped |= is_wiped;
             let Some(operations) = self.unsynced.get(&copy.shard) else { continue };
             let lost = operations.iter().filter(|(seq_no, _)| !copy.synced.has(*seq_no));
-            self.lost.entry(copy.shard.index.clone()).or_default().extend(lost);
+            self.lost.entry(copy.shard.clone()).or_default().extend(lost);
         }
     }
 
@@ -137,12 +151,13 @@ impl Forfeit {
         }
         let new = listed.into_iter().cloned().collect();
         let old = std::mem::replace(&mut self.present, new);
-        self.given_up.extend(old.into_iter().filter(|index| !self.present.contains(index)));
+        self.deleted.extend(old.into_iter().filter(|index| !self.present.contains(index)));
     }
 
     /// Where a shard has fewer copies than before, an operator has taken them away: with the last of them that had its data
     /// if the disks of all that stay were lost.
     fn take_away(&mut self, routing: &[Placement], unlisted: &[CopyRef]) {
+        let mut given_up = Vec::new();
         let is_wiped = |id: AllocationId| self.copies.get(&id).is_some_and(|known| known.is_wiped);
         let is_lost = |copy: &Placement| !copy.in_sync || copy.allocation.is_some_and(is_wiped);
         let has_spare =
@@ -153,36 +168,58 @@ impl Forfeit {
             match self.counts.get_mut(shard) {
                 Some(before) => {
                     if count < *before && copies.iter().all(is_lost) && !has_spare(shard) {
-                        self.given_up.insert(shard.index.clone());
+                        given_up.push((shard.clone(), copies[0].term.next()));
                     }
                     *before = count;
                 }
                 None => drop(self.counts.insert(shard.clone(), count)),
             }
         }
+        given_up.into_iter().for_each(|(shard, term)| self.begin_anew(shard, term));
     }
 
     /// Whether nothing that was written to an index of this name has to be there any more.
-    pub(super) fn has_given_up(&self, index: &str) -> bool {
-        self.given_up.iter().any(|given_up| *given_up.0 == *index)
+    pub(super) fn is_deleted(&self, index: &str) -> bool {
+        self.deleted.iter().any(|deleted| *deleted.0 == *index)
     }
 
-    /// Whether a write may be gone although it was acknowledged.
-    pub(super) fn may_be_gone(&self, index: &str, write: &Write) -> bool {
-        let Some(operation) = write.operation() else { return false };
-        let mut lost = self.lost.iter().filter(|(lost, _)| *lost.0 == *index);
-        lost.any(|(_, operations)| operations.contains(&operation))
+    /// Whether the shard began anew, or its index is gone.
+    pub(super) fn has_given_up(&self, shard: &ShardId) -> bool {
+        self.anew.contains_key(shard) || self.deleted.contains(&shard.index)
     }
 
-    /// Whether something that was written to the index may be gone although it was acknowledged.
-    pub(super) fn has_lost(&self, index: &str) -> bool {
-        self.has_given_up(index) || self.lost.iter().any(|(lost, of)| *lost.0 == *index && !of.is_empty())
+    /// Whether something that the shard took may be gone although it was acknowledged.
+    pub(super) fn has_lost(&self, shard: &ShardId) -> bool {
+        self.has_given_up(shard) || self.lost.get(shard).is_some_and(|operations| !operations.is_empty())
+    }
+
+    /// Whether a write of a document may be gone although it was acknowledged.
+    pub(super) fn may_be_gone(&self, doc: &Doc, write: &Write) -> bool {
+        if self.is_deleted(&doc.index) {
+            return true;
+        }
+        shards(doc).any(|shard| {
+            let since = self.anew.get(&shard).copied().unwrap_or_default();
+            let lost = self.lost.get(&shard);
+            // A write whose client was told of no term may be one of any.
+            let is_gone = |operation: Operation| {
+                operation.1 < since || lost.is_some_and(|lost| lost.contains(&operation))
+            };
+            write.operation().map_or(since > Term(0), is_gone)
+        })
     }
 
     /// Whether clients can rely on all that they were told of this document.
     pub(super) fn stands_by(&self, doc: &Doc) -> bool {
-        !self.has_given_up(&doc.index) && !doc.writes.iter().any(|write| self.may_be_gone(&doc.index, write))
+        !self.is_deleted(&doc.index)
+            && !shards(doc).any(|shard| self.anew.contains_key(&shard))
+            && !doc.writes.iter().any(|write| self.may_be_gone(doc, write))
     }
+}
+
+/// The shards that have numbered an operation of a document.
+fn shards(doc: &Doc) -> impl Iterator<Item = ShardId> {
+    doc.shards.iter().map(|number| ShardId { index: doc.index.as_str().into(), number: *number })
 }
 
 #[cfg(test)]
@@ -197,7 +234,7 @@ mod tests {
             CopyState::{Initializing, Started},
             EventKind as E,
         },
-        name::{SeqNo, Term},
+        name::SeqNo,
     };
 
     fn stands_by(record: &Record) -> bool {
@@ -261,6 +298,28 @@ mod tests {
         assert!(!commanded(vec![shard()], Initializing));
         assert!(commanded(vec![shard()], Started), "a copy was active, so nothing was given up");
         assert!(commanded(vec![], Initializing), "nobody accepted a loss");
+    }
+
+    #[test]
+    fn what_is_written_to_a_shard_after_it_began_anew_stands_and_so_do_other_shards() {
+        let mut record = written(true);
+        record.on(search(3), E::RerouteCommanded { shards: vec![shard()], given_up: vec![shard()] });
+        record.publish(search(3), 2, &[(1, Initializing)]);
+        let last = record.events.last_mut().map(|event| &mut event.kind);
+        let Some(E::StatePublished { routing, .. }) = last else { panic!("not published") };
+        routing.iter_mut().for_each(|copy| copy.term = Term(2));
+        record.write(2, "a", Some(2)).appended((2, 0), "a", Some(2)).acknowledge(2, 0, 2);
+        record.write(3, "b", Some(3));
+        let (mut forfeit, mut history) = (Forfeit::default(), History::default());
+        for event in &record.events {
+            forfeit.observe(event);
+            history.observe(event);
+        }
+        let [a, b] = history.docs() else { panic!("two documents") };
+        let gone: Vec<_> = a.writes.iter().map(|write| forfeit.may_be_gone(a, write)).collect();
+        assert_eq!(gone, [true, false]);
+        assert!(!forfeit.stands_by(a) && forfeit.stands_by(b), "no operation of b was ever in that shard");
+        assert!(!forfeit.has_lost(&ShardId { number: 1, ..shard() }) && forfeit.has_lost(&shard()));
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub(super) struct Doc {
     pub(super) index: String,
     /// Its id.
     pub(super) id: String,
+    /// The shards that have numbered an operation of it: one, unless it was routed in several ways.
+    pub(super) shards: Vec<u32>,
     /// What clients sent.
     pub(super) writes: Vec<Write>,
     /// The gets that were answered, in order of answers.
@@ -256,9 +258,16 @@ impl History {
                     self.added(*request, told, drawn.as_deref())
                 }
             },
-            EventKind::PrimaryAppended { shard, id, source: Some(source), .. } if !self.adds.is_empty() => {
-                for request in self.adds.get(source).cloned().unwrap_or_default() {
+            EventKind::PrimaryAppended { shard, id, source, .. } => {
+                let adds = source.and_then(|source| self.adds.get(&source));
+                for request in adds.cloned().unwrap_or_default() {
                     self.draw(request, &shard.index.0, id);
+                }
+                if let Some(place) = self.names.get(&*shard.index.0).and_then(|ids| ids.get(id))
+                    && let shards = &mut self.docs[*place].shards
+                    && !shards.contains(&shard.number)
+                {
+                    shards.push(shard.number);
                 }
                 None
             }
@@ -273,6 +282,7 @@ impl History {
         self.docs.push(Doc {
             index: index.to_owned(),
             id: id.to_owned(),
+            shards: Vec::new(),
             writes: Vec::new(),
             gets: Vec::new(),
         });

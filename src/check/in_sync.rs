@@ -215,7 +215,7 @@ impl Monitor for Complete {
         {
             return self.lose(event, shard, &lost);
         }
-        for shard in self.commands.observe(event) {
+        for (shard, _) in self.commands.observe(event) {
             self.acknowledged.remove(&shard);
         }
         match &event.kind {

@@ -159,7 +159,7 @@ impl Balanced {
     /// Whether nothing stands against it that this copy goes to the node.
     fn may_move(&self, state: &Published, copy: &Placement, to: HostId) -> bool {
         !self.disks.may_be_beyond(to, Mark::Low)
-            && !self.exhausted.has(&copy.shard)
+            && !self.exhausted.has_any(&copy.shard)
             && is_enabled(self.rules.rebalances(&copy.shard.index), copy.primary)
             && self.rules.may_hold(&state.nodes, &state.routing, copy, to)
     }
@@ -175,7 +175,7 @@ impl Monitor for Balanced {
         self.calm.observe(event);
         self.disks.observe(event);
         self.rules.observe(event);
-        self.exhausted.observe(event);
+        self.exhausted.follow(event);
         if let EventKind::RunStarted { allocator, .. } = &event.kind {
             self.scales = Scales::of(allocator);
         }
@@ -194,7 +194,8 @@ impl Monitor for Balanced {
         if !self.is_usual() || last.routing.iter().any(|copy| copy.state != CopyState::Started) {
             return Ok(());
         }
-        if self.scales == Scales::Goal && last.routing.iter().any(|copy| self.exhausted.has(&copy.shard)) {
+        if self.scales == Scales::Goal && last.routing.iter().any(|copy| self.exhausted.has_any(&copy.shard))
+        {
             return Ok(());
         }
         let Some((copy, from, to)) = last.overdue(self) else { return Ok(()) };
@@ -313,7 +314,7 @@ mod tests {
         let mut record = lopsided(&[], "balanced");
         for (number, passes) in [(0, false), (1, true)] {
             let shard = ShardId { index: "a".into(), number };
-            record.insert(1, search(1), E::RetriesExhausted { shard, failures: 5, moves: false });
+            record.insert(1, search(1), E::RetriesExhausted { shard, failures: 5, moves: true });
             if passes {
                 record.assert_passes("allocation.balanced");
             } else {
@@ -330,7 +331,7 @@ mod tests {
         for (by, passes) in [("balanced", false), ("desired-balance", true)] {
             let mut record = lopsided(&[], by);
             let shard = ShardId { index: "a".into(), number: 0 };
-            record.insert(1, search(1), E::RetriesExhausted { shard, failures: 5, moves: false });
+            record.insert(1, search(1), E::RetriesExhausted { shard, failures: 5, moves: true });
             if passes {
                 record.assert_passes("allocation.balanced");
             } else {

@@ -83,11 +83,11 @@ impl Refreshed {
 
     fn judge(&mut self, event: &Event, request: u64, seen: &[ShardSeen]) -> Judged {
         let Some((index, sent)) = self.searches.remove(&request) else { return Ok(()) };
-        if self.forfeit.has_lost(&index) {
-            return Ok(());
-        }
         for seen in seen {
             let shard = ShardId { index: index.as_str().into(), number: seen.shard };
+            if self.forfeit.has_lost(&shard) {
+                continue;
+            }
             if let Some(seq_no) = self.missed(&shard, sent, event.into(), seen) {
                 let (copy, had) = (seen.allocation, seen.max_seq_no.max(seen.up_to));
                 let why = format!(

@@ -333,7 +333,7 @@ impl Monitor for ClusterSettles {
         self.deadline.pass(event);
         self.rules.observe(event);
         self.disks.observe(event);
-        self.exhausted.observe(event);
+        self.exhausted.follow(event);
         match (&event.kind, event.host) {
             (EventKind::RetriesExhausted { .. } | EventKind::RetriesReset { .. }, _) => {}
             (EventKind::RunStarted { nodes, copies, .. }, _) => {
@@ -494,7 +494,8 @@ mod tests {
             let mut record = Record::healthy();
             let (_, routing) = last_routing(&mut record);
             (routing[1].state, routing[1].node) = (CopyState::Unassigned, None);
-            kind.into_iter().for_each(|kind| record.insert(1, search(1), kind));
+            let after = 1 + record.last(|event| matches!(event.kind, E::StatePublished { .. }));
+            kind.into_iter().for_each(|kind| record.insert(after, search(1), kind));
             record
         };
         let inputs = |value: &str| {
@@ -509,10 +510,17 @@ mod tests {
         homeless(None).assert_fails(LAW, "a node for a replica of articles/0");
         homeless(Some(inputs("search-9"))).assert_fails(LAW, "a node for a replica of articles/0");
         homeless(Some(inputs("search-*"))).assert_passes(LAW);
-        homeless(Some(E::RetriesExhausted { shard: shard.clone(), failures: 5, moves: false }))
-            .assert_passes(LAW);
+        for (moves, passes) in [(false, true), (true, false)] {
+            let record = homeless(Some(E::RetriesExhausted { shard: shard.clone(), failures: 5, moves }));
+            if passes {
+                record.assert_passes(LAW);
+            } else {
+                record.assert_fails(LAW, "a node for a replica of articles/0");
+            }
+        }
         let mut reset = homeless(Some(E::RetriesReset { shards: vec![shard.clone()] }));
-        reset.insert(1, search(1), E::RetriesExhausted { shard, failures: 5, moves: false });
+        let before = reset.last(|event| matches!(event.kind, E::RetriesReset { .. }));
+        reset.insert(before, search(1), E::RetriesExhausted { shard, failures: 5, moves: false });
         reset.assert_fails(LAW, "a node for a replica of articles/0");
         let mut full = homeless(None);
         let last = full.last(|event| matches!(event.kind, E::StatePublished { .. }));

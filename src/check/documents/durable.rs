@@ -85,11 +85,12 @@ impl Durable {
     fn losses(&self, bare: &BTreeSet<&ShardId>, end: Point) -> Vec<Loss> {
         let copies: Vec<_> = self.inspected.active().collect();
         let mut losses: Vec<_> = self.phantoms(&copies).collect();
-        for doc in self.history.docs().iter().filter(|doc| !self.forfeit.has_given_up(&doc.index)) {
-            let last = doc.last_acknowledged(|write| !self.forfeit.may_be_gone(&doc.index, write));
+        for doc in self.history.docs().iter().filter(|doc| !self.forfeit.is_deleted(&doc.index)) {
+            let last = doc.last_acknowledged(|write| !self.forfeit.may_be_gone(doc, write));
             let homes: BTreeSet<_> =
                 copies.iter().filter(|copy| holds(copy, doc)).map(|copy| &copy.shard).collect();
-            let is_hidden = homes.is_empty() && bare.iter().any(|shard| *shard.index.0 == *doc.index);
+            let is_bare = |number| bare.iter().any(|it| *it.index.0 == *doc.index && it.number == number);
+            let is_hidden = homes.is_empty() && doc.shards.iter().any(|number| is_bare(*number));
             match homes.first() {
                 _ if is_hidden => {}
                 Some(home) if homes.len() == 1 => {
@@ -134,7 +135,7 @@ impl Durable {
     fn bare(&self) -> BTreeSet<&ShardId> {
         let served: BTreeSet<_> = self.inspected.active().map(|copy| &copy.shard).collect();
         let bare = self.acknowledged.keys().filter(|shard| !served.contains(shard));
-        bare.filter(|shard| !self.forfeit.has_given_up(&shard.index.0)).collect()
+        bare.filter(|shard| !self.forfeit.has_given_up(shard)).collect()
     }
 }
 
@@ -181,7 +182,7 @@ impl Monitor for Durable {
         self.history.observe(event);
         self.inspected.observe(event);
         self.forfeit.observe(event);
-        self.exhausted.observe(event);
+        self.exhausted.follow(event);
         if let EventKind::WriteAcknowledged { shard, .. } = &event.kind
             && !self.acknowledged.contains_key(shard)
         {
@@ -335,9 +336,16 @@ mod tests {
         record.events.retain(|event| !matches!(event.kind, E::CopyInspected { .. }));
         record.assert_fails(LAW, "articles/0 took acknowledged writes, and no serving copy of it is left");
         let shard = crate::check::record::shard();
-        record.insert(1, search(1), E::RetriesExhausted { shard: shard.clone(), failures: 5, moves: false });
+        let exhausted = |moves| E::RetriesExhausted { shard: shard.clone(), failures: 5, moves };
+        let mut before = record.clone();
+        before.insert(1, search(1), exhausted(false));
+        before.assert_fails(LAW, "no serving copy of it is left");
+        let end = record.events.len() - 1;
+        record.insert(end, search(1), exhausted(true));
+        record.assert_fails(LAW, "no serving copy of it is left");
+        record.insert(end, search(1), exhausted(false));
         record.assert_passes(LAW);
-        record.insert(2, search(1), E::RetriesReset { shards: vec![shard] });
+        record.insert(end + 2, search(1), E::RetriesReset { shards: vec![shard] });
         record.assert_fails(LAW, "no serving copy of it is left");
     }
 

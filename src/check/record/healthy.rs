@@ -292,7 +292,11 @@ impl Run {
         let term_of = Term(term);
         self.record.write(request, id, source);
         let (on, allocation) = (search(primary.0), AllocationId(primary.1));
-        self.record.on(on, numbered((primary.1, term), seq_no.0, digest.0));
+        let mut kind = numbered((primary.1, term), seq_no.0, digest.0);
+        if let E::PrimaryAppended { id: named, source: put, .. } = &mut kind {
+            (*named, *put) = (id.to_owned(), source.map(Digest));
+        }
+        self.record.on(on, kind);
         self.take(replica, term_of, seq_no, digest);
         let moved = E::GlobalCheckpointAdvanced {
             shard: shard(),
