@@ -6,7 +6,12 @@ use assert_cmd::Command;
 
 /// Runs the binary; exit code, stdout, stderr.
 fn shardarium(arguments: &[&str]) -> (i32, String, String) {
-    let output = Command::cargo_bin("shardarium").unwrap().env_remove("CLICOLOR_FORCE").args(arguments).output().unwrap();
+    let output = Command::cargo_bin("shardarium")
+        .unwrap()
+        .env_remove("CLICOLOR_FORCE")
+        .args(arguments)
+        .output()
+        .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }
@@ -117,6 +122,14 @@ fn bad_plan_is_refused() {
     assert_refused(&["replay", "/nonexistent"], &["cannot read /nonexistent"]);
     let path = file(dir.path(), "plan.json", "{}");
     assert_refused(&["replay", &path], &["neither a stored plan nor a trace", "missing field"]);
+    let plan = shardarium::scenario::builtin::named("discovery").unwrap().scenario().plan(1);
+    let text = serde_json::to_string_pretty(&plan).unwrap().replace("\"defects\"", "\"defectz\"");
+    let line = text.lines().position(|line| line.contains("defectz")).unwrap() + 1;
+    let path = file(dir.path(), "plan.json", &text);
+    assert_refused(&["replay", &path], &["unknown field `defectz`", &format!("line {line} ")]);
+    let header = format!("{{\"shardarium\":\"trace\",\"version\":1,\"plan\":{}}}\n", text.replace('\n', ""));
+    let path = file(dir.path(), "trace.ndjson", header);
+    assert_refused(&["replay", &path], &["the plan of the trace", "unknown field `defectz`"]);
 }
 
 #[test]

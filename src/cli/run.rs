@@ -116,8 +116,14 @@ pub(super) fn stored_plan(path: &Path) -> Result<Plan, Failure> {
     let bytes =
         fs::read(path).map_err(|error| Failure::usage(format!("error: cannot read {name}: {error}")))?;
     let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    if let Ok(header) = serde_json::from_slice::<trace_file::Header>(first) {
-        return sound(header.plan, path);
+    match serde_json::from_slice::<trace_file::Header>(first) {
+        Ok(header) => return sound(header.plan, path),
+        Err(error) if first.starts_with(trace_file::MARK) => {
+            return Err(Failure::usage(format!(
+                "error: {name}: the plan of the trace cannot be read: {error}"
+            )));
+        }
+        Err(_) => {}
     }
     let plan = serde_json::from_slice(&bytes).map_err(|error| {
         Failure::usage(format!("error: {name} is neither a stored plan nor a trace: {error}"))
