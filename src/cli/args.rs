@@ -230,7 +230,8 @@ pub(super) struct FuzzArgs {
     /// Switch a historic bug on in each; may be repeated.
     #[arg(long, value_name = "NAME", value_parser = defect)]
     pub(super) defect: Vec<Defect>,
-    /// Store a line a case and the findings here. Default: findings alone, in scenarios/regress if that is there.
+    /// Store a line a case and the findings here. Default: findings alone, in scenarios/regress if that is there. A
+    /// finding never replaces another one: its name gets a number.
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
     /// For whom the report is.
@@ -260,7 +261,8 @@ pub(super) struct ShrinkArgs {
     /// Runs at a time. Default: one a core.
     #[arg(long, short = 'j', value_name = "J")]
     pub(super) jobs: Option<NonZeroUsize>,
-    /// The scenario file to write. Default: one named after law and seed, in scenarios/regress if that is there.
+    /// The scenario file to write. Default: one named after law and seed, in scenarios/regress if that is there, with
+    /// a number if there is another of that name.
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
 }
@@ -314,7 +316,8 @@ pub(super) struct SweepArgs {
     /// of several settings each combination. `defect=NAME` switches a historic bug on. May be repeated.
     #[arg(long, value_name = "KEY=VALUE[,VALUE…]")]
     pub(super) set: Vec<Setting>,
-    /// Store records, timings and failures here.
+    /// Store records, timings and failures here. Those of the same sweep are replaced; other results that are there
+    /// are moved to DIR.1, DIR.2 and so on.
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
     /// Write the JUnit report here; DIR has one in any case.
@@ -358,7 +361,8 @@ pub(super) struct MergeArgs {
     /// Results directories.
     #[arg(required = true, value_name = "DIR")]
     pub(super) dirs: Vec<PathBuf>,
-    /// Where their union goes.
+    /// Where their union goes; it may be one of them. Runs that are there and not in the union are moved to DIR.1,
+    /// DIR.2 and so on.
     #[arg(long, value_name = "DIR")]
     pub(super) out: PathBuf,
     /// Write the JUnit report here; the union has one in any case.

@@ -9,7 +9,7 @@ use std::{
 use super::{
     args::{Format, FuzzArgs},
     exit::{Exit, Failure},
-    output::say,
+    output::{say, told_of},
     progress::{Progress, Wrong},
     shrink::place,
 };
@@ -22,7 +22,14 @@ use crate::{
     },
     scenario::generate::{Profile, Scenarios},
     shrink::{self, Budget},
-    sweep::{Journal, cores, seeds::Seeds, store::put},
+    sweep::{
+        Journal,
+        aside::{aside, free},
+        cores,
+        manifest::MANIFEST,
+        seeds::Seeds,
+        store::put,
+    },
     trial::Machine,
     workload::arrivals::expand,
 };
@@ -86,6 +93,9 @@ impl Books {
             Failure::unwritable(format!("error: cannot write findings to {}", dir.display()), &error)
         };
         let lines = args.out.as_deref().map(|dir| {
+            // The lines of a sweep have a manifest beside them.
+            let moved = if dir.join(MANIFEST).is_file() { aside(dir) } else { Ok(None) };
+            moved.map(|moved| told_of(moved.as_deref())).map_err(|error| cannot(dir, error))?;
             let lines = fs::create_dir_all(dir).and_then(|()| Journal::create(&dir.join("runs.ndjson")));
             lines.map_err(|error| cannot(dir, error))
         });
@@ -143,6 +153,7 @@ impl Books {
         let plain = law.replace('.', "-");
         let name = format!("{plain}-{}-{}.toml", self.profile.name, case.seed);
         let path = self.out.as_ref().map_or_else(|| place(&name), |dir| dir.join(&name));
+        let path = free(&path, text.as_bytes());
         put(&path, |out| out.write_all(text.as_bytes()))?;
         let path = path.to_string_lossy();
         let why = case.why.as_deref().unwrap_or_default().lines().next().unwrap_or_default();

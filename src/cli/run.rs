@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 use super::{
     args::{Format, ReplayArgs, RunArgs},
     exit::{Exit, Failure},
-    output::{Outlet, say},
+    output::{Outlet, apart, say},
     source::{command, subject},
 };
 use crate::{
@@ -24,14 +24,14 @@ pub(super) fn run(args: &RunArgs, machine: Machine) -> Result<Exit, Failure> {
     let seed = args.seed.or(subject.seed).unwrap_or(RunArgs::SEED);
     let plan = subject.plan(seed);
     let again = command(&subject.name, seed, &subject.set);
-    let outputs = Outputs::open(args.trace.as_deref(), args.save.as_deref())?;
+    let outputs = Outputs::open(subject.name.as_ref(), args.trace.as_deref(), args.save.as_deref())?;
     once(&plan, outputs, View::Whole, (args.format, &again), machine)
 }
 
 pub(super) fn replay(args: &ReplayArgs, machine: Machine) -> Result<Exit, Failure> {
     let plan = stored_plan(&args.file)?;
     let again = format!("shardarium replay {}", quoted(&args.file.to_string_lossy()));
-    let outputs = Outputs::open(args.trace.as_deref(), args.save.as_deref())?;
+    let outputs = Outputs::open(&args.file, args.trace.as_deref(), args.save.as_deref())?;
     once(&plan, outputs, View::Explanation, (args.format, &again), machine)
 }
 
@@ -42,8 +42,9 @@ struct Outputs {
 }
 
 impl Outputs {
-    /// Makes sure of each before the work.
-    fn open(trace: Option<&Path>, save: Option<&Path>) -> Result<Self, Failure> {
+    /// Makes sure of each before the work; neither replaces the `source` of the run.
+    fn open(source: &Path, trace: Option<&Path>, save: Option<&Path>) -> Result<Self, Failure> {
+        apart(source, &[("--trace", trace), ("--save", save)])?;
         Ok(Self { trace: trace.map(Outlet::open).transpose()?, save: save.map(Outlet::open).transpose()? })
     }
 }

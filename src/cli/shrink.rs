@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{
     args::{RunArgs, ShrinkArgs},
     exit::{Exit, Failure},
-    output::{Outlet, say},
+    output::{Outlet, apart, say},
     run::stored_plan,
     source::subject,
 };
@@ -14,6 +14,7 @@ use crate::{
     report::words::quoted,
     scenario::plan::Plan,
     shrink::{self, Budget, Target, Unshrinkable},
+    sweep::aside::free,
     trial::Machine,
 };
 
@@ -22,6 +23,7 @@ const FINDINGS: &str = "scenarios/regress";
 
 pub(super) fn shrink(args: &ShrinkArgs, machine: Machine) -> Result<Exit, Failure> {
     let plan = plan(args)?;
+    apart(Path::new(&args.file), &[("--out", args.out.as_deref())])?;
     let outlet = args.out.as_deref().map(Outlet::open).transpose()?;
     let target = match &args.law {
         Some(law) => Some(Target::Law(law.clone())),
@@ -41,7 +43,8 @@ pub(super) fn shrink(args: &ShrinkArgs, machine: Machine) -> Result<Exit, Failur
     };
     let text = shrink::file(&shrunk)
         .map_err(|why| Failure::Internal(format!("internal error: the result cannot be written: {why}")))?;
-    let path = args.out.clone().unwrap_or_else(|| place(&shrink::file_name(&shrunk)));
+    let default = || free(&place(&shrink::file_name(&shrunk)), text.as_bytes());
+    let path = args.out.clone().unwrap_or_else(default);
     let outlet = outlet.map_or_else(|| Outlet::open(&path), Ok)?;
     outlet.fill(|out| out.write_all(text.as_bytes()))?;
     let again = format!("\n  again   shardarium run {}\n", quoted(&path.to_string_lossy()));

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io,
+    fs, io,
     path::Path,
     time::Duration,
 };
@@ -165,17 +165,20 @@ impl Summary {
         junit::write(out, &self.records, &self.findings)
     }
 
-    /// Writes what a results directory holds beside the runs: the JUnit report and, of a grid, its plot.
+    /// Writes what a results directory holds beside the runs: the JUnit report and, of a grid, its plot. Without a grid
+    /// the plot of an earlier one goes.
     ///
     /// # Errors
     ///
-    /// If a file cannot be written.
+    /// If a file cannot be written or removed.
     pub(super) fn store(&self, dir: &Path) -> io::Result<()> {
         put(&dir.join("junit.xml"), |out| self.junit(out))?;
         let points = grid::points(&self.records);
+        let path = dir.join("grid.svg");
         match points.is_empty() {
+            true if path.exists() => fs::remove_file(path),
             true => Ok(()),
-            false => put(&dir.join("grid.svg"), |out| out.write_all(plot::svg(&points).as_bytes())),
+            false => put(&path, |out| out.write_all(plot::svg(&points).as_bytes())),
         }
     }
 

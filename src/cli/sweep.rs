@@ -14,7 +14,7 @@ use super::{
     args::{Shard, SweepArgs},
     canary::{all_noticed, watched},
     exit::{Exit, Failure},
-    output::{Outlet, say},
+    output::{Outlet, say, told_of},
     progress::Progress,
     source::{command, subjects},
     summary::Summary,
@@ -207,6 +207,7 @@ fn open(dir: &Path, manifest: Manifest, resume: bool, sweep: &mut Sweep) -> Resu
             store
         }),
     };
+    let opened = opened.inspect(|store| told_of(store.moved()));
     opened.map_err(|error| match error {
         ResumeError::Io(error) => {
             Failure::unwritable(format!("error: cannot write results to {}", dir.display()), &error)

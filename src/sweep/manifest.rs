@@ -11,6 +11,9 @@ use crate::event::EVENT_VERSION;
 /// The version of the lines of `runs.ndjson`.
 const SCHEMA: u32 = 2;
 
+/// The file's name.
+pub const MANIFEST: &str = "manifest.json";
+
 /// What `manifest.json` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -98,7 +101,7 @@ impl Manifest {
     ///
     /// If it cannot be read, or is none.
     pub fn read(dir: &Path) -> io::Result<Option<Self>> {
-        match fs::read(dir.join("manifest.json")) {
+        match fs::read(dir.join(MANIFEST)) {
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| {
                 io::Error::new(io::ErrorKind::InvalidData, format!("manifest.json: {error}"))
             }),
@@ -113,7 +116,7 @@ impl Manifest {
     ///
     /// If it cannot be written.
     pub fn write(&self, dir: &Path) -> io::Result<()> {
-        put(&dir.join("manifest.json"), |out| Ok(serde_json::to_writer_pretty(out, self)?))
+        put(&dir.join(MANIFEST), |out| Ok(serde_json::to_writer_pretty(out, self)?))
     }
 
     /// Whether it is of the same runs as another one.

@@ -5,6 +5,7 @@
 //! side by side, kept as they end and counted in order, so that the same sweep gives the same records, to the
 //! byte, however many threads work on it and however often it was killed and resumed.
 
+pub mod aside;
 pub mod canary;
 mod failures;
 mod journal;
