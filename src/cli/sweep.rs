@@ -26,7 +26,7 @@ use crate::{
     sweep::{
         self as sweeps, Counted, Done, Job, Ledger, Sweep, cores, explanation,
         manifest::Manifest,
-        seeds::{Partition, over_seeds, runs},
+        seeds::{Jobs, Partition},
         store::{ResumeError, Store, put},
         sweep as do_sweep,
     },
@@ -179,12 +179,12 @@ fn partition(args: &SweepArgs) -> Result<Partition, Failure> {
 fn planned(args: &SweepArgs, partition: Partition) -> Result<Sweep, Failure> {
     let subjects = subjects(&args.scenarios, &args.set)?;
     let all = match (&args.seeds, args.runs) {
-        (Some(seeds), _) => over_seeds(subjects.len(), seeds),
-        (None, count) => runs(subjects.len(), count.unwrap_or_default()),
+        (Some(seeds), _) => Jobs::over(subjects.len(), seeds),
+        (None, count) => Jobs::spread(subjects.len(), count.unwrap_or_default()),
     };
     Ok(Sweep {
         subjects,
-        jobs: partition.of(all),
+        jobs: all.of(partition),
         known: BTreeMap::new(),
         threads: args.jobs.unwrap_or_else(cores),
         fail_max: args.max_fail,

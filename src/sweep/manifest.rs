@@ -1,11 +1,11 @@
 //! Manifests — decides what a results directory says of the sweep it holds. It never says what came of a run.
 
-use std::{fs, io, path::Path};
+use std::{fs, hash::Hash, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Ending, Subject, Sweep, canary::Sighting, seeds::Partition, store::put};
+use super::{Ending, Job, Subject, Sweep, canary::Sighting, seeds::Partition, store::put};
 use crate::event::EVENT_VERSION;
 
 /// The version of the lines of `runs.ndjson`.
@@ -57,7 +57,7 @@ pub struct Listed {
 /// A sweep that is in a results directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Part {
-    /// Hash over the keys of all its runs: which sweep it is.
+    /// Hash over what the keys of all its runs follow from: which sweep it is.
     pub id: String,
     /// Which shard.
     pub partition: String,
@@ -77,7 +77,6 @@ impl Part {
 impl Manifest {
     /// The manifest of a sweep that begins.
     pub fn of(sweep: &Sweep, partition: Partition, arguments: Vec<String>) -> Self {
-        let seeds = sweep.jobs.iter().map(|job| job.seed);
         let mut scenarios: Vec<Listed> = sweep.subjects.iter().map(Listed::of).collect();
         scenarios.sort();
         let (partition, runs) = (partition.to_string(), sweep.jobs.len());
@@ -88,7 +87,7 @@ impl Manifest {
             arguments,
             scenarios,
             partition: partition.clone(),
-            seeds: seeds.clone().min().zip(seeds.max()),
+            seeds: sweep.jobs.seeds(),
             runs,
             parts: vec![Part { id: id(sweep), partition, runs, ending: None }],
             canaries: Vec::new(),
@@ -140,6 +139,9 @@ impl Listed {
 
 fn id(sweep: &Sweep) -> String {
     let mut hash = Xxh3::new();
-    sweep.jobs.iter().for_each(|job| hash.update(sweep.key(*job).as_bytes()));
+    for subject in 0..sweep.subjects.len() {
+        hash.update(sweep.key(Job { subject, seed: 0 }).as_bytes());
+    }
+    sweep.jobs.hash(&mut hash);
     format!("{:016x}", hash.digest())
 }

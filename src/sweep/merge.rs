@@ -136,7 +136,7 @@ fn manifest(stored: &[Stored]) -> Manifest {
         scenarios: scenarios.into_iter().cloned().collect(),
         partition,
         seeds: first.zip(last),
-        runs: parts.iter().map(|part| part.runs).sum(),
+        runs: parts.iter().fold(0, |runs, part| runs.saturating_add(part.runs)),
         parts,
         canaries: canaries.into_iter().cloned().collect(),
     }

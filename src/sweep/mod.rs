@@ -25,6 +25,7 @@ pub use self::pool::{Ledger, cores, sweep};
 use self::{
     canary::Canary,
     record::{Record, key},
+    seeds::Jobs,
 };
 use crate::{
     scenario::{format::Scenario, overlay::Setting, plan::Plan},
@@ -79,7 +80,7 @@ pub struct Sweep {
     /// The scenarios.
     pub subjects: Vec<Subject>,
     /// The runs, in the order in which they count.
-    pub jobs: Vec<Job>,
+    pub jobs: Jobs,
     /// Runs that were done before, by key: they are counted and not done again.
     pub known: BTreeMap<String, Record>,
     /// Runs at a time.
