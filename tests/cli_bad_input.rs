@@ -39,6 +39,7 @@ fn wrong_arguments_are_usage() {
     assert_refused(&["run", "--seed=-1"], &["--seed"]);
     assert_refused(&["sweep", "discovery"], &["--seeds"]);
     assert_refused(&["sweep", "--seeds", "5"], &["`5` is not a range of seeds"]);
+    assert_refused(&["sweep", "--seeds", "5..3"], &["`5..3` ends before it begins"]);
     assert_refused(&["sweep", "--seeds", "0..2", "--partition", "3/2"], &["`3/2` is not a shard"]);
     assert_refused(
         &["run", "--set", "defect=zab-ack"],

@@ -97,6 +97,19 @@ fn finding_of_other_content_gets_a_number() {
 }
 
 #[test]
+fn fuzz_that_time_cuts_short_says_so_unless_the_time_was_the_point() {
+    let dir = tempfile::tempdir().unwrap();
+    let fuzz = |rest: &str| shardarium(dir.path(), &format!("fuzz --profile zookeeper --budget 0 {rest}"));
+    let (code, out, _) = fuzz("--runs 100000 --for 1s");
+    assert!(code == 75 && out.contains("Not every case was run"), "{code} {out}");
+    let (code, out, _) = fuzz("--runs 100000 --for 0s --format json");
+    assert!(code == 75 && out.contains("\"ending\":\"out_of_time\""), "{code} {out}");
+    let (code, out, _) = fuzz("--for 1s");
+    assert!(code == 0 && !out.contains("Not every"), "{code} {out}");
+    assert_eq!(fuzz("--runs 1 --for 10m").0, 0);
+}
+
+#[test]
 fn plot_of_an_earlier_grid_goes() {
     let dir = with_tiny();
     let plot = dir.path().join("out/grid.svg");

@@ -174,6 +174,7 @@ fn empty_shard_has_nothing_to_run() {
         run(sound, "sweep tests/scenarios/one-leader.toml --seeds 0..2 --partition 3/3"),
         Exit::Nothing
     );
+    assert_eq!(run(sound, "sweep tests/scenarios/one-leader.toml --seeds 5..5"), Exit::Nothing);
 }
 
 #[test]

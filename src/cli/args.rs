@@ -206,9 +206,9 @@ pub(super) struct FuzzArgs {
     /// What they look like: `smoke`, `zookeeper`, `documents`, `balance`, `failover` or `storm`.
     #[arg(long, value_name = "NAME", default_value = "smoke", value_parser = generate::named)]
     pub(super) profile: &'static Profile,
-    /// So many cases, with seeds from 0.
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    pub(super) runs: u64,
+    /// So many cases, with seeds from 0. Default: 100, or with `--for` as many as there is time for.
+    #[arg(long, value_name = "N")]
+    pub(super) runs: Option<u64>,
     /// The cases of these seeds. A seed of a profile is always the same scenario.
     #[arg(long, value_name = "A..B", conflicts_with = "runs")]
     pub(super) seeds: Option<Seeds>,
@@ -237,6 +237,11 @@ pub(super) struct FuzzArgs {
     /// For whom the report is.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
+}
+
+impl FuzzArgs {
+    /// Cases where nobody says how many, nor for how long.
+    pub(super) const RUNS: u64 = 100;
 }
 
 #[derive(Debug, Args)]

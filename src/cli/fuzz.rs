@@ -23,7 +23,7 @@ use crate::{
     scenario::generate::{Profile, Scenarios},
     shrink::{self, Budget},
     sweep::{
-        Journal,
+        Ending, Journal,
         aside::{aside, free},
         cores,
         manifest::MANIFEST,
@@ -39,8 +39,11 @@ pub(super) fn fuzz(args: &FuzzArgs, machine: Machine) -> Result<Exit, Failure> {
     let mut books = Books::open(args, fuzz.seeds.end.saturating_sub(fuzz.seeds.start))?;
     let tally = fuzz.run(machine, |news| books.enter(news));
     books.progress.clear();
-    let tally =
+    let mut tally =
         tally.map_err(|error| Failure::Unfinished(format!("error: cannot write findings: {error}")))?;
+    if is_until_time(args) && tally.ending == Ending::OutOfTime {
+        tally.ending = Ending::Complete;
+    }
     let report = match args.format {
         Format::Text => text(args.profile, &tally, &books),
         Format::Json => serde_json::to_string(&tally).expect("a tally is JSON") + "\n",
@@ -52,7 +55,8 @@ pub(super) fn fuzz(args: &FuzzArgs, machine: Machine) -> Result<Exit, Failure> {
 fn planned(args: &FuzzArgs) -> Fuzz {
     let threads = args.jobs.unwrap_or_else(cores);
     let defects = args.defect.iter().copied().collect();
-    let Seeds(seeds) = args.seeds.clone().unwrap_or(Seeds(0..args.runs));
+    let all = if is_until_time(args) { u64::MAX } else { args.runs.unwrap_or(FuzzArgs::RUNS) };
+    let Seeds(seeds) = args.seeds.clone().unwrap_or(Seeds(0..all));
     Fuzz {
         scenarios: Scenarios::of(args.profile),
         seeds,
@@ -64,12 +68,17 @@ fn planned(args: &FuzzArgs) -> Fuzz {
     }
 }
 
+/// Whether the time alone says when it is enough.
+fn is_until_time(args: &FuzzArgs) -> bool {
+    args.wall.is_some() && args.runs.is_none() && args.seeds.is_none()
+}
+
 /// The worst of what happened decides.
 fn exit(tally: &Tally) -> Exit {
     match () {
         () if tally.of("error") > 0 => Exit::Internal,
         () if tally.of("fail") > 0 => Exit::Broken,
-        () if tally.of(GIVEN_UP) > 0 => Exit::Unfinished,
+        () if tally.of(GIVEN_UP) > 0 || tally.ending == Ending::OutOfTime => Exit::Unfinished,
         () if tally.cases == 0 => Exit::Nothing,
         () if tally.of("unknown") > 0 => Exit::Undecided,
         () => Exit::Fine,
@@ -105,7 +114,7 @@ impl Books {
             profile: args.profile,
             lines,
             findings: Vec::new(),
-            progress: Progress::of(cases),
+            progress: if is_until_time(args) { Progress::endless() } else { Progress::of(cases) },
             wrong: Wrong::default(),
         })
     }
@@ -180,6 +189,11 @@ fn text(profile: &Profile, tally: &Tally, books: &Books) -> String {
     let goals: Vec<String> = tally.goals.iter().map(|(goal, cases)| format!("{goal} {cases}")).collect();
     text += &format!("profile {}: {}\n", profile.name, verdicts.join(", "));
     text += &format!("goals met, by cases: {}\n", goals.join(", "));
+    text += match tally.ending {
+        Ending::Complete => "",
+        Ending::EnoughFailures => "Stopped: enough cases have failed.\n",
+        Ending::OutOfTime => "Not every case was run: the time was up.\n",
+    };
     let seconds = tally.wall.as_secs_f64();
     text + &format!(
         "{}, {:.0} s simulated in {seconds:.1} s of runs, {} events\n",

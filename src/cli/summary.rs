@@ -30,6 +30,8 @@ pub(super) struct Summary {
     failures: Vec<Failed>,
     given_up: Vec<String>,
     canaries: Vec<Sighting>,
+    /// Whether results are kept, so that a sweep can go on later.
+    is_kept: bool,
     internal: bool,
     wall: Duration,
     simulated: f64,
@@ -87,6 +89,7 @@ impl Summary {
             failures: Vec::new(),
             given_up: Vec::new(),
             canaries: Vec::new(),
+            is_kept: false,
             internal: false,
             wall: Duration::ZERO,
             simulated: 0.0,
@@ -99,6 +102,11 @@ impl Summary {
     /// Tells of canaries as well.
     pub(super) fn watch(&mut self, canaries: Vec<Sighting>) {
         self.canaries = canaries;
+    }
+
+    /// Tells how a sweep whose results are kept goes on.
+    pub(super) fn keep(&mut self) {
+        self.is_kept = true;
     }
 
     /// Counts a run; of a failing one `finding` says more.
@@ -224,7 +232,8 @@ impl Summary {
             Ending::Complete if self.planned == 0 => "Nothing to run.\n",
             Ending::Complete => "",
             Ending::EnoughFailures => "Stopped: enough runs have failed.\n",
-            Ending::OutOfTime => "Not every run was done: --resume goes on.\n",
+            Ending::OutOfTime if self.is_kept => "Not every run was done: --resume goes on.\n",
+            Ending::OutOfTime => "Not every run was done.\n",
         };
         text += &self.figures();
         self.canaries.iter().for_each(|canary| text += &sighted(canary));

@@ -40,6 +40,9 @@ pub(super) fn sweep(args: &SweepArgs, arguments: &[OsString], machine: Machine) 
     let mut summary = Summary::of(sweep.jobs.len(), &manifest.scenarios);
     let mut store =
         args.out.as_deref().map(|dir| open(dir, manifest, args.resume, &mut sweep)).transpose()?;
+    if store.is_some() {
+        summary.keep();
+    }
     let junit = args.junit.as_deref().map(Outlet::open).transpose()?;
     let known = store.as_ref().map_or(&[][..], Store::canaries);
     let canaries = watched(&sweep, known, machine)?;

@@ -18,6 +18,8 @@ pub mod store;
 
 use std::{collections::BTreeMap, num::NonZeroUsize, time::Duration};
 
+use serde::Serialize;
+
 pub use self::failures::explanation;
 pub(crate) use self::journal::Journal;
 pub(crate) use self::pool::{Clerk, Watch, side_by_side};
@@ -161,9 +163,11 @@ impl Finding {
 }
 
 /// Why a sweep ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// Every run was done.
+    #[default]
     Complete,
     /// So many runs failed that it stopped.
     EnoughFailures,

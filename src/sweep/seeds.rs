@@ -19,7 +19,11 @@ impl FromStr for Seeds {
             Some(last) => last.parse::<u64>().ok().and_then(|last| last.checked_add(1)),
             None => last.parse().ok(),
         };
-        Ok(Self(first..end.ok_or_else(bad)?))
+        let end = end.ok_or_else(bad)?;
+        match first.checked_sub(end) {
+            None | Some(0) => Ok(Self(first..end)),
+            Some(_) => Err(format!("`{text}` ends before it begins")),
+        }
     }
 }
 
@@ -163,7 +167,8 @@ mod tests {
     fn range_is_rusts() {
         assert_eq!("3..6".parse(), Ok(Seeds(3..6)));
         assert_eq!("3..=6".parse(), Ok(Seeds(3..7)));
-        for text in ["", "3", "..3", "3..", "a..b", "-1..2", "0..=18446744073709551615"] {
+        assert_eq!(("5..5".parse(), "5..=4".parse()), (Ok(Seeds(5..5)), Ok(Seeds(5..5))));
+        for text in ["", "3", "5..3", "5..=3", "..3", "3..", "a..b", "-1..2", "0..=18446744073709551615"] {
             assert!(text.parse::<Seeds>().is_err(), "{text}");
         }
     }
