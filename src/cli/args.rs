@@ -66,8 +66,12 @@ pub(super) enum Topic {
     Laws,
     /// What a sweep should reach.
     Goals,
-    /// What can break, and whom it can hit.
+    /// What can break, and when.
     Faults,
+    /// Whom faults and steps can hit: WHO.
+    Selectors,
+    /// What an administrator can do.
+    Steps,
     /// What a fault can wait for.
     Events,
     /// Historic bugs that can be switched on.
@@ -213,10 +217,10 @@ pub(super) struct FuzzArgs {
     #[arg(long, value_name = "A..B", conflicts_with = "runs")]
     pub(super) seeds: Option<Seeds>,
     /// Cases at a time. Default: one a core.
-    #[arg(long, short = 'j', value_name = "J")]
+    #[arg(long, short = 'j', value_name = "J", value_parser = at_least_one)]
     pub(super) jobs: Option<NonZeroUsize>,
     /// Stop after so many failing cases.
-    #[arg(long, value_name = "F")]
+    #[arg(long, value_name = "F", value_parser = at_least_one)]
     pub(super) max_fail: Option<NonZeroUsize>,
     /// Start no further case after so much wall time, such as `30m`.
     #[arg(long = "for", value_name = "SPAN", value_parser = crate::scenario::duration::parse)]
@@ -258,13 +262,13 @@ pub(super) struct ShrinkArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) set: Vec<Setting>,
     /// Runs at most.
-    #[arg(long, value_name = "N", default_value = "600")]
+    #[arg(long, value_name = "N", default_value = "600", value_parser = at_least_one)]
     pub(super) budget: NonZeroUsize,
     /// Try nothing more after so much wall time, such as `5m`.
     #[arg(long = "for", value_name = "SPAN", value_parser = crate::scenario::duration::parse)]
     pub(super) wall: Option<Duration>,
     /// Runs at a time. Default: one a core.
-    #[arg(long, short = 'j', value_name = "J")]
+    #[arg(long, short = 'j', value_name = "J", value_parser = at_least_one)]
     pub(super) jobs: Option<NonZeroUsize>,
     /// The scenario file to write. Default: one named after law and seed, in scenarios/regress if that is there, with
     /// a number if there is another of that name.
@@ -296,7 +300,7 @@ pub(super) struct SweepArgs {
     #[arg(long, value_name = "N")]
     pub(super) runs: Option<usize>,
     /// Runs at a time. Default: one a core.
-    #[arg(long, short = 'j', value_name = "J")]
+    #[arg(long, short = 'j', value_name = "J", value_parser = at_least_one)]
     pub(super) jobs: Option<NonZeroUsize>,
     /// Only the K-th of N shards, from 1; `auto`: the one that the environment of a Slurm array, a Kubernetes Indexed
     /// Job or a CI matrix names.
@@ -306,7 +310,7 @@ pub(super) struct SweepArgs {
     #[arg(long, value_name = "N")]
     pub(super) of: Option<usize>,
     /// Stop after so many failing runs.
-    #[arg(long, value_name = "F")]
+    #[arg(long, value_name = "F", value_parser = at_least_one)]
     pub(super) max_fail: Option<NonZeroUsize>,
     /// Start no further run after so much wall time, such as `30m`.
     #[arg(long = "for", value_name = "SPAN", value_parser = crate::scenario::duration::parse)]
@@ -381,11 +385,16 @@ pub(super) struct MergeArgs {
 #[derive(Debug, Args)]
 pub(super) struct BenchArgs {
     /// Runs of each scenario; figures are medians.
-    #[arg(long, value_name = "N", default_value = "5")]
+    #[arg(long, value_name = "N", default_value = "5", value_parser = at_least_one)]
     pub(super) runs: NonZeroUsize,
     /// For whom the report is.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
+}
+
+fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
+    let number = text.parse::<usize>().map_err(|_| "write a whole number, at least 1")?;
+    NonZeroUsize::new(number).ok_or_else(|| "at least 1".into())
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -417,6 +426,13 @@ mod tests {
         assert_eq!(values("a.b=2s,4s, 8s"), ["2s", "4s", "8s"]);
         assert_eq!(values("zones=[\"a\", \"b\"],[\"c\"]"), ["[\"a\", \"b\"]", "[\"c\"]"]);
         assert_eq!(values("cut=minority(a,b)"), ["minority(a,b)"]);
+    }
+
+    #[test]
+    fn nothing_at_a_time_is_refused() {
+        assert_eq!(at_least_one("3").map(NonZeroUsize::get), Ok(3));
+        assert_eq!(at_least_one("0"), Err("at least 1".into()));
+        assert!(at_least_one("-1").is_err());
     }
 
     #[test]
