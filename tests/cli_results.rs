@@ -110,6 +110,34 @@ fn fuzz_that_time_cuts_short_says_so_unless_the_time_was_the_point() {
 }
 
 #[test]
+fn results_without_a_failure_say_what_there_was() {
+    let dir = with_tiny();
+    assert_eq!(shardarium(dir.path(), "sweep tiny.toml --seeds 0..2 --out out").0, 0);
+    let (code, out, _) = shardarium(dir.path(), "check out");
+    assert!(
+        code == 4 && out.contains("out: 2 runs, 0 of them failing, and no trace to judge"),
+        "{code} {out}"
+    );
+    fs::create_dir_all(dir.path().join("bare/failures")).unwrap();
+    let (code, out, _) = shardarium(dir.path(), "check bare");
+    assert!(code == 4 && out.contains("bare: no trace to judge"), "{code} {out}");
+}
+
+#[test]
+fn command_that_repeats_a_run_can_be_pasted() {
+    let dir = with_tiny();
+    fs::rename(dir.path().join("tiny.toml"), dir.path().join("-x.toml")).unwrap();
+    let (code, out, _) = shardarium(dir.path(), "run -- -x.toml");
+    let again = out.lines().find_map(|line| line.split_once("shardarium run ")).unwrap().1;
+    assert_eq!((code, again), (0, "./-x.toml --seed 1"));
+    assert_eq!(shardarium(dir.path(), &format!("run {again}")).0, 0);
+    let (_, out, _) = shardarium(dir.path(), "sweep ./-x.toml --runs 1 --for 0s");
+    assert!(out.contains("Not every run was done.\n"), "{out}");
+    let (_, out, _) = shardarium(dir.path(), "sweep ./-x.toml --runs 1 --for 0s --out out");
+    assert!(out.contains("Not every run was done: --resume goes on.\n"), "{out}");
+}
+
+#[test]
 fn plot_of_an_earlier_grid_goes() {
     let dir = with_tiny();
     let plot = dir.path().join("out/grid.svg");

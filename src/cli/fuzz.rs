@@ -18,7 +18,7 @@ use crate::{
     fuzz::{Case, Fuzz, GIVEN_UP, News, Tally},
     report::{
         scenario_file,
-        words::{counted, grouped, quoted},
+        words::{counted, grouped, quoted_file},
     },
     scenario::generate::{Profile, Scenarios},
     shrink::{self, Budget},
@@ -169,7 +169,7 @@ impl Books {
         self.findings.push(format!(
             "{law}, seed {}: {why}\n    {how}\n    shardarium run {}\n",
             case.seed,
-            quoted(&path)
+            quoted_file(&path)
         ));
         Ok(())
     }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     event::Event,
-    report::{explain, json, scenario_file, text, trace_file, words::quoted},
+    report::{explain, json, scenario_file, text, trace_file, words::quoted_file},
     scenario::{check::Vocabulary, plan::Plan},
     sim::RunError,
     sweep::store,
@@ -30,7 +30,7 @@ pub(super) fn run(args: &RunArgs, machine: Machine) -> Result<Exit, Failure> {
 
 pub(super) fn replay(args: &ReplayArgs, machine: Machine) -> Result<Exit, Failure> {
     let plan = stored_plan(&args.file)?;
-    let again = format!("shardarium replay {}", quoted(&args.file.to_string_lossy()));
+    let again = format!("shardarium replay {}", quoted_file(&args.file.to_string_lossy()));
     let outputs = Outputs::open(&args.file, args.trace.as_deref(), args.save.as_deref())?;
     once(&plan, outputs, View::Explanation, (args.format, &again), machine)
 }
@@ -127,7 +127,13 @@ pub(super) fn stored_plan(path: &Path) -> Result<Plan, Failure> {
         Err(_) => {}
     }
     let plan = serde_json::from_slice(&bytes).map_err(|error| {
-        Failure::usage(format!("error: {name} is neither a stored plan nor a trace: {error}"))
+        let why = match path.extension() {
+            Some(end) if end == "toml" => {
+                format!("a scenario file is for `shardarium run {}`", quoted_file(&path.to_string_lossy()))
+            }
+            _ => error.to_string(),
+        };
+        Failure::usage(format!("error: {name} is neither a stored plan nor a trace: {why}"))
     })?;
     sound(plan, path)
 }

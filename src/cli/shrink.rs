@@ -11,7 +11,7 @@ use super::{
     source::subject,
 };
 use crate::{
-    report::words::quoted,
+    report::words::quoted_file,
     scenario::plan::Plan,
     shrink::{self, Budget, Target, Unshrinkable},
     sweep::aside::free,
@@ -36,7 +36,9 @@ pub(super) fn shrink(args: &ShrinkArgs, machine: Machine) -> Result<Exit, Failur
     let shrunk = match shrink::shrink(&plan, &target, &budget, machine) {
         Ok(shrunk) => shrunk,
         Err(holds @ Unshrinkable::Holds) => return nothing(&holds),
-        Err(error @ Unshrinkable::UnknownLaw(_)) => return Err(Failure::usage(format!("error: {error}"))),
+        Err(error @ Unshrinkable::UnknownLaw(_)) => {
+            return Err(Failure::usage(format!("error: {error}; `shardarium list laws` has them all")));
+        }
         Err(error @ Unshrinkable::Unstable(_)) => {
             return Err(Failure::Internal(format!("internal error: {error}")));
         }
@@ -47,7 +49,7 @@ pub(super) fn shrink(args: &ShrinkArgs, machine: Machine) -> Result<Exit, Failur
     let path = args.out.clone().unwrap_or_else(default);
     let outlet = outlet.map_or_else(|| Outlet::open(&path), Ok)?;
     outlet.fill(|out| out.write_all(text.as_bytes()))?;
-    let again = format!("\n  again   shardarium run {}\n", quoted(&path.to_string_lossy()));
+    let again = format!("\n  again   shardarium run {}\n", quoted_file(&path.to_string_lossy()));
     say(&(shrink::story(&shrunk) + &again))?;
     Ok(if shrunk.is_complete || args.wall.is_none() { Exit::Fine } else { Exit::Unfinished })
 }
