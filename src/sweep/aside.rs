@@ -26,7 +26,8 @@ pub fn aside(dir: &Path) -> io::Result<Option<PathBuf>> {
         let path = dir.join(name);
         match *name {
             FAILURES => fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()),
-            _ => path.is_file(),
+            // A sweep that was killed as it began has written no line.
+            _ => fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() > 0),
         }
     };
     let results: Vec<&str> = RESULTS.into_iter().filter(is_there).collect();
@@ -93,6 +94,8 @@ mod tests {
         fs::create_dir_all(dir.join("failures")).unwrap();
         fs::write(dir.join("notes.txt"), "mine").unwrap();
         assert_eq!(aside(&dir).unwrap(), None, "an empty folder of failures is no result");
+        fs::write(dir.join("runs.ndjson"), "").unwrap();
+        assert_eq!(aside(&dir).unwrap(), None, "no line either");
         fs::create_dir(root.path().join("out.1")).unwrap();
         fs::write(dir.join("runs.ndjson"), "a line").unwrap();
         let place = aside(&dir).unwrap().unwrap();
