@@ -309,17 +309,20 @@ pub enum Outcome {
 }
 
 macro_rules! event_kinds {
-    ($( $(#[$doc:meta])* $name:ident $({ $( $(#[$fdoc:meta])* $field:ident: $ty:ty ),* $(,)? })? , )*) => {
+    ($( $(#[doc = $doc:literal])* $name:ident $({ $( $(#[$fdoc:meta])* $field:ident: $ty:ty ),* $(,)? })? , )*) => {
         /// What can happen. Grouped by the room that notes it.
         #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(tag = "event")]
         pub enum EventKind {
-            $( $(#[$doc])* $name $({ $( $(#[$fdoc])* $field: $ty ),* })? , )*
+            $( $(#[doc = $doc])* $name $({ $( $(#[$fdoc])* $field: $ty ),* })? , )*
         }
 
         impl EventKind {
             /// The names of all kinds, in the order of their declaration.
             pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),*];
+
+            /// What each kind says, in the same order.
+            pub const MEANINGS: &'static [&'static str] = &[$(concat!($($doc),*)),*];
 
             /// The kind's name, as traces and triggers write it.
             pub fn name(&self) -> &'static str {
@@ -1505,5 +1508,16 @@ mod tests {
         let json = serde_json::to_value(&kind).unwrap();
         assert_eq!(json["event"], kind.name());
         assert!(EventKind::NAMES.contains(&kind.name()));
+    }
+
+    #[test]
+    fn every_kind_says_what_it_means() {
+        let meaning = |name| {
+            let at = EventKind::NAMES.iter().position(|one| *one == name).unwrap();
+            EventKind::MEANINGS[at].trim()
+        };
+        assert_eq!(meaning("HostPaused"), "The process stopped being scheduled.");
+        assert!(EventKind::MEANINGS.iter().all(|meaning| meaning.trim_end().ends_with('.')));
+        assert_eq!(EventKind::MEANINGS.len(), EventKind::NAMES.len());
     }
 }

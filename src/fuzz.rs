@@ -18,7 +18,7 @@ use crate::{
     defect::Defects,
     scenario::{generate::Scenarios, plan::Plan},
     shrink::{self, Budget, Shrunk, Target, Unshrinkable},
-    sweep::{Clerk, side_by_side},
+    sweep::{Clerk, Ending, side_by_side},
     trial::{Machine, Standing, Trial},
 };
 
@@ -123,6 +123,8 @@ pub enum News<'a> {
 /// What it comes to.
 #[derive(Debug, Default, Serialize)]
 pub struct Tally {
+    /// Why there are no more.
+    pub ending: Ending,
     /// Cases that ended.
     pub cases: u64,
     /// Cases by verdict.
@@ -189,8 +191,14 @@ impl Fuzz {
             failures: 0,
         };
         let threads = self.threads.get();
-        let _ = side_by_side((threads, threads * 4), self.wall_max, work, &mut count)?;
-        Ok(count.tally)
+        let flow = side_by_side((threads, threads * 4), self.wall_max, work, &mut count)?;
+        let mut tally = count.tally;
+        tally.ending = match flow {
+            ControlFlow::Break(()) => Ending::EnoughFailures,
+            ControlFlow::Continue(()) if self.seed(tally.cases as usize).is_some() => Ending::OutOfTime,
+            ControlFlow::Continue(()) => Ending::Complete,
+        };
+        Ok(tally)
     }
 
     /// The seed of the case of this number.
@@ -313,7 +321,7 @@ mod tests {
         let (one, tally) = told(&fuzz(1));
         let (many, _) = told(&fuzz(5));
         assert_eq!(one, many);
-        assert_eq!(tally.cases, 40);
+        assert_eq!((tally.cases, tally.ending), (40, Ending::Complete));
         assert!(tally.of("error") > 2 && tally.laws["panic"].len() as u64 == tally.of("error"), "{tally:?}");
         let shrunk: Vec<_> = one.iter().filter(|text| text.contains("zookeeper = 5")).collect();
         assert!(shrunk.len() == 1 && !shrunk[0].contains("[[faults]]"), "{shrunk:?}");
@@ -322,7 +330,13 @@ mod tests {
     #[test]
     fn enough_failures_end_it() {
         let (_, tally) = told(&Fuzz { fail_max: NonZeroUsize::new(2), ..fuzz(3) });
-        assert_eq!(tally.of("error"), 2);
+        assert_eq!((tally.of("error"), tally.ending), (2, Ending::EnoughFailures));
+    }
+
+    #[test]
+    fn time_that_is_up_ends_it() {
+        let (_, tally) = told(&Fuzz { wall_max: Some(Duration::ZERO), ..fuzz(3) });
+        assert_eq!((tally.cases, tally.ending), (0, Ending::OutOfTime));
     }
 
     #[test]

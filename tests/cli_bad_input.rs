@@ -39,12 +39,18 @@ fn wrong_arguments_are_usage() {
     assert_refused(&["run", "--seed=-1"], &["--seed"]);
     assert_refused(&["sweep", "discovery"], &["--seeds"]);
     assert_refused(&["sweep", "--seeds", "5"], &["`5` is not a range of seeds"]);
+    assert_refused(&["sweep", "--seeds", "5..3"], &["`5..3` ends before it begins"]);
     assert_refused(&["sweep", "--seeds", "0..2", "--partition", "3/2"], &["`3/2` is not a shard"]);
     assert_refused(
         &["run", "--set", "defect=zab-ack"],
         &["there is no defect `zab-ack`", "zab-ack-before-sync"],
     );
+    assert_refused(&["sweep", "--runs", "1", "--jobs", "0"], &["--jobs", "at least 1"]);
     assert_refused(&["list", "lawz"], &["laws"]);
+    assert_refused(
+        &["check", "x", "--law", "nope"],
+        &["there is no law `nope`", "`shardarium list laws` has them all"],
+    );
 }
 
 #[test]
@@ -122,6 +128,16 @@ fn bad_plan_is_refused() {
     assert_refused(&["replay", "/nonexistent"], &["cannot read /nonexistent"]);
     let path = file(dir.path(), "plan.json", "{}");
     assert_refused(&["replay", &path], &["neither a stored plan nor a trace", "missing field"]);
+    let path = file(dir.path(), "tiny.toml", "title = \"t\"");
+    assert_refused(&["replay", &path], &["neither a stored plan nor a trace", "for `shardarium run /"]);
+    let plan = shardarium::scenario::builtin::named("discovery").unwrap().scenario().plan(1);
+    let text = serde_json::to_string_pretty(&plan).unwrap().replace("\"defects\"", "\"defectz\"");
+    let line = text.lines().position(|line| line.contains("defectz")).unwrap() + 1;
+    let path = file(dir.path(), "plan.json", &text);
+    assert_refused(&["replay", &path], &["unknown field `defectz`", &format!("line {line} ")]);
+    let header = format!("{{\"shardarium\":\"trace\",\"version\":1,\"plan\":{}}}\n", text.replace('\n', ""));
+    let path = file(dir.path(), "trace.ndjson", header);
+    assert_refused(&["replay", &path], &["the plan of the trace", "unknown field `defectz`"]);
 }
 
 #[test]
@@ -133,6 +149,12 @@ fn lists_name_what_there_is() {
     {
         assert!(out.contains(part), "{part}\n{out}");
     }
+    let (_, out, _) = shardarium(&["list", "events"]);
+    assert!(out.lines().all(|line| line.trim_end().ends_with('.')), "{out}");
+    assert!(out.contains("The process stopped being scheduled."), "{out}");
+    let topic = |topic: &str| shardarium(&["list", topic]).1;
+    assert!(topic("steps").contains("drain = ") && topic("selectors").contains("random(search)"));
+    assert_refused(&["list", "selector"], &["'selectors'"]);
     let (_, out, _) = shardarium(&["list", "profiles"]);
     assert!(out.lines().count() == 6 && out.contains("  failover  "), "{out}");
     let (_, out, _) = shardarium(&["list", "scenarios"]);

@@ -174,6 +174,7 @@ fn empty_shard_has_nothing_to_run() {
         run(sound, "sweep tests/scenarios/one-leader.toml --seeds 0..2 --partition 3/3"),
         Exit::Nothing
     );
+    assert_eq!(run(sound, "sweep tests/scenarios/one-leader.toml --seeds 5..5"), Exit::Nothing);
 }
 
 #[test]
@@ -279,7 +280,11 @@ fn enough_failures_stop_the_sweep_at_the_same_run_every_time() {
 
 #[test]
 fn sweep_out_of_time_says_so() {
-    assert_eq!(run(sound, "sweep tests/scenarios/one-leader.toml --seeds 0..6 --for 0s"), Exit::Unfinished);
+    // More runs than memory has room for: they are not written down before they are done.
+    for seeds in ["0..6", "0..99999999999999", "1..18446744073709551615"] {
+        let sweep = format!("sweep tests/scenarios/one-leader.toml --seeds {seeds} --for 0s");
+        assert_eq!(run(sound, &sweep), Exit::Unfinished);
+    }
 }
 
 #[test]
@@ -292,18 +297,19 @@ fn trace_of_a_panicked_run_is_stored() {
 }
 
 #[test]
-fn results_of_an_earlier_sweep_give_way() {
-    let dir = tempfile::tempdir().unwrap();
-    let sweep = |machine, seeds| {
-        run(
-            machine,
-            &format!("sweep tests/scenarios/one-leader.toml --seeds {seeds} --out {}", dir.path().display()),
-        )
-    };
-    assert_eq!(sweep(panicking, "4..5"), Exit::Internal);
-    assert_eq!(sweep(sound, "0..3"), Exit::Fine);
-    assert_eq!(fs::read_dir(dir.path().join("failures")).unwrap().count(), 0);
-    assert_eq!(seeds(dir.path()), (0..3).collect());
+fn results_of_the_same_sweep_are_replaced_and_others_moved_aside() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("out");
+    let failures = |dir: &Path| fs::read_dir(dir.join("failures")).unwrap().count();
+    assert_eq!(sweep_into(panicking, &dir, "--seeds 4..5"), Exit::Internal);
+    assert_eq!(sweep_into(panicking, &dir, "--seeds 4..5 --jobs 1"), Exit::Internal);
+    assert_eq!((failures(&dir), fs::read_dir(root.path()).unwrap().count()), (1, 1));
+    assert_eq!(sweep_into(sound, &dir, "--seeds 0..3"), Exit::Fine);
+    assert_eq!((failures(&dir), seeds(&dir)), (0, (0..3).collect()));
+    let first = root.path().join("out.1");
+    assert_eq!((failures(&first), seeds(&first)), (1, [4].into()));
+    assert_eq!(sweep_into(sound, &dir, "--seeds 0..2"), Exit::Fine);
+    assert_eq!(seeds(&root.path().join("out.2")), (0..3).collect());
 }
 
 fn sweep_into(machine: Fake, dir: &Path, rest: &str) -> Exit {
@@ -419,6 +425,9 @@ fn goal_that_one_shard_meets_is_met_by_the_whole() {
     assert_eq!(merge("more"), Exit::Idle);
     assert_eq!(sweep("busy", "4..5"), Exit::Fine);
     assert_eq!(merge("busy"), Exit::Fine);
+    assert_eq!(seeds(&at("both.1")), [1, 2, 3, 5, 6, 7].into(), "what is not in the union is kept");
+    assert_eq!(merge("busy"), Exit::Fine);
+    assert!(!at("both.2").exists());
 }
 
 /// Every fourth seed meets a goal.

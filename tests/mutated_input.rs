@@ -8,6 +8,7 @@ use proptest::{
     sample::{Index, select},
     test_runner::TestRunner,
 };
+use serde_json::Value;
 use shardarium::{
     report::trace_file,
     scenario::{
@@ -204,6 +205,52 @@ fn mutated_plan_is_refused_or_sound() {
         Ok(())
     });
     assert!(read.get() > 30, "only {} of the mutated plans are plans", read.get());
+}
+
+/// A copy of a value for each object in it, with a key in that object that nobody knows; keys of maps are names.
+fn with_unknown_keys(value: &Value) -> Vec<Value> {
+    let deeper = |at: &dyn Fn(&mut Value) -> &mut Value, part: &Value| {
+        let put = |changed: Value| {
+            let mut whole = value.clone();
+            *at(&mut whole) = changed;
+            whole
+        };
+        with_unknown_keys(part).into_iter().map(put).collect::<Vec<_>>()
+    };
+    match value {
+        Value::Object(keys) => {
+            let mut whole = value.clone();
+            whole["unknown"] = Value::Null;
+            let maps = ["settings", "attributes", "addresses"];
+            let parts = keys.iter().filter(|(key, _)| !maps.contains(&key.as_str()));
+            let parts = parts.flat_map(|(key, part)| deeper(&|whole| &mut whole[key], part));
+            [whole].into_iter().chain(parts).collect()
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().flat_map(|(at, part)| deeper(&|whole| &mut whole[at], part)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn unknown_key_anywhere_in_a_plan_is_refused() {
+    let built_in = builtin::ALL.iter().map(|one| one.scenario().plan(3));
+    let generated = PROFILES.iter().map(|profile| Scenarios::of(profile).at(1).plan(1));
+    let mut tried = 0;
+    for mut plan in built_in.chain(generated) {
+        plan.faults.truncate(12);
+        plan.operations.truncate(2);
+        plan.zookeeper_operations.truncate(2);
+        let value = serde_json::to_value(&plan).unwrap();
+        assert!(serde_json::from_value::<Plan>(value.clone()).is_ok_and(|read| read == plan));
+        for changed in with_unknown_keys(&value) {
+            tried += 1;
+            let refused = serde_json::from_value::<Plan>(changed.clone()).is_err();
+            assert!(refused, "{}: {changed:#}", plan.title);
+        }
+    }
+    assert!(tried > 5_000, "only {tried} places were tried");
 }
 
 #[test]

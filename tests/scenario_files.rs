@@ -224,6 +224,58 @@ fn parameters_that_an_operation_does_not_take_are_refused() {
     assert!(found.len() == 1 && found[0].contains("does not take `remembered=true`"), "{found:?}");
 }
 
+/// What could not be read is told, and not what would follow from its absence.
+#[test]
+fn broken_deed_or_index_is_told_without_what_follows() {
+    let fault = |text: &str| problems(&format!("{HEAD}[[faults]]\nat = \"1s\"\n{text}\n"));
+    for broken in ["cut = \"rack(rack-1)\"", "cut = 3", "cutt = \"search\"", "isolate = \"search\"", "x = 1"]
+    {
+        let found = fault(&format!("{broken}\nmode = \"drop\"\nto = \"zk-1\""));
+        assert!(found.len() == 1 && found[0].starts_with("5:"), "{broken}: {found:?}");
+    }
+    assert_eq!(fault("zzz = 1\ncrash = \"search-9\"").len(), 2, "nothing that rests on the unknown key");
+    let found = problems(&format!(
+        "{HEAD}[[index]]\nname = \"a\"\n[[workloads]]\nindex = \"a\"\nwrites_per_second = 1.0\n"
+    ));
+    assert!(found.len() == 1 && found[0].contains("here it is `indices`"), "{found:?}");
+    assert_only_problem(
+        "[[workloads]]\nindex = \"a\"\nwrites_per_second = 1.0\n",
+        "4:9 there is no index `a` | add one: `[[indices]]` with `name = \"a\"`",
+    );
+}
+
+#[test]
+fn words_of_other_tools_are_told_ours() {
+    for (theirs, ours) in [
+        ("kill = \"search-1\"", "here it is `crash`: `crash = \"WHO\"`"),
+        ("isolate = \"search-1\"", "here it is `cut`: `cut = \"WHO\"`"),
+        ("offset = \"search-1\"", "here it is `jump`: `jump = \"WHO\"` with `by = \"5s\"`"),
+        ("zzzzz = \"search-1\"", "`shardarium list faults` has them all"),
+    ] {
+        let found = problems(&format!("{HEAD}[[faults]]\nat = \"1s\"\n{theirs}\n"));
+        assert!(found.len() == 1 && found[0].contains(ours), "{theirs}: {found:?}");
+    }
+}
+
+#[test]
+fn limit_and_form_of_a_value_are_told() {
+    let duration = problems("title = \"t\"\nduration = \"0s\"\n");
+    let [duration] = duration.as_slice() else { panic!("{duration:?}") };
+    assert!(duration.starts_with("2:12 ") && duration.contains("must be more than zero"), "{duration}");
+    assert_only_problem(
+        "[[faults]]\nrate = 1e9\ncrash = \"search\"\n",
+        "4:8 no fault strikes so often a second | above 0 and at most 1000, such as `rate = 0.2`",
+    );
+    assert_only_problem(
+        "[[faults]]\nat = \"1s\"\nslow = \"search\"\ndelay = \"100ms\"\n",
+        "6:9 invalid type: string \"100ms\" | expected a table, such as `{ min = \"20ms\", mean = \"80ms\" }`",
+    );
+    assert_only_problem(
+        "[[faults]]\nat = \"1s\"\ncrash = \"search\"\nlasts = \"100h\"\n",
+        "6:9 the fault outlasts the scenario's end at 1m by far | at most 11m; leave it out for a fault that is never undone",
+    );
+}
+
 #[test]
 fn fault_after_the_end_is_refused() {
     assert_only_problem(

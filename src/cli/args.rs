@@ -66,8 +66,12 @@ pub(super) enum Topic {
     Laws,
     /// What a sweep should reach.
     Goals,
-    /// What can break, and whom it can hit.
+    /// What can break, and when.
     Faults,
+    /// Whom faults and steps can hit: WHO.
+    Selectors,
+    /// What an administrator can do.
+    Steps,
     /// What a fault can wait for.
     Events,
     /// Historic bugs that can be switched on.
@@ -206,17 +210,17 @@ pub(super) struct FuzzArgs {
     /// What they look like: `smoke`, `zookeeper`, `documents`, `balance`, `failover` or `storm`.
     #[arg(long, value_name = "NAME", default_value = "smoke", value_parser = generate::named)]
     pub(super) profile: &'static Profile,
-    /// So many cases, with seeds from 0.
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    pub(super) runs: u64,
+    /// So many cases, with seeds from 0. Default: 100, or with `--for` as many as there is time for.
+    #[arg(long, value_name = "N")]
+    pub(super) runs: Option<u64>,
     /// The cases of these seeds. A seed of a profile is always the same scenario.
     #[arg(long, value_name = "A..B", conflicts_with = "runs")]
     pub(super) seeds: Option<Seeds>,
     /// Cases at a time. Default: one a core.
-    #[arg(long, short = 'j', value_name = "J")]
+    #[arg(long, short = 'j', value_name = "J", value_parser = at_least_one)]
     pub(super) jobs: Option<NonZeroUsize>,
     /// Stop after so many failing cases.
-    #[arg(long, value_name = "F")]
+    #[arg(long, value_name = "F", value_parser = at_least_one)]
     pub(super) max_fail: Option<NonZeroUsize>,
     /// Start no further case after so much wall time, such as `30m`.
     #[arg(long = "for", value_name = "SPAN", value_parser = crate::scenario::duration::parse)]
@@ -230,12 +234,18 @@ pub(super) struct FuzzArgs {
     /// Switch a historic bug on in each; may be repeated.
     #[arg(long, value_name = "NAME", value_parser = defect)]
     pub(super) defect: Vec<Defect>,
-    /// Store a line a case and the findings here. Default: findings alone, in scenarios/regress if that is there.
+    /// Store a line a case and the findings here. Default: findings alone, in scenarios/regress if that is there. A
+    /// finding never replaces another one: its name gets a number.
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
     /// For whom the report is.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
+}
+
+impl FuzzArgs {
+    /// Cases where nobody says how many, nor for how long.
+    pub(super) const RUNS: u64 = 100;
 }
 
 #[derive(Debug, Args)]
@@ -252,15 +262,16 @@ pub(super) struct ShrinkArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) set: Vec<Setting>,
     /// Runs at most.
-    #[arg(long, value_name = "N", default_value = "600")]
+    #[arg(long, value_name = "N", default_value = "600", value_parser = at_least_one)]
     pub(super) budget: NonZeroUsize,
     /// Try nothing more after so much wall time, such as `5m`.
     #[arg(long = "for", value_name = "SPAN", value_parser = crate::scenario::duration::parse)]
     pub(super) wall: Option<Duration>,
     /// Runs at a time. Default: one a core.
-    #[arg(long, short = 'j', value_name = "J")]
+    #[arg(long, short = 'j', value_name = "J", value_parser = at_least_one)]
     pub(super) jobs: Option<NonZeroUsize>,
-    /// The scenario file to write. Default: one named after law and seed, in scenarios/regress if that is there.
+    /// The scenario file to write. Default: one named after law and seed, in scenarios/regress if that is there, with
+    /// a number if there is another of that name.
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
 }
@@ -289,7 +300,7 @@ pub(super) struct SweepArgs {
     #[arg(long, value_name = "N")]
     pub(super) runs: Option<usize>,
     /// Runs at a time. Default: one a core.
-    #[arg(long, short = 'j', value_name = "J")]
+    #[arg(long, short = 'j', value_name = "J", value_parser = at_least_one)]
     pub(super) jobs: Option<NonZeroUsize>,
     /// Only the K-th of N shards, from 1; `auto`: the one that the environment of a Slurm array, a Kubernetes Indexed
     /// Job or a CI matrix names.
@@ -299,7 +310,7 @@ pub(super) struct SweepArgs {
     #[arg(long, value_name = "N")]
     pub(super) of: Option<usize>,
     /// Stop after so many failing runs.
-    #[arg(long, value_name = "F")]
+    #[arg(long, value_name = "F", value_parser = at_least_one)]
     pub(super) max_fail: Option<NonZeroUsize>,
     /// Start no further run after so much wall time, such as `30m`.
     #[arg(long = "for", value_name = "SPAN", value_parser = crate::scenario::duration::parse)]
@@ -314,7 +325,8 @@ pub(super) struct SweepArgs {
     /// of several settings each combination. `defect=NAME` switches a historic bug on. May be repeated.
     #[arg(long, value_name = "KEY=VALUE[,VALUE…]")]
     pub(super) set: Vec<Setting>,
-    /// Store records, timings and failures here.
+    /// Store records, timings and failures here. Those of the same sweep are replaced; other results that are there
+    /// are moved to DIR.1, DIR.2 and so on.
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
     /// Write the JUnit report here; DIR has one in any case.
@@ -358,7 +370,8 @@ pub(super) struct MergeArgs {
     /// Results directories.
     #[arg(required = true, value_name = "DIR")]
     pub(super) dirs: Vec<PathBuf>,
-    /// Where their union goes.
+    /// Where their union goes; it may be one of them. Runs that are there and not in the union are moved to DIR.1,
+    /// DIR.2 and so on.
     #[arg(long, value_name = "DIR")]
     pub(super) out: PathBuf,
     /// Write the JUnit report here; the union has one in any case.
@@ -372,11 +385,16 @@ pub(super) struct MergeArgs {
 #[derive(Debug, Args)]
 pub(super) struct BenchArgs {
     /// Runs of each scenario; figures are medians.
-    #[arg(long, value_name = "N", default_value = "5")]
+    #[arg(long, value_name = "N", default_value = "5", value_parser = at_least_one)]
     pub(super) runs: NonZeroUsize,
     /// For whom the report is.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
+}
+
+fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
+    let number = text.parse::<usize>().map_err(|_| "write a whole number, at least 1")?;
+    NonZeroUsize::new(number).ok_or_else(|| "at least 1".into())
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -408,6 +426,13 @@ mod tests {
         assert_eq!(values("a.b=2s,4s, 8s"), ["2s", "4s", "8s"]);
         assert_eq!(values("zones=[\"a\", \"b\"],[\"c\"]"), ["[\"a\", \"b\"]", "[\"c\"]"]);
         assert_eq!(values("cut=minority(a,b)"), ["minority(a,b)"]);
+    }
+
+    #[test]
+    fn nothing_at_a_time_is_refused() {
+        assert_eq!(at_least_one("3").map(NonZeroUsize::get), Ok(3));
+        assert_eq!(at_least_one("0"), Err("at least 1".into()));
+        assert!(at_least_one("-1").is_err());
     }
 
     #[test]

@@ -18,8 +18,10 @@ use crate::{
     report::{
         text,
         trace_file::{self, Trace},
+        words::counted,
     },
-    scenario::{check::Vocabulary, nearest::suggestion},
+    scenario::{check::Vocabulary, nearest::suggestion_of},
+    sweep::merge,
     trial::{Standing, judge},
 };
 
@@ -53,9 +55,19 @@ fn check_all(args: &CheckArgs) -> Result<Exit, Failure> {
     }
     match (unread.is_empty(), paths.is_empty()) {
         (false, _) => Err(Failure::usage(unread.join("\n"))),
+        (true, true) if args.format == Format::Text => say(&nothing(&args.trace)).map(|()| Exit::Nothing),
         (true, true) => Ok(Exit::Nothing),
         (true, false) => Ok(standing.into()),
     }
+}
+
+/// What there is in a results directory that has no trace.
+fn nothing(dir: &Path) -> String {
+    let runs = merge::Stored::read(dir).map_or(String::new(), |stored| {
+        let failing = stored.records.iter().filter(|record| record.is_failure()).count();
+        format!("{}, {failing} of them failing, and ", counted(stored.records.len() as u64, "run", "runs"))
+    });
+    format!("{}: {runs}no trace to judge; traces are kept of failing runs\n", dir.display())
 }
 
 /// The traces of a results directory's failures, in order of their keys.
@@ -96,7 +108,7 @@ fn refuse_unknown(args: &CheckArgs) -> Result<(), Failure> {
     match args.law.iter().find(|law| !known.contains(&law.as_str())) {
         None => Ok(()),
         Some(unknown) => {
-            let help = suggestion(unknown, known.iter().copied());
+            let help = suggestion_of(unknown, known.iter().copied(), "laws");
             Err(Failure::usage(format!("error: there is no law `{unknown}`: {help}")))
         }
     }

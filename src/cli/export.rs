@@ -4,12 +4,13 @@ use super::{
     args::{ExportArgs, ExportFormat},
     check::stored,
     exit::{Exit, Failure},
-    output::{Outlet, say},
+    output::{Outlet, apart, say},
 };
 use crate::report::export::{perfetto, shiviz};
 
 pub(super) fn export(args: &ExportArgs) -> Result<Exit, Failure> {
     let trace = stored(&args.trace)?;
+    apart(&args.trace, &[("--out", args.out.as_deref())])?;
     let outlet = args.out.as_deref().map(Outlet::open).transpose()?;
     let write = match args.format {
         ExportFormat::Shiviz => shiviz::write,

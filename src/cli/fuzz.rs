@@ -9,7 +9,7 @@ use std::{
 use super::{
     args::{Format, FuzzArgs},
     exit::{Exit, Failure},
-    output::say,
+    output::{say, told_of},
     progress::{Progress, Wrong},
     shrink::place,
 };
@@ -18,11 +18,18 @@ use crate::{
     fuzz::{Case, Fuzz, GIVEN_UP, News, Tally},
     report::{
         scenario_file,
-        words::{counted, grouped, quoted},
+        words::{counted, grouped, quoted_file},
     },
     scenario::generate::{Profile, Scenarios},
     shrink::{self, Budget},
-    sweep::{Journal, cores, seeds::Seeds, store::put},
+    sweep::{
+        Ending, Journal,
+        aside::{aside, free},
+        cores,
+        manifest::MANIFEST,
+        seeds::Seeds,
+        store::put,
+    },
     trial::Machine,
     workload::arrivals::expand,
 };
@@ -32,8 +39,11 @@ pub(super) fn fuzz(args: &FuzzArgs, machine: Machine) -> Result<Exit, Failure> {
     let mut books = Books::open(args, fuzz.seeds.end.saturating_sub(fuzz.seeds.start))?;
     let tally = fuzz.run(machine, |news| books.enter(news));
     books.progress.clear();
-    let tally =
+    let mut tally =
         tally.map_err(|error| Failure::Unfinished(format!("error: cannot write findings: {error}")))?;
+    if is_until_time(args) && tally.ending == Ending::OutOfTime {
+        tally.ending = Ending::Complete;
+    }
     let report = match args.format {
         Format::Text => text(args.profile, &tally, &books),
         Format::Json => serde_json::to_string(&tally).expect("a tally is JSON") + "\n",
@@ -45,7 +55,8 @@ pub(super) fn fuzz(args: &FuzzArgs, machine: Machine) -> Result<Exit, Failure> {
 fn planned(args: &FuzzArgs) -> Fuzz {
     let threads = args.jobs.unwrap_or_else(cores);
     let defects = args.defect.iter().copied().collect();
-    let Seeds(seeds) = args.seeds.clone().unwrap_or(Seeds(0..args.runs));
+    let all = if is_until_time(args) { u64::MAX } else { args.runs.unwrap_or(FuzzArgs::RUNS) };
+    let Seeds(seeds) = args.seeds.clone().unwrap_or(Seeds(0..all));
     Fuzz {
         scenarios: Scenarios::of(args.profile),
         seeds,
@@ -57,12 +68,17 @@ fn planned(args: &FuzzArgs) -> Fuzz {
     }
 }
 
+/// Whether the time alone says when it is enough.
+fn is_until_time(args: &FuzzArgs) -> bool {
+    args.wall.is_some() && args.runs.is_none() && args.seeds.is_none()
+}
+
 /// The worst of what happened decides.
 fn exit(tally: &Tally) -> Exit {
     match () {
         () if tally.of("error") > 0 => Exit::Internal,
         () if tally.of("fail") > 0 => Exit::Broken,
-        () if tally.of(GIVEN_UP) > 0 => Exit::Unfinished,
+        () if tally.of(GIVEN_UP) > 0 || tally.ending == Ending::OutOfTime => Exit::Unfinished,
         () if tally.cases == 0 => Exit::Nothing,
         () if tally.of("unknown") > 0 => Exit::Undecided,
         () => Exit::Fine,
@@ -86,6 +102,9 @@ impl Books {
             Failure::unwritable(format!("error: cannot write findings to {}", dir.display()), &error)
         };
         let lines = args.out.as_deref().map(|dir| {
+            // The lines of a sweep have a manifest beside them.
+            let moved = if dir.join(MANIFEST).is_file() { aside(dir) } else { Ok(None) };
+            moved.map(|moved| told_of(moved.as_deref())).map_err(|error| cannot(dir, error))?;
             let lines = fs::create_dir_all(dir).and_then(|()| Journal::create(&dir.join("runs.ndjson")));
             lines.map_err(|error| cannot(dir, error))
         });
@@ -95,7 +114,7 @@ impl Books {
             profile: args.profile,
             lines,
             findings: Vec::new(),
-            progress: Progress::of(cases),
+            progress: if is_until_time(args) { Progress::endless() } else { Progress::of(cases) },
             wrong: Wrong::default(),
         })
     }
@@ -143,13 +162,14 @@ impl Books {
         let plain = law.replace('.', "-");
         let name = format!("{plain}-{}-{}.toml", self.profile.name, case.seed);
         let path = self.out.as_ref().map_or_else(|| place(&name), |dir| dir.join(&name));
+        let path = free(&path, text.as_bytes());
         put(&path, |out| out.write_all(text.as_bytes()))?;
         let path = path.to_string_lossy();
         let why = case.why.as_deref().unwrap_or_default().lines().next().unwrap_or_default();
         self.findings.push(format!(
             "{law}, seed {}: {why}\n    {how}\n    shardarium run {}\n",
             case.seed,
-            quoted(&path)
+            quoted_file(&path)
         ));
         Ok(())
     }
@@ -169,6 +189,11 @@ fn text(profile: &Profile, tally: &Tally, books: &Books) -> String {
     let goals: Vec<String> = tally.goals.iter().map(|(goal, cases)| format!("{goal} {cases}")).collect();
     text += &format!("profile {}: {}\n", profile.name, verdicts.join(", "));
     text += &format!("goals met, by cases: {}\n", goals.join(", "));
+    text += match tally.ending {
+        Ending::Complete => "",
+        Ending::EnoughFailures => "Stopped: enough cases have failed.\n",
+        Ending::OutOfTime => "Not every case was run: the time was up.\n",
+    };
     let seconds = tally.wall.as_secs_f64();
     text + &format!(
         "{}, {:.0} s simulated in {seconds:.1} s of runs, {} events\n",

@@ -21,11 +21,13 @@ use crate::{
 /// Width of the table of laws, in characters.
 const TABLE_WIDTH: u16 = 150;
 
-const ALL: [Topic; 8] = [
+const ALL: [Topic; 10] = [
     Topic::Scenarios,
     Topic::Laws,
     Topic::Goals,
     Topic::Faults,
+    Topic::Selectors,
+    Topic::Steps,
     Topic::Events,
     Topic::Defects,
     Topic::Profiles,
@@ -154,6 +156,8 @@ fn heading(topic: Topic) -> &'static str {
         Topic::Laws => "Laws",
         Topic::Goals => "Goals",
         Topic::Faults => "Faults",
+        Topic::Selectors => "Selectors",
+        Topic::Steps => "Steps",
         Topic::Events => "Events",
         Topic::Defects => "Defects",
         Topic::Profiles => "Profiles",
@@ -168,17 +172,26 @@ fn section(topic: Topic) -> String {
         Topic::Goals => rows(trial::goals().iter().map(|goal| (goal.name, goal.sentence.to_owned()))),
         Topic::Faults => {
             let deeds = rows(DEEDS.iter().map(|(deed, what)| (*deed, (*what).to_owned())));
-            let targets = rows(SELECTORS.iter().map(|(who, what)| (*who, (*what).to_owned())));
-            let steps = rows(STEPS.iter().map(|(deed, what)| (*deed, (*what).to_owned())));
             let when = rows(TRIGGERS.iter().map(|(when, what)| (*when, (*what).to_owned())));
             let more = rows(COMBINATIONS.iter().map(|(name, how)| (*name, (*how).to_owned())));
-            format!("{deeds}  WHEN\n{when}  WHO\n{targets}  COMBINED\n{more}  STEPS\n{steps}")
+            format!("{deeds}  WHEN\n{when}  WHO\n    shardarium list selectors\n  COMBINED\n{more}")
         }
-        Topic::Events => EventKind::NAMES.iter().map(|name| format!("  {name}\n")).collect(),
+        Topic::Selectors => rows(SELECTORS.iter().map(|(who, what)| (*who, (*what).to_owned()))),
+        Topic::Steps => rows(STEPS.iter().map(|(deed, what)| (*deed, (*what).to_owned()))),
+        Topic::Events => {
+            let meanings = EventKind::MEANINGS.iter().map(|meaning| plain(meaning));
+            rows(EventKind::NAMES.iter().copied().zip(meanings))
+        }
         Topic::Defects => rows(Defect::ALL.iter().map(|defect| (defect.name(), defect.story().to_owned()))),
         Topic::Profiles => rows(PROFILES.iter().map(|profile| (profile.name, profile.sentence.to_owned()))),
         Topic::Dice => rows(QUESTIONS.iter().map(|question| (question.name, asked(question)))),
     }
+}
+
+/// A sentence of the code's documentation, without the marks of links.
+fn plain(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").replace("[`", "`").replace("`]", "`")
 }
 
 /// What is drawn, what it is asked with, and what it can show.

@@ -1,19 +1,23 @@
 //! Merging — decides the steps of a merge: read, unite, store, sum up. It never does a run.
 
-use std::{path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{
     args::{Format, MergeArgs},
     canary::all_noticed,
     exit::{Exit, Failure},
-    output::{Outlet, say},
+    output::{Outlet, say, told_of},
     summary::Summary,
     sweep::stored_finding,
 };
 use crate::sweep::{
     Ending,
     manifest::Manifest,
-    merge::{Stored, union, write},
+    merge::{Stored, make_way, union, write},
     record::Record,
 };
 
@@ -25,6 +29,9 @@ pub(super) fn merge(args: &MergeArgs) -> Result<Exit, Failure> {
     let cannot = |error: std::io::Error| {
         Failure::unwritable(format!("error: cannot write results to {}", args.out.display()), &error)
     };
+    if !is_among(&args.out, &args.dirs) {
+        told_of(make_way(&args.out, &records).map_err(cannot)?.as_deref());
+    }
     write(&args.out, &stored, &manifest, &records).map_err(cannot)?;
     let ending = if manifest.is_complete() { Ending::Complete } else { Ending::OutOfTime };
     let summary = summary(&args.out, &manifest, records);
@@ -37,6 +44,12 @@ pub(super) fn merge(args: &MergeArgs) -> Result<Exit, Failure> {
     say(&summary.report(args.format, ending))?;
     all_noticed(&manifest.canaries)?;
     Ok(summary.exit(ending))
+}
+
+/// Whether the union replaces a directory that it is of.
+fn is_among(out: &Path, dirs: &[PathBuf]) -> bool {
+    let same = |dir: &PathBuf| fs::canonicalize(dir).ok() == fs::canonicalize(out).ok();
+    out.exists() && dirs.iter().any(same)
 }
 
 fn stored(dir: &Path) -> Result<Stored, Failure> {

@@ -20,6 +20,46 @@ pub(super) fn say(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Says where results are now that were in the way.
+pub(super) fn told_of(moved: Option<&Path>) {
+    if let Some(place) = moved {
+        anstream::eprintln!("what was there is of other runs: it is in {} now", place.display());
+    }
+}
+
+/// Refuses outputs that would replace the file which the run comes from, or each other.
+///
+/// # Errors
+///
+/// Names the option and the file.
+pub(super) fn apart(source: &Path, outputs: &[(&str, Option<&Path>)]) -> Result<(), Failure> {
+    let mut taken = vec![("", fs::canonicalize(source).ok())];
+    for (option, path) in outputs.iter().filter_map(|(option, path)| Some((*option, (*path)?))) {
+        let place = Some(settled(path)).filter(|_| !fs::metadata(path).is_ok_and(|found| !found.is_file()));
+        match taken.iter().find(|(_, other)| place.is_some() && *other == place) {
+            Some(("", _)) => {
+                let path = path.display();
+                return Err(Failure::usage(format!(
+                    "error: {option} {path} would replace what is run: name another file"
+                )));
+            }
+            Some((other, _)) => {
+                let path = path.display();
+                return Err(Failure::usage(format!("error: {other} and {option} both write to {path}")));
+            }
+            None => taken.push((option, place)),
+        }
+    }
+    Ok(())
+}
+
+/// The one path of a file, whether it is there yet or not.
+fn settled(path: &Path) -> PathBuf {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let joined = || Some(fs::canonicalize(dir).ok()?.join(path.file_name()?));
+    fs::canonicalize(path).ok().or_else(joined).unwrap_or_else(|| path.to_owned())
+}
+
 /// A file to be written, known to be writable before the work begins. It appears whole or not at all.
 #[derive(Debug)]
 pub(super) struct Outlet {

@@ -36,8 +36,17 @@ pub(super) struct Progress(ProgressBar);
 impl Progress {
     /// A bar for so many runs.
     pub(super) fn of(runs: u64) -> Self {
-        let bar = ProgressBar::new(runs);
-        let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} runs, {per_sec}, {msg}, {eta} left");
+        let template = "{wide_bar} {pos}/{len} runs, {per_sec}, {msg}, {eta} left";
+        Self::shown(ProgressBar::new(runs), template)
+    }
+
+    /// A line for runs that only the time ends.
+    pub(super) fn endless() -> Self {
+        Self::shown(ProgressBar::no_length(), "{spinner} {pos} runs, {per_sec}, {msg}, {elapsed}")
+    }
+
+    fn shown(bar: ProgressBar, template: &str) -> Self {
+        let style = ProgressStyle::with_template(template);
         bar.set_style(style.expect("the template is sound"));
         bar.set_message(Wrong::default().to_string());
         if !bar.is_hidden() {

@@ -6,12 +6,12 @@ use std::{fs, path::Path};
 use super::{
     args::{Format, ReplayArgs, RunArgs},
     exit::{Exit, Failure},
-    output::{Outlet, say},
+    output::{Outlet, apart, say},
     source::{command, subject},
 };
 use crate::{
     event::Event,
-    report::{explain, json, scenario_file, text, trace_file, words::quoted},
+    report::{explain, json, scenario_file, text, trace_file, words::quoted_file},
     scenario::{check::Vocabulary, plan::Plan},
     sim::RunError,
     sweep::store,
@@ -24,14 +24,14 @@ pub(super) fn run(args: &RunArgs, machine: Machine) -> Result<Exit, Failure> {
     let seed = args.seed.or(subject.seed).unwrap_or(RunArgs::SEED);
     let plan = subject.plan(seed);
     let again = command(&subject.name, seed, &subject.set);
-    let outputs = Outputs::open(args.trace.as_deref(), args.save.as_deref())?;
+    let outputs = Outputs::open(subject.name.as_ref(), args.trace.as_deref(), args.save.as_deref())?;
     once(&plan, outputs, View::Whole, (args.format, &again), machine)
 }
 
 pub(super) fn replay(args: &ReplayArgs, machine: Machine) -> Result<Exit, Failure> {
     let plan = stored_plan(&args.file)?;
-    let again = format!("shardarium replay {}", quoted(&args.file.to_string_lossy()));
-    let outputs = Outputs::open(args.trace.as_deref(), args.save.as_deref())?;
+    let again = format!("shardarium replay {}", quoted_file(&args.file.to_string_lossy()));
+    let outputs = Outputs::open(&args.file, args.trace.as_deref(), args.save.as_deref())?;
     once(&plan, outputs, View::Explanation, (args.format, &again), machine)
 }
 
@@ -42,8 +42,9 @@ struct Outputs {
 }
 
 impl Outputs {
-    /// Makes sure of each before the work.
-    fn open(trace: Option<&Path>, save: Option<&Path>) -> Result<Self, Failure> {
+    /// Makes sure of each before the work; neither replaces the `source` of the run.
+    fn open(source: &Path, trace: Option<&Path>, save: Option<&Path>) -> Result<Self, Failure> {
+        apart(source, &[("--trace", trace), ("--save", save)])?;
         Ok(Self { trace: trace.map(Outlet::open).transpose()?, save: save.map(Outlet::open).transpose()? })
     }
 }
@@ -116,11 +117,23 @@ pub(super) fn stored_plan(path: &Path) -> Result<Plan, Failure> {
     let bytes =
         fs::read(path).map_err(|error| Failure::usage(format!("error: cannot read {name}: {error}")))?;
     let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    if let Ok(header) = serde_json::from_slice::<trace_file::Header>(first) {
-        return sound(header.plan, path);
+    match serde_json::from_slice::<trace_file::Header>(first) {
+        Ok(header) => return sound(header.plan, path),
+        Err(error) if first.starts_with(trace_file::MARK) => {
+            return Err(Failure::usage(format!(
+                "error: {name}: the plan of the trace cannot be read: {error}"
+            )));
+        }
+        Err(_) => {}
     }
     let plan = serde_json::from_slice(&bytes).map_err(|error| {
-        Failure::usage(format!("error: {name} is neither a stored plan nor a trace: {error}"))
+        let why = match path.extension() {
+            Some(end) if end == "toml" => {
+                format!("a scenario file is for `shardarium run {}`", quoted_file(&path.to_string_lossy()))
+            }
+            _ => error.to_string(),
+        };
+        Failure::usage(format!("error: {name} is neither a stored plan nor a trace: {why}"))
     })?;
     sound(plan, path)
 }

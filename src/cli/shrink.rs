@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use super::{
     args::{RunArgs, ShrinkArgs},
     exit::{Exit, Failure},
-    output::{Outlet, say},
+    output::{Outlet, apart, say},
     run::stored_plan,
     source::subject,
 };
 use crate::{
-    report::words::quoted,
+    report::words::quoted_file,
     scenario::plan::Plan,
     shrink::{self, Budget, Target, Unshrinkable},
+    sweep::aside::free,
     trial::Machine,
 };
 
@@ -22,6 +23,7 @@ const FINDINGS: &str = "scenarios/regress";
 
 pub(super) fn shrink(args: &ShrinkArgs, machine: Machine) -> Result<Exit, Failure> {
     let plan = plan(args)?;
+    apart(Path::new(&args.file), &[("--out", args.out.as_deref())])?;
     let outlet = args.out.as_deref().map(Outlet::open).transpose()?;
     let target = match &args.law {
         Some(law) => Some(Target::Law(law.clone())),
@@ -34,17 +36,20 @@ pub(super) fn shrink(args: &ShrinkArgs, machine: Machine) -> Result<Exit, Failur
     let shrunk = match shrink::shrink(&plan, &target, &budget, machine) {
         Ok(shrunk) => shrunk,
         Err(holds @ Unshrinkable::Holds) => return nothing(&holds),
-        Err(error @ Unshrinkable::UnknownLaw(_)) => return Err(Failure::usage(format!("error: {error}"))),
+        Err(error @ Unshrinkable::UnknownLaw(_)) => {
+            return Err(Failure::usage(format!("error: {error}; `shardarium list laws` has them all")));
+        }
         Err(error @ Unshrinkable::Unstable(_)) => {
             return Err(Failure::Internal(format!("internal error: {error}")));
         }
     };
     let text = shrink::file(&shrunk)
         .map_err(|why| Failure::Internal(format!("internal error: the result cannot be written: {why}")))?;
-    let path = args.out.clone().unwrap_or_else(|| place(&shrink::file_name(&shrunk)));
+    let default = || free(&place(&shrink::file_name(&shrunk)), text.as_bytes());
+    let path = args.out.clone().unwrap_or_else(default);
     let outlet = outlet.map_or_else(|| Outlet::open(&path), Ok)?;
     outlet.fill(|out| out.write_all(text.as_bytes()))?;
-    let again = format!("\n  again   shardarium run {}\n", quoted(&path.to_string_lossy()));
+    let again = format!("\n  again   shardarium run {}\n", quoted_file(&path.to_string_lossy()));
     say(&(shrink::story(&shrunk) + &again))?;
     Ok(if shrunk.is_complete || args.wall.is_none() { Exit::Fine } else { Exit::Unfinished })
 }

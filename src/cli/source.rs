@@ -8,7 +8,7 @@ use super::{
     exit::Failure,
 };
 use crate::{
-    report::words::quoted,
+    report::words::{quoted, quoted_file},
     scenario::{
         builtin::{self, Builtin},
         check::Vocabulary,
@@ -156,7 +156,7 @@ fn missing(name: &str, error: &io::Error) -> Failure {
 
 /// The command that does this run again.
 pub(super) fn command(name: &str, seed: u64, set: &[overlay::Setting]) -> String {
-    let mut command = format!("shardarium run {} --seed {seed}", quoted(name));
+    let mut command = format!("shardarium run {} --seed {seed}", quoted_file(name));
     for (key, value) in set {
         command += &format!(" --set {}", quoted(&format!("{key}={value}")));
     }

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io,
+    fs, io,
     path::Path,
     time::Duration,
 };
@@ -30,6 +30,8 @@ pub(super) struct Summary {
     failures: Vec<Failed>,
     given_up: Vec<String>,
     canaries: Vec<Sighting>,
+    /// Whether results are kept, so that a sweep can go on later.
+    is_kept: bool,
     internal: bool,
     wall: Duration,
     simulated: f64,
@@ -87,6 +89,7 @@ impl Summary {
             failures: Vec::new(),
             given_up: Vec::new(),
             canaries: Vec::new(),
+            is_kept: false,
             internal: false,
             wall: Duration::ZERO,
             simulated: 0.0,
@@ -99,6 +102,11 @@ impl Summary {
     /// Tells of canaries as well.
     pub(super) fn watch(&mut self, canaries: Vec<Sighting>) {
         self.canaries = canaries;
+    }
+
+    /// Tells how a sweep whose results are kept goes on.
+    pub(super) fn keep(&mut self) {
+        self.is_kept = true;
     }
 
     /// Counts a run; of a failing one `finding` says more.
@@ -165,17 +173,20 @@ impl Summary {
         junit::write(out, &self.records, &self.findings)
     }
 
-    /// Writes what a results directory holds beside the runs: the JUnit report and, of a grid, its plot.
+    /// Writes what a results directory holds beside the runs: the JUnit report and, of a grid, its plot. Without a grid
+    /// the plot of an earlier one goes.
     ///
     /// # Errors
     ///
-    /// If a file cannot be written.
+    /// If a file cannot be written or removed.
     pub(super) fn store(&self, dir: &Path) -> io::Result<()> {
         put(&dir.join("junit.xml"), |out| self.junit(out))?;
         let points = grid::points(&self.records);
+        let path = dir.join("grid.svg");
         match points.is_empty() {
+            true if path.exists() => fs::remove_file(path),
             true => Ok(()),
-            false => put(&dir.join("grid.svg"), |out| out.write_all(plot::svg(&points).as_bytes())),
+            false => put(&path, |out| out.write_all(plot::svg(&points).as_bytes())),
         }
     }
 
@@ -221,7 +232,8 @@ impl Summary {
             Ending::Complete if self.planned == 0 => "Nothing to run.\n",
             Ending::Complete => "",
             Ending::EnoughFailures => "Stopped: enough runs have failed.\n",
-            Ending::OutOfTime => "Not every run was done: --resume goes on.\n",
+            Ending::OutOfTime if self.is_kept => "Not every run was done: --resume goes on.\n",
+            Ending::OutOfTime => "Not every run was done.\n",
         };
         text += &self.figures();
         self.canaries.iter().for_each(|canary| text += &sighted(canary));

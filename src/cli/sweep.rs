@@ -14,7 +14,7 @@ use super::{
     args::{Shard, SweepArgs},
     canary::{all_noticed, watched},
     exit::{Exit, Failure},
-    output::{Outlet, say},
+    output::{Outlet, say, told_of},
     progress::Progress,
     source::{command, subjects},
     summary::Summary,
@@ -26,7 +26,7 @@ use crate::{
     sweep::{
         self as sweeps, Counted, Done, Job, Ledger, Sweep, cores, explanation,
         manifest::Manifest,
-        seeds::{Partition, over_seeds, runs},
+        seeds::{Jobs, Partition},
         store::{ResumeError, Store, put},
         sweep as do_sweep,
     },
@@ -40,6 +40,9 @@ pub(super) fn sweep(args: &SweepArgs, arguments: &[OsString], machine: Machine) 
     let mut summary = Summary::of(sweep.jobs.len(), &manifest.scenarios);
     let mut store =
         args.out.as_deref().map(|dir| open(dir, manifest, args.resume, &mut sweep)).transpose()?;
+    if store.is_some() {
+        summary.keep();
+    }
     let junit = args.junit.as_deref().map(Outlet::open).transpose()?;
     let known = store.as_ref().map_or(&[][..], Store::canaries);
     let canaries = watched(&sweep, known, machine)?;
@@ -179,12 +182,12 @@ fn partition(args: &SweepArgs) -> Result<Partition, Failure> {
 fn planned(args: &SweepArgs, partition: Partition) -> Result<Sweep, Failure> {
     let subjects = subjects(&args.scenarios, &args.set)?;
     let all = match (&args.seeds, args.runs) {
-        (Some(seeds), _) => over_seeds(subjects.len(), seeds),
-        (None, count) => runs(subjects.len(), count.unwrap_or_default()),
+        (Some(seeds), _) => Jobs::over(subjects.len(), seeds),
+        (None, count) => Jobs::spread(subjects.len(), count.unwrap_or_default()),
     };
     Ok(Sweep {
         subjects,
-        jobs: partition.of(all),
+        jobs: all.of(partition),
         known: BTreeMap::new(),
         threads: args.jobs.unwrap_or_else(cores),
         fail_max: args.max_fail,
@@ -207,6 +210,7 @@ fn open(dir: &Path, manifest: Manifest, resume: bool, sweep: &mut Sweep) -> Resu
             store
         }),
     };
+    let opened = opened.inspect(|store| told_of(store.moved()));
     opened.map_err(|error| match error {
         ResumeError::Io(error) => {
             Failure::unwritable(format!("error: cannot write results to {}", dir.display()), &error)

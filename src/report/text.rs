@@ -25,6 +25,9 @@ const LINES_MAX: usize = 70;
 /// Width of tables, in characters.
 const WIDTH: u16 = 110;
 
+/// Blanks around what a column says.
+const PADDING: usize = 2;
+
 /// The whole report of a run; `command` repeats it. Coloured: the stream it goes to takes colours out.
 pub fn report(trial: &Trial, command: &str) -> String {
     let mut text = built(&trial.plan);
@@ -171,9 +174,12 @@ fn broken(judgement: &Judgement) -> Option<Entry> {
 }
 
 fn verdicts(judgements: &[Judgement]) -> String {
-    let mut table = table(["law", "verdict", "promise"]);
+    let header = ["law", "verdict", "promise"];
+    let mut table = table(header);
+    let longest = judgements.iter().map(|judgement| judgement.law.len()).max().unwrap_or_default();
+    let room = usize::from(WIDTH).saturating_sub(longest + header[1].len() + header.len() * PADDING);
     for judgement in judgements {
-        let promise = brief(sentence(&judgement.law));
+        let promise = brief(sentence(&judgement.law), room);
         table.add_row([judgement.law.as_str(), word(judgement), promise.as_str()]);
     }
     let mut text = toned(&table.to_string());
@@ -185,14 +191,22 @@ fn sentence(law: &str) -> &'static str {
     trial::laws().iter().find(|known| known.name == law).map_or("", |known| known.sentence)
 }
 
-/// As much of a sentence as fits a line, in whole words.
-fn brief(sentence: &str) -> String {
-    const LENGTH_MAX: usize = 68;
-    if sentence.len() <= LENGTH_MAX {
+/// As much of a sentence as fits into so many characters, in whole words.
+fn brief(sentence: &str, room: usize) -> String {
+    if sentence.chars().count() <= room {
         return sentence.to_owned();
     }
-    let end = sentence.char_indices().rfind(|(at, char)| *char == ' ' && *at < LENGTH_MAX);
-    format!("{} …", &sentence[..end.map_or(0, |(at, _)| at)])
+    let mut text = String::new();
+    let mut left = room.saturating_sub(" …".chars().count());
+    for word in sentence.split_inclusive(' ') {
+        let length = word.trim_end().chars().count();
+        if length > left {
+            break;
+        }
+        text.push_str(word);
+        left = left.saturating_sub(word.chars().count());
+    }
+    format!("{} …", text.trim_end())
 }
 
 fn table<const N: usize>(header: [&str; N]) -> Table {
@@ -289,12 +303,21 @@ fn bottom_line(judgements: &[Judgement]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trial::Promise;
 
     #[test]
     fn long_sentence_ends_at_a_word() {
-        assert_eq!(brief("A short one."), "A short one.");
-        let long =
-            brief("One zxid names one transaction, on every server and in every leader's whole history.");
-        assert_eq!(long, "One zxid names one transaction, on every server and in every …");
+        assert_eq!(brief("A short one.", 12), "A short one.");
+        assert_eq!(brief("A short one.", 11), "A short …");
+        let long = "One zxid names one transaction, on every server and in every leader's whole history.";
+        assert_eq!(brief(long, 70), "One zxid names one transaction, on every server and in every …");
+    }
+
+    #[test]
+    fn every_law_takes_one_line() {
+        let judgement = |law: &Promise| Judgement { law: law.name.into(), verdict: Verdict::Pass };
+        let judgements: Vec<_> = trial::laws().iter().map(judgement).collect();
+        let text = verdicts(&judgements);
+        assert_eq!(text.lines().count(), 1 + judgements.len(), "{text}");
     }
 }

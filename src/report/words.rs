@@ -27,9 +27,19 @@ pub fn quoted(argument: &str) -> String {
     format!("'{}'", argument.replace('\'', r"'\''"))
 }
 
+/// The name of a file as one argument of a shell's command line that no option is mistaken for.
+pub fn quoted_file(name: &str) -> String {
+    if name.starts_with('-') { quoted(&format!("./{name}")) } else { quoted(name) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn file_that_looks_like_an_option_is_told_from_one() {
+        assert_eq!([quoted_file("-x.toml"), quoted_file("a b")], ["./-x.toml", "'a b'"]);
+    }
 
     #[test]
     fn thousands_are_set_apart() {

@@ -12,6 +12,7 @@ use super::{
 
 /// A planned fault.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FaultStep {
     /// When it strikes.
     pub trigger: Trigger,
@@ -30,6 +31,7 @@ pub struct FaultStep {
 
 /// What a fault does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum FaultAction {
     /// The process dies (peers see resets) or the machine loses power (peers see silence); what was not
     /// synced meets the disk's fault contract. Undone: restart.

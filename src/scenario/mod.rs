@@ -1,5 +1,6 @@
 //! Scenarios: data in, data out. TOML text to a [`Scenario`](format::Scenario), with a seed to a [`plan`].
 
+mod aliases;
 pub mod builtin;
 pub mod bytes;
 pub mod cast;

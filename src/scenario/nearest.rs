@@ -11,6 +11,9 @@ pub fn nearest<'a>(found: &str, candidates: impl IntoIterator<Item = &'a str>) -
         .map(|(_, name)| name)
 }
 
+/// Candidates that a sentence has room for.
+const LISTED_MAX: usize = 24;
+
 /// A sentence of help: the nearest candidate, and all of them if they are few.
 pub fn suggestion<'a>(found: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> String {
     let mut parts = Vec::new();
@@ -20,11 +23,23 @@ pub fn suggestion<'a>(found: &str, candidates: impl IntoIterator<Item = &'a str>
     let all: Vec<&str> = candidates.into_iter().collect();
     match all.len() {
         0 => parts.push("there is none".into()),
-        1..=24 => parts.push(format!("valid: {}", all.join(", "))),
+        1..=LISTED_MAX => parts.push(format!("valid: {}", all.join(", "))),
         count if parts.is_empty() => parts.push(format!("none of the {count} valid names is near")),
         _ => {}
     }
     parts.join(" ")
+}
+
+/// The same; where it helps no further, `shardarium list TOPIC` has them all.
+pub fn suggestion_of<'a>(
+    found: &str,
+    candidates: impl IntoIterator<Item = &'a str> + Clone,
+    topic: &str,
+) -> String {
+    let are_few = candidates.clone().into_iter().count() <= LISTED_MAX;
+    let is_near = nearest(found, candidates.clone()).is_some();
+    let help = suggestion(found, candidates);
+    if is_near || are_few { help } else { format!("{help}; `shardarium list {topic}` has them all") }
 }
 
 #[cfg(test)]

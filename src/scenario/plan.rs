@@ -31,6 +31,7 @@ use crate::{
 
 /// All that a run needs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Plan {
     /// Title of the scenario.
     pub title: String,
@@ -95,6 +96,7 @@ pub struct Plan {
 
 /// A search node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NodePlan {
     /// `search-N`.
     pub host: HostId,
@@ -112,6 +114,7 @@ pub struct NodePlan {
 
 /// Settings of the search cluster.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SearchConfig {
     /// ZooKeeper session timeout that nodes ask for.
     pub session_timeout: Duration,
@@ -175,6 +178,7 @@ pub enum AllocatorKind {
 
 /// Delays of links.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LinkPlan {
     /// Within a zone (ZooKeeper server n and clients count as zone of search node 1).
     pub within_zone: Delay,
@@ -186,6 +190,7 @@ pub struct LinkPlan {
 
 /// A distribution of delays.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Delay {
     /// Never less.
     pub min: Duration,
@@ -225,6 +230,7 @@ pub enum DelayShape {
 
 /// Clock errors: each host's offset and drift are drawn once per run from these ranges.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ClockPlan {
     /// Wall clocks are off by at most this.
     pub offset_max: Duration,
@@ -234,6 +240,7 @@ pub struct ClockPlan {
 
 /// Delays of disks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DiskPlan {
     /// How long a sync takes.
     pub sync: Delay,
@@ -241,6 +248,7 @@ pub struct DiskPlan {
 
 /// An index to create at the start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct IndexPlan {
     /// Its name.
     pub name: IndexName,
@@ -255,6 +263,7 @@ pub struct IndexPlan {
 
 /// A simulated client: requests at a rate, of a mix, on one index.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct WorkloadPlan {
     /// The index it works on.
     pub index: IndexName,
@@ -291,6 +300,7 @@ pub struct WorkloadPlan {
 
 /// When a fault strikes, or a step is done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Trigger {
     /// At this time since the start.
     At(Duration),
@@ -411,6 +421,7 @@ impl fmt::Display for Selector {
 
 /// What must hold at the end.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Expectations {
     /// Laws to judge by; empty: all.
     pub laws: Vec<String>,

@@ -13,9 +13,10 @@ use toml::{
 };
 
 use crate::scenario::{
+    aliases::ours,
     check::{Flaw, Vocabulary, check},
     format::Scenario,
-    nearest::{nearest, suggestion},
+    nearest::{nearest, suggestion, suggestion_of},
     problem::{Problem, Problems},
 };
 
@@ -85,21 +86,35 @@ fn interpret(tree: &Tree<'_>, vocabulary: &Vocabulary) -> Result<Scenario, Vec<P
 /// Whether a flaw is, or relies on, something that was not read.
 fn rests_on(flaw: &Flaw, unread: &[String]) -> bool {
     let one_within_other = |path: &str, other: &str| {
-        path.split('.').zip(other.split('.')).all(|(step, other)| step == other || other == "*")
+        let mut steps = path.split('.').zip(other.split('.'));
+        steps.all(|(step, other)| step == other || [step, other].contains(&"*"))
     };
     unread.iter().any(|part| {
-        let relies = flaw.hinges_on.iter().any(|hinge| one_within_other(part, hinge));
+        let any_of_it = part.strip_suffix(ANY_KEY).map(|table| format!("{table}*"));
+        let relied_on = any_of_it.as_deref().unwrap_or(part);
+        let relies = flaw.hinges_on.iter().any(|hinge| one_within_other(relied_on, hinge));
         relies || one_within_other(part, &flaw.path)
     })
 }
 
+/// The step of a path to a key that may have been meant to be any other of its table.
+const ANY_KEY: &str = "?";
+
 /// What was probably meant at the path of an entry that could not be read: of a misspelt key, the nearest.
 fn meant(path: String, error: &Error) -> String {
     let Some((name, expected)) = unknown_field(error.message()) else { return path };
-    match nearest(name, expected.split('`').skip(1).step_by(2)) {
-        Some(nearest) => format!("{}{nearest}", path.strip_suffix(name).unwrap_or(&path)),
-        None => path,
+    let table = path.strip_suffix(name).unwrap_or(&path);
+    let names = quoted(expected);
+    match ours(name, &names).map(|(key, _)| key).or_else(|| nearest(name, names.iter().copied())) {
+        Some(key) => format!("{table}{key}"),
+        None if table.is_empty() => path,
+        None => format!("{table}{ANY_KEY}"),
     }
+}
+
+/// Serde lists what it expects in backticks.
+fn quoted(expected: &str) -> Vec<&str> {
+    expected.split('`').skip(1).step_by(2).collect()
 }
 
 fn unknown_field(message: &str) -> Option<(&str, &str)> {
@@ -217,10 +232,14 @@ fn reword(message: &str) -> (String, String) {
     (what.to_owned(), format!("expected {}", plainly(expected)))
 }
 
-/// Serde lists what it expects in backticks.
+/// What was probably meant, of what serde expects.
 fn among(found: &str, expected: &str) -> String {
-    let names: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
-    suggestion(found.trim_matches('`'), names)
+    let (found, names) = (found.trim_matches('`'), quoted(expected));
+    match ours(found, &names) {
+        Some((key, how)) => format!("here it is `{key}`: {how}"),
+        None if names.contains(&"crash") => suggestion_of(found, names, "faults"),
+        None => suggestion(found, names),
+    }
 }
 
 /// Rust's names of types, in words.
@@ -232,6 +251,9 @@ fn plainly(expected: &str) -> &str {
         "a string" | "string" => "text in quotes",
         "a sequence" => "a list in brackets",
         "a boolean" => "true or false",
+        "struct Spread" => "a table, such as `{ min = \"20ms\", mean = \"80ms\" }`",
+        "struct When" => "a table, such as `{ event = \"PrimaryAppended\", nth = 3 }`",
+        "struct Reconfiguration" => "a table, such as `{ joining = [\"zk-4\"], leaving = [\"zk-1\"] }`",
         other if other.starts_with("struct ") => "a table",
         other => other,
     }

@@ -64,6 +64,7 @@ pub struct IndexValues {
 
 /// A planned step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct StepPlan {
     /// When it is done.
     pub trigger: Trigger,
@@ -73,6 +74,7 @@ pub struct StepPlan {
 
 /// What an administrator does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum StepAction {
     /// `PUT /_cluster/settings`.
     UpdateClusterSettings {

@@ -4,11 +4,7 @@
 //! A canary has a historic bug switched on, at a seed at which a law is known to break: where it passes, a pass of the
 //! others says nothing.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    num::NonZeroUsize,
-    ops::ControlFlow,
-};
+use std::{collections::BTreeMap, num::NonZeroUsize, ops::ControlFlow};
 
 use serde::{Deserialize, Serialize};
 
@@ -88,8 +84,7 @@ impl Canary {
 /// The canaries of a sweep: those that its scenarios name, else the built-in one. A scenario that has a defect is one
 /// itself, and needs none.
 pub fn canaries(sweep: &Sweep) -> Vec<Canary> {
-    let swept: BTreeSet<usize> = sweep.jobs.iter().map(|job| job.subject).collect();
-    let sound = swept.iter().map(|number| &sweep.subjects[*number]);
+    let sound = sweep.jobs.subjects().into_iter().map(|number| &sweep.subjects[number]);
     let sound: Vec<_> = sound.filter(|subject| subject.plan.defects.0.is_empty()).collect();
     let named = sound.iter().filter_map(|subject| subject.canary.clone());
     let named: BTreeMap<_, _> =

@@ -1,15 +1,18 @@
 //! Manifests — decides what a results directory says of the sweep it holds. It never says what came of a run.
 
-use std::{fs, io, path::Path};
+use std::{fs, hash::Hash, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Ending, Subject, Sweep, canary::Sighting, seeds::Partition, store::put};
+use super::{Ending, Job, Subject, Sweep, canary::Sighting, seeds::Partition, store::put};
 use crate::event::EVENT_VERSION;
 
 /// The version of the lines of `runs.ndjson`.
 const SCHEMA: u32 = 2;
+
+/// The file's name.
+pub const MANIFEST: &str = "manifest.json";
 
 /// What `manifest.json` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +57,7 @@ pub struct Listed {
 /// A sweep that is in a results directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Part {
-    /// Hash over the keys of all its runs: which sweep it is.
+    /// Hash over what the keys of all its runs follow from: which sweep it is.
     pub id: String,
     /// Which shard.
     pub partition: String,
@@ -74,7 +77,6 @@ impl Part {
 impl Manifest {
     /// The manifest of a sweep that begins.
     pub fn of(sweep: &Sweep, partition: Partition, arguments: Vec<String>) -> Self {
-        let seeds = sweep.jobs.iter().map(|job| job.seed);
         let mut scenarios: Vec<Listed> = sweep.subjects.iter().map(Listed::of).collect();
         scenarios.sort();
         let (partition, runs) = (partition.to_string(), sweep.jobs.len());
@@ -85,7 +87,7 @@ impl Manifest {
             arguments,
             scenarios,
             partition: partition.clone(),
-            seeds: seeds.clone().min().zip(seeds.max()),
+            seeds: sweep.jobs.seeds(),
             runs,
             parts: vec![Part { id: id(sweep), partition, runs, ending: None }],
             canaries: Vec::new(),
@@ -98,7 +100,7 @@ impl Manifest {
     ///
     /// If it cannot be read, or is none.
     pub fn read(dir: &Path) -> io::Result<Option<Self>> {
-        match fs::read(dir.join("manifest.json")) {
+        match fs::read(dir.join(MANIFEST)) {
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| {
                 io::Error::new(io::ErrorKind::InvalidData, format!("manifest.json: {error}"))
             }),
@@ -113,7 +115,7 @@ impl Manifest {
     ///
     /// If it cannot be written.
     pub fn write(&self, dir: &Path) -> io::Result<()> {
-        put(&dir.join("manifest.json"), |out| Ok(serde_json::to_writer_pretty(out, self)?))
+        put(&dir.join(MANIFEST), |out| Ok(serde_json::to_writer_pretty(out, self)?))
     }
 
     /// Whether it is of the same runs as another one.
@@ -137,6 +139,9 @@ impl Listed {
 
 fn id(sweep: &Sweep) -> String {
     let mut hash = Xxh3::new();
-    sweep.jobs.iter().for_each(|job| hash.update(sweep.key(*job).as_bytes()));
+    for subject in 0..sweep.subjects.len() {
+        hash.update(sweep.key(Job { subject, seed: 0 }).as_bytes());
+    }
+    sweep.jobs.hash(&mut hash);
     format!("{:016x}", hash.digest())
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::{
+    aside::aside,
     journal::whole_lines,
     manifest::{Manifest, Part},
     record::Record,
@@ -135,13 +136,26 @@ fn manifest(stored: &[Stored]) -> Manifest {
         scenarios: scenarios.into_iter().cloned().collect(),
         partition,
         seeds: first.zip(last),
-        runs: parts.iter().map(|part| part.runs).sum(),
+        runs: parts.iter().fold(0, |runs, part| runs.saturating_add(part.runs)),
         parts,
         canaries: canaries.into_iter().cloned().collect(),
     }
 }
 
-/// Writes a union to a directory, which may be one of those that it is of.
+/// Moves results aside that are in a directory and not in the union that is to be written there: those of an earlier
+/// merge of the same directories are, and of some of them. Where they are now.
+///
+/// # Errors
+///
+/// If they cannot be moved.
+pub fn make_way(out: &Path, records: &[Record]) -> io::Result<Option<PathBuf>> {
+    let united: BTreeMap<&String, &Record> = records.iter().map(|record| (&record.key, record)).collect();
+    let is_in = |before: &Stored| before.records.iter().all(|one| united.get(&one.key) == Some(&one));
+    let is_kept = Stored::read(out).is_ok_and(|before| is_in(&before));
+    if is_kept { Ok(None) } else { aside(out) }
+}
+
+/// Writes a union to a directory, which may be one of those that it is of; what else is there is for [`make_way`].
 ///
 /// # Errors
 ///

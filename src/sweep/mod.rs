@@ -5,6 +5,7 @@
 //! side by side, kept as they end and counted in order, so that the same sweep gives the same records, to the
 //! byte, however many threads work on it and however often it was killed and resumed.
 
+pub mod aside;
 pub mod canary;
 mod failures;
 mod journal;
@@ -17,6 +18,8 @@ pub mod store;
 
 use std::{collections::BTreeMap, num::NonZeroUsize, time::Duration};
 
+use serde::Serialize;
+
 pub use self::failures::explanation;
 pub(crate) use self::journal::Journal;
 pub(crate) use self::pool::{Clerk, Watch, side_by_side};
@@ -24,6 +27,7 @@ pub use self::pool::{Ledger, cores, sweep};
 use self::{
     canary::Canary,
     record::{Record, key},
+    seeds::Jobs,
 };
 use crate::{
     scenario::{format::Scenario, overlay::Setting, plan::Plan},
@@ -78,7 +82,7 @@ pub struct Sweep {
     /// The scenarios.
     pub subjects: Vec<Subject>,
     /// The runs, in the order in which they count.
-    pub jobs: Vec<Job>,
+    pub jobs: Jobs,
     /// Runs that were done before, by key: they are counted and not done again.
     pub known: BTreeMap<String, Record>,
     /// Runs at a time.
@@ -159,9 +163,11 @@ impl Finding {
 }
 
 /// Why a sweep ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// Every run was done.
+    #[default]
     Complete,
     /// So many runs failed that it stopped.
     EnoughFailures,

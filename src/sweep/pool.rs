@@ -50,7 +50,7 @@ pub fn sweep<L: Ledger>(sweep: &Sweep, machine: Machine, ledger: &mut L) -> Resu
     let mut count = Count { sweep, ledger, done: 0, failures: 0, given_up: 0 };
     let threads = sweep.threads.get().min(sweep.jobs.len());
     // What waits to be kept holds a whole record: a thread that is far ahead waits.
-    let work = |number: usize| sweep.jobs.get(number).map(|job| desk.result(*job));
+    let work = |number: usize| sweep.jobs.get(number).map(|job| desk.result(job));
     match side_by_side((threads, sweep.threads.get()), sweep.wall_max, work, &mut count)? {
         ControlFlow::Break(()) => Ok(Ending::EnoughFailures),
         ControlFlow::Continue(()) => Ok(count.ending()),

@@ -1,6 +1,6 @@
 //! Seeds and shards — decides which runs a sweep, or one shard of it, consists of. It never does one.
 
-use std::{fmt, ops::Range, str::FromStr};
+use std::{collections::BTreeSet, fmt, ops::Range, str::FromStr};
 
 use super::Job;
 
@@ -19,12 +19,16 @@ impl FromStr for Seeds {
             Some(last) => last.parse::<u64>().ok().and_then(|last| last.checked_add(1)),
             None => last.parse().ok(),
         };
-        Ok(Self(first..end.ok_or_else(bad)?))
+        let end = end.ok_or_else(bad)?;
+        match first.checked_sub(end) {
+            None | Some(0) => Ok(Self(first..end)),
+            Some(_) => Err(format!("`{text}` ends before it begins")),
+        }
     }
 }
 
 /// Shard `number` of `of`, from 1: every `of`-th run, starting with the `number`-th.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Partition {
     /// Which, from 1.
     pub number: usize,
@@ -67,11 +71,6 @@ impl Partition {
             (Some(number), Some(of)) => Err(format!("there is no shard {number} of {of}")),
         }
     }
-
-    /// The runs of this shard.
-    pub fn of<T>(self, all: Vec<T>) -> Vec<T> {
-        all.into_iter().skip(self.number - 1).step_by(self.of).collect()
-    }
 }
 
 impl fmt::Display for Partition {
@@ -92,16 +91,70 @@ impl FromStr for Partition {
     }
 }
 
-/// The runs of `scenarios` scenarios over the same seeds: seed by seed, so that each shard and each beginning
-/// of a sweep has something of every scenario.
-pub fn over_seeds(scenarios: usize, seeds: &Seeds) -> Vec<Job> {
-    seeds.0.clone().flat_map(|seed| (0..scenarios).map(move |subject| Job { subject, seed })).collect()
+/// The runs of a sweep or of a shard of it, in the order in which they count. Each follows from its number, so that
+/// any count of them takes no memory.
+///
+/// They go seed by seed through all scenarios, so that each shard and each beginning of a sweep has something of every
+/// scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Jobs {
+    /// How many scenarios.
+    scenarios: usize,
+    /// The seed of the first runs.
+    first: u64,
+    /// How many runs all shards have.
+    all: usize,
+    /// Of which these are its.
+    partition: Partition,
 }
 
-/// `count` runs in all, spread over the scenarios, with seeds from 0.
-pub fn runs(scenarios: usize, count: usize) -> Vec<Job> {
-    let of = scenarios.max(1);
-    (0..count).map(|number| Job { subject: number % of, seed: (number / of) as u64 }).collect()
+impl Jobs {
+    /// The runs of `scenarios` scenarios over the same seeds.
+    pub fn over(scenarios: usize, Seeds(seeds): &Seeds) -> Self {
+        let count = seeds.end.saturating_sub(seeds.start);
+        // Nobody comes to the end of more.
+        let all = usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(scenarios);
+        Self { scenarios, first: seeds.start, all, partition: Partition::WHOLE }
+    }
+
+    /// `count` runs in all, spread over the scenarios, with seeds from 0.
+    pub fn spread(scenarios: usize, count: usize) -> Self {
+        let all = if scenarios == 0 { 0 } else { count };
+        Self { scenarios, first: 0, all, partition: Partition::WHOLE }
+    }
+
+    /// Those of a shard of the whole.
+    pub fn of(self, partition: Partition) -> Self {
+        Self { partition, ..self }
+    }
+
+    /// How many there are.
+    pub fn len(self) -> usize {
+        self.all.saturating_sub(self.partition.number - 1).div_ceil(self.partition.of)
+    }
+
+    /// Whether there is nothing to run.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// The run of this number, from 0.
+    pub fn get(self, number: usize) -> Option<Job> {
+        let among_all = number.checked_mul(self.partition.of)?.checked_add(self.partition.number - 1)?;
+        let (subject, seeds_on) = (among_all.checked_rem(self.scenarios)?, among_all / self.scenarios);
+        (among_all < self.all).then(|| Job { subject, seed: self.first + seeds_on as u64 })
+    }
+
+    /// The first and the last seed.
+    pub fn seeds(self) -> Option<(u64, u64)> {
+        let last = self.get(self.len().checked_sub(1)?)?;
+        Some((self.get(0)?.seed, last.seed))
+    }
+
+    /// The scenarios that are run: those of the first runs, since later ones only repeat them.
+    pub fn subjects(self) -> BTreeSet<usize> {
+        (0..self.scenarios).map_while(|number| self.get(number)).map(|job| job.subject).collect()
+    }
 }
 
 #[cfg(test)]
@@ -114,7 +167,8 @@ mod tests {
     fn range_is_rusts() {
         assert_eq!("3..6".parse(), Ok(Seeds(3..6)));
         assert_eq!("3..=6".parse(), Ok(Seeds(3..7)));
-        for text in ["", "3", "..3", "3..", "a..b", "-1..2", "0..=18446744073709551615"] {
+        assert_eq!(("5..5".parse(), "5..=4".parse()), (Ok(Seeds(5..5)), Ok(Seeds(5..5))));
+        for text in ["", "3", "5..3", "5..=3", "..3", "3..", "a..b", "-1..2", "0..=18446744073709551615"] {
             assert!(text.parse::<Seeds>().is_err(), "{text}");
         }
     }
@@ -152,18 +206,43 @@ mod tests {
 
     #[test]
     fn runs_are_spread_over_scenarios() {
-        let jobs = runs(2, 3);
-        let pairs: Vec<(usize, u64)> = jobs.iter().map(|job| (job.subject, job.seed)).collect();
-        assert_eq!(pairs, [(0, 0), (1, 0), (0, 1)]);
+        assert_eq!(pairs(Jobs::spread(2, 3)), [(0, 0), (1, 0), (0, 1)]);
+        assert_eq!(pairs(Jobs::over(2, &Seeds(7..9))), [(0, 7), (1, 7), (0, 8), (1, 8)]);
+        assert!(Jobs::spread(0, 3).is_empty() && Jobs::over(0, &Seeds(7..9)).is_empty());
+    }
+
+    fn pairs(jobs: Jobs) -> Vec<(usize, u64)> {
+        (0..).map_while(|number| jobs.get(number)).map(|job| (job.subject, job.seed)).collect()
+    }
+
+    #[test]
+    fn runs_beyond_counting_are_there_all_the_same() {
+        let jobs = Jobs::over(3, &Seeds(1..u64::MAX));
+        assert_eq!(jobs.get(7), Some(Job { subject: 1, seed: 3 }));
+        assert_eq!((jobs.len(), jobs.get(usize::MAX)), (usize::MAX, None));
+        let shard = jobs.of(Partition { number: 2, of: 2 });
+        assert_eq!(shard.get(1), Some(Job { subject: 0, seed: 2 }));
+        assert_eq!(shard.seeds().map(|(first, _)| first), Some(1));
     }
 
     proptest! {
         #[test]
-        fn shards_are_disjoint_and_cover_all(count in 0_usize..50, of in 1_usize..8) {
-            let shard = |number| Partition { number, of }.of((0..count).collect::<Vec<_>>());
-            let mut all: Vec<usize> = (1..=of).flat_map(shard).collect();
-            all.sort_unstable();
-            prop_assert_eq!(all, (0..count).collect::<Vec<_>>());
+        fn shards_are_every_so_manieth_run(
+            scenarios in 1_usize..5,
+            seeds in 0_u64..12,
+            of in 1_usize..8,
+        ) {
+            let whole = Jobs::over(scenarios, &Seeds(3..3 + seeds));
+            let all = pairs(whole);
+            prop_assert_eq!(all.len(), scenarios * seeds as usize);
+            for number in 1..=of {
+                let shard = whole.of(Partition { number, of });
+                let its: Vec<_> = all.iter().copied().skip(number - 1).step_by(of).collect();
+                prop_assert_eq!(shard.len(), its.len());
+                prop_assert_eq!(shard.seeds(), its.first().zip(its.last()).map(|(first, last)| (first.1, last.1)));
+                prop_assert_eq!(shard.subjects(), its.iter().map(|job| job.0).collect());
+                prop_assert_eq!(pairs(shard), its);
+            }
         }
     }
 }

@@ -12,7 +12,10 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Done, Ending, canary::Sighting, failures, journal::Journal, manifest::Manifest, record::Record};
+use super::{
+    Done, Ending, aside::aside, canary::Sighting, failures, journal::Journal, manifest::Manifest,
+    record::Record,
+};
 use crate::{
     event::{Event, Fingerprint},
     memory,
@@ -37,6 +40,7 @@ pub struct Store {
     manifest: Manifest,
     runs: Journal,
     timings: Journal,
+    moved: Option<PathBuf>,
 }
 
 /// Why a directory cannot be gone on with.
@@ -46,7 +50,7 @@ pub enum ResumeError {
     #[error("{0}")]
     Io(#[from] io::Error),
     /// It holds something else.
-    #[error("it holds another sweep (`shardarium {}`): leave --resume out to replace it", .0.join(" "))]
+    #[error("it holds another sweep (`shardarium {}`): leave --resume out to move it aside", .0.join(" "))]
     OtherSweep(Vec<String>),
     /// A line is no record.
     #[error("runs.ndjson:{line}: not a record: {why}")]
@@ -59,23 +63,27 @@ pub enum ResumeError {
 }
 
 impl Store {
-    /// Makes the directory and shows by writing the manifest that it can be written to. The results of an earlier
-    /// sweep in it are removed.
+    /// Makes the directory and shows by writing the manifest that it can be written to. The results of the same
+    /// sweep in it are removed; other ones are moved aside.
     ///
     /// # Errors
     ///
     /// If it cannot.
     pub fn open(dir: &Path, manifest: Manifest) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
+        let is_replaced =
+            |before: &Manifest| before.is_same_sweep(&manifest) || before.arguments == manifest.arguments;
+        let is_same = Manifest::read(dir).is_ok_and(|before| before.as_ref().is_some_and(is_replaced));
+        let moved = if is_same { None } else { aside(dir)? };
         let failures = dir.join("failures");
-        if dir.join("manifest.json").is_file() && failures.is_dir() {
+        if is_same && failures.is_dir() {
             fs::remove_dir_all(&failures)?;
         }
         fs::create_dir_all(failures)?;
         let runs = Journal::create(&dir.join("runs.ndjson"))?;
         let timings = Journal::create(&dir.join("timing.ndjson"))?;
         manifest.write(dir)?;
-        Ok(Self { dir: dir.to_owned(), manifest, runs, timings })
+        Ok(Self { dir: dir.to_owned(), manifest, runs, timings, moved })
     }
 
     /// Goes on with what an earlier sweep of the same runs left in the directory: its records, by key. A directory
@@ -99,7 +107,12 @@ impl Store {
         let (timings, _) = Journal::resume(&dir.join("timing.ndjson"))?;
         let known = records(&lines).map_err(|(line, why)| ResumeError::BadLine { line, why })?;
         let known = known.into_iter().map(|record| (record.key.clone(), record)).collect();
-        Ok((Self { dir: dir.to_owned(), manifest, runs, timings }, known))
+        Ok((Self { dir: dir.to_owned(), manifest, runs, timings, moved: None }, known))
+    }
+
+    /// Where the results of another sweep are now that were in the directory.
+    pub fn moved(&self) -> Option<&Path> {
+        self.moved.as_deref()
     }
 
     /// What is known of the sweep's canaries.

@@ -10,7 +10,7 @@ use crate::{
     memory,
     report::measures::measures,
     scenario::plan::Plan,
-    sweep::{Counted, Done, Ledger, Subject, Sweep, Watch, seeds::runs, sweep},
+    sweep::{Counted, Done, Ledger, Subject, Sweep, Watch, seeds::Jobs, sweep},
     trial::{Machine, goals_met, judge},
 };
 
@@ -97,7 +97,7 @@ fn growth(count: usize, machine: Machine) -> Result<Option<f64>, Failure> {
 fn swept(subject: &Subject, count: usize, threads: NonZeroUsize, machine: Machine) -> Duration {
     let plan = Sweep {
         subjects: vec![subject.clone()],
-        jobs: runs(1, count),
+        jobs: Jobs::spread(1, count),
         known: BTreeMap::new(),
         threads,
         fail_max: None,

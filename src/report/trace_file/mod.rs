@@ -14,8 +14,12 @@ pub use self::{
 };
 use crate::scenario::plan::Plan;
 
+/// What every trace begins with.
+pub const MARK: &[u8] = b"{\"shardarium\":\"trace\"";
+
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Header {
     /// Always `trace`.
     pub shardarium: String,

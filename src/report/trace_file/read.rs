@@ -6,7 +6,7 @@ use std::io::{self, BufRead};
 use serde::Deserialize;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Footer, Header, hex};
+use super::{Footer, Header, MARK, hex};
 use crate::event::{EVENT_VERSION, Event, Fingerprint};
 
 /// A stored run.
@@ -116,7 +116,7 @@ pub fn read(source: impl BufRead) -> Result<Trace, TraceError> {
 
 /// The first line has no end: the file was cut off within it, or is something else.
 fn half_header(line: &[u8]) -> TraceError {
-    if line.starts_with(b"{\"shardarium\":\"trace\"") {
+    if line.starts_with(MARK) {
         return TraceError::CutOff { line: 1 };
     }
     header(line).err().unwrap_or(TraceError::CutOff { line: 2 })

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Flaws, place::Place};
 use crate::scenario::{
     deeds::Fault,
+    duration::show,
     format::{Scenario, Spread},
     nemesis::{self, STRIKES_MAX, Swarm},
     plan::{Group, HEAL_ALL, Selector},
@@ -16,6 +17,23 @@ const DRIFT_MAX_PPM: i32 = 200_000;
 
 /// Clocks of machines that are off by more were never set.
 const JUMP_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Deeds that what is said beside them relies on.
+const LINKS: &[&str] = &["faults.*.cut", "faults.*.slow"];
+const LINKS_OR_LOST: &[&str] = &["faults.*.cut", "faults.*.slow", "faults.*.lose_reply"];
+const CUTS: &[&str] = &["faults.*.cut", "faults.*.partition"];
+const SLOW: &[&str] = &["faults.*.slow", "faults.*.slow_disk"];
+const DISK: &[&str] = &[
+    "faults.*.read_error",
+    "faults.*.write_error",
+    "faults.*.fsync_error",
+    "faults.*.full",
+    "faults.*.rot",
+    "faults.*.misdirect",
+];
+
+/// How long after the scenario's own length a fault may last: its end waits for what is undone.
+const OUTLAST_MAX: Duration = Duration::from_secs(600);
 
 pub(super) fn check(scenario: &Scenario, flaws: &mut Flaws) {
     for (at, fault) in scenario.faults.iter().enumerate() {
@@ -71,7 +89,8 @@ impl Place<'_> {
         ];
         for (key, _) in keys.into_iter().filter(|(_, given)| *given) {
             let message = format!("`{key}` says something only of a fault that repeats");
-            flaws.add(self.path(key), message, "add `every = \"5s\"` or `rate = 0.2`, or take it out");
+            let help = "add `every = \"5s\"` or `rate = 0.2`, or take it out";
+            flaws.add_if_read(&["faults.*.every", "faults.*.rate"], self.path(key), message, help);
         }
     }
 
@@ -80,7 +99,7 @@ impl Place<'_> {
             flaws.add(
                 self.path("rate"),
                 "no fault strikes so often a second",
-                "above 0, such as `rate = 0.2`",
+                "above 0 and at most 1000, such as `rate = 0.2`",
             );
             return;
         }
@@ -152,27 +171,40 @@ impl Place<'_> {
             || fault.rot.is_some()
             || fault.misdirect.is_some();
         let (slow, lost) = (fault.slow.is_some(), fault.lose_reply.is_some());
-        let extras = [
-            ("power", "`crash`", fault.power.is_some(), fault.crash.is_some()),
-            ("of", "`partition`", fault.of.is_some(), fault.partition.is_some()),
-            ("to", "`cut`, `slow` or `lose_reply`", fault.to.is_some(), links || lost),
-            ("direction", "`cut` or `slow`", fault.direction.is_some(), links),
-            ("links", "`cut` or `slow`", fault.links.is_some(), links),
-            ("mode", "`cut` or `partition`", fault.mode.is_some(), cuts),
-            ("in_flight", "`cut` or `partition`", fault.in_flight.is_some(), cuts),
-            ("delay", "`slow` or `slow_disk`", fault.delay.is_some(), slow || fault.slow_disk.is_some()),
-            ("bandwidth", "`slow`", fault.bandwidth.is_some(), slow),
-            ("bytes", "`fill`", fault.bytes.is_some(), fault.fill.is_some()),
-            ("bits", "`rot`", fault.bits.is_some(), fault.rot.is_some()),
-            ("page", "`fsync_error`", fault.page.is_some(), fault.fsync_error.is_some()),
-            ("files", "fault of a disk", fault.files.is_some(), disk),
-            ("count", "`lose_reply`", fault.count.is_some(), lost),
-            ("by", "`jump`", fault.by.is_some(), fault.jump.is_some()),
-            ("ppm", "`drift`", fault.ppm.is_some(), fault.drift.is_some()),
+        let extras: [(_, _, _, _, &'static [&'static str]); 16] = [
+            ("power", "`crash`", fault.power.is_some(), fault.crash.is_some(), &["faults.*.crash"]),
+            ("of", "`partition`", fault.of.is_some(), fault.partition.is_some(), &["faults.*.partition"]),
+            ("to", "`cut`, `slow` or `lose_reply`", fault.to.is_some(), links || lost, LINKS_OR_LOST),
+            ("direction", "`cut` or `slow`", fault.direction.is_some(), links, LINKS),
+            ("links", "`cut` or `slow`", fault.links.is_some(), links, LINKS),
+            ("mode", "`cut` or `partition`", fault.mode.is_some(), cuts, CUTS),
+            ("in_flight", "`cut` or `partition`", fault.in_flight.is_some(), cuts, CUTS),
+            (
+                "delay",
+                "`slow` or `slow_disk`",
+                fault.delay.is_some(),
+                slow || fault.slow_disk.is_some(),
+                SLOW,
+            ),
+            ("bandwidth", "`slow`", fault.bandwidth.is_some(), slow, SLOW),
+            ("bytes", "`fill`", fault.bytes.is_some(), fault.fill.is_some(), &["faults.*.fill"]),
+            ("bits", "`rot`", fault.bits.is_some(), fault.rot.is_some(), &["faults.*.rot"]),
+            (
+                "page",
+                "`fsync_error`",
+                fault.page.is_some(),
+                fault.fsync_error.is_some(),
+                &["faults.*.fsync_error"],
+            ),
+            ("files", "fault of a disk", fault.files.is_some(), disk, DISK),
+            ("count", "`lose_reply`", fault.count.is_some(), lost, LINKS_OR_LOST),
+            ("by", "`jump`", fault.by.is_some(), fault.jump.is_some(), &["faults.*.jump"]),
+            ("ppm", "`drift`", fault.ppm.is_some(), fault.drift.is_some(), &["faults.*.drift"]),
         ];
-        for (key, deed, given, apt) in extras {
+        for (key, deed, given, apt, hinges_on) in extras {
             if given && !apt {
-                flaws.add(self.path(key), format!("`{key}` says something only of a {deed}"), "take it out");
+                let message = format!("`{key}` says something only of a {deed}");
+                flaws.add_if_read(hinges_on, self.path(key), message, "take it out");
             }
         }
         self.span(fault, flaws);
@@ -192,6 +224,13 @@ impl Place<'_> {
             let help = "leave it out for a fault that is never undone";
             flaws.add(self.path("lasts"), "the fault is over at once", help);
         }
+        let lasts_max = self.scenario.duration.saturating_add(OUTLAST_MAX);
+        if fault.lasts.is_some_and(|lasts| lasts > lasts_max) {
+            let message =
+                format!("the fault outlasts the scenario's end at {} by far", show(self.scenario.duration));
+            let help = format!("at most {}; leave it out for a fault that is never undone", show(lasts_max));
+            flaws.add_if_read(&["duration"], self.path("lasts"), message, help);
+        }
         if fault.rolling.is_some() {
             self.rolling(fault, flaws);
         }
@@ -200,7 +239,8 @@ impl Place<'_> {
     fn rolling(&self, fault: &Fault, flaws: &mut Flaws) {
         if fault.lasts.is_none() || fault.when.is_some() {
             let help = "give it `at` (or `every`, `rate`) and `lasts`";
-            flaws.add(self.path("rolling"), "who is next is not known before the one before is back", help);
+            let message = "who is next is not known before the one before is back";
+            flaws.add_if_read(&["faults.*.lasts"], self.path("rolling"), message, help);
         }
         let given = fault.targets().into_iter().find_map(|(key, target)| Some((key, target?)));
         if let Some((key, target)) = given
@@ -238,7 +278,8 @@ impl Place<'_> {
         }
         if fault.bytes.is_none_or(|bytes| bytes.0 == 0) {
             let help = "add `bytes = \"2mb\"`";
-            flaws.add(self.path("fill"), "the fault does not say how much it takes up", help);
+            let message = "the fault does not say how much it takes up";
+            flaws.add_if_read(&["faults.*.bytes"], self.path("fill"), message, help);
         }
         let disks = &self.scenario.disks;
         if disks.capacity.is_none() && self.scenario.nodes.iter().all(|node| node.disk.is_none()) {
@@ -314,7 +355,8 @@ impl Place<'_> {
         let Some(change) = &fault.reconfig else { return };
         if !self.scenario.zookeeper.reconfig {
             let help = "add `reconfig = true` to `[zookeeper]`";
-            flaws.add(self.path("reconfig"), "this ensemble cannot be changed", help);
+            let message = "this ensemble cannot be changed";
+            flaws.add_if_read(&["zookeeper.reconfig"], self.path("reconfig"), message, help);
         }
         let lists =
             [("joining", &change.joining), ("observing", &change.observing), ("leaving", &change.leaving)];
@@ -348,7 +390,8 @@ impl Place<'_> {
             selectors.iter().find(|one| is_event_host(one) && (!waits || one.0 == "when.host"))
         {
             let help = "name somebody else, or give the fault `when` without `host`";
-            flaws.add(self.path(key), "there is no event whose host could be meant", help);
+            let message = "there is no event whose host could be meant";
+            flaws.add_if_read(&["faults.*.when"], self.path(key), message, help);
         }
         if let Some(Selector::Random(group)) = fault.when.as_ref().and_then(|when| when.host.as_ref()) {
             let help = format!("name a host, or `{}`", Selector::from(group));
@@ -371,7 +414,8 @@ impl Place<'_> {
         let mut names = self.scenario.faults.iter().filter_map(|other| other.name.as_deref());
         if what != HEAL_ALL && !names.any(|name| name == what) {
             let help = "`all`, or the `name` of another fault";
-            flaws.add(self.path("heal"), format!("there is no fault named `{what}`"), help);
+            let message = format!("there is no fault named `{what}`");
+            flaws.add_if_read(&["faults.*.name"], self.path("heal"), message, help);
         }
     }
 }

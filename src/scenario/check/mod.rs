@@ -23,7 +23,7 @@ use crate::{
     scenario::{
         format::{Index, Scenario},
         make_plan,
-        nearest::suggestion,
+        nearest::{suggestion, suggestion_of},
     },
 };
 
@@ -112,8 +112,8 @@ fn run(scenario: &Scenario, flaws: &mut Flaws) {
         );
     }
     if scenario.duration.is_zero() {
-        let help = "add `duration = \"60s\"`: how long the workload runs";
-        flaws.add("duration", "the scenario has no duration", help);
+        let help = "such as `duration = \"60s\"`: how long the workload runs";
+        flaws.add("duration", "the scenario lasts no time: `duration` must be more than zero", help);
     }
     if scenario.duration > DURATION_MAX {
         flaws.add("duration", "the scenario lasts longer than a day", "runs are seconds or minutes long");
@@ -127,7 +127,7 @@ fn expectations(scenario: &Scenario, vocabulary: &Vocabulary, flaws: &mut Flaws)
     ];
     for (noun, key, names, known) in lists {
         for (at, name) in names.iter().enumerate().filter(|(_, name)| !known.contains(&name.as_str())) {
-            let help = suggestion(name, known.iter().copied());
+            let help = suggestion_of(name, known.iter().copied(), key);
             flaws.add(format!("expect.{key}.{at}"), format!("`{name}` is not a {noun}"), help);
         }
     }
@@ -158,6 +158,15 @@ const INDICES: &[&str] = &["indices.*.name", "steps.*.create_index.name"];
 /// Every index that is there at some time: from the start, or by a step.
 fn indices(scenario: &Scenario) -> impl Iterator<Item = &Index> + Clone {
     scenario.indices.iter().chain(scenario.steps.iter().filter_map(|step| step.create_index.as_ref()))
+}
+
+/// What was probably meant by the name of an index that there is not.
+fn index_meant(scenario: &Scenario, name: &str) -> String {
+    let mut names = indices(scenario).map(|index| index.name.as_str()).peekable();
+    match names.peek() {
+        Some(_) => suggestion(name, names),
+        None => format!("add one: `[[indices]]` with `name = \"{name}\"`"),
+    }
 }
 
 /// How many search nodes there will be.

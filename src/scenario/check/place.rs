@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Flaws, INDICES, SERVERS, ZONES, cluster::known_host, indices, zones};
+use super::{Flaws, INDICES, SERVERS, ZONES, cluster::known_host, index_meant, indices, zones};
 use crate::{
     event::EventKind,
     name::ShardId,
@@ -108,7 +108,7 @@ impl Place<'_> {
 
     fn shard(&self, path: String, shard: &ShardId, replicas_min: u32, flaws: &mut Flaws) {
         let Some(index) = indices(self.scenario).find(|index| *index.name == *shard.index.0) else {
-            let help = suggestion(&shard.index.0, indices(self.scenario).map(|index| index.name.as_str()));
+            let help = index_meant(self.scenario, &shard.index.0);
             return flaws.add_if_read(INDICES, path, format!("there is no index `{}`", shard.index), help);
         };
         if shard.number >= index.shards {

@@ -2,12 +2,12 @@
 //! whether the cluster will agree to it.
 
 use super::{
-    Flaws, INDICES, indices,
+    Flaws, INDICES, index_meant, indices,
     place::Place,
     settings::{self, Use},
     work,
 };
-use crate::scenario::{format::Scenario, nearest::suggestion, plan::Selector, reroute::Reroute, steps::Step};
+use crate::scenario::{format::Scenario, plan::Selector, reroute::Reroute, steps::Step};
 
 pub(super) fn check(scenario: &Scenario, flaws: &mut Flaws) {
     for (at, step) in scenario.steps.iter().enumerate() {
@@ -91,13 +91,12 @@ fn reroute(place: &Place<'_>, step: &Step, orders: &Reroute, flaws: &mut Flaws) 
 }
 
 fn known_index(place: &Place<'_>, key: &str, name: &str, flaws: &mut Flaws) {
-    let names = indices(place.scenario).map(|index| index.name.as_str());
-    if !names.clone().any(|known| known == name) {
+    if !indices(place.scenario).any(|index| index.name == name) {
         let message = match name {
             "" => "the step names no index".into(),
             name => format!("there is no index `{name}`"),
         };
-        flaws.add_if_read(INDICES, place.path(key), message, suggestion(name, names));
+        flaws.add_if_read(INDICES, place.path(key), message, index_meant(place.scenario, name));
     }
 }
 

@@ -1,12 +1,11 @@
 //! Sense of the work — decides whether indices and workloads fit the cluster. It never counts load.
 
 use super::{
-    Flaws, INDICES, NODES, indices, node_count,
+    Flaws, INDICES, NODES, index_meant, indices, node_count,
     settings::{self, Use},
 };
 use crate::scenario::{
     format::{Index, Scenario, Workload},
-    nearest::suggestion,
     operations::Operation,
 };
 
@@ -62,15 +61,15 @@ fn is_index_name(name: &str) -> bool {
 }
 
 fn target(scenario: &Scenario, at: usize, workload: &Workload, flaws: &mut Flaws) {
-    let names = indices(scenario).map(|index| index.name.as_str());
-    if names.clone().any(|name| name == workload.index) {
+    if indices(scenario).any(|index| index.name == workload.index) {
         return;
     }
     let message = match workload.index.as_str() {
         "" => "the workload names no index".into(),
         name => format!("there is no index `{name}`"),
     };
-    flaws.add_if_read(INDICES, format!("workloads.{at}.index"), message, suggestion(&workload.index, names));
+    let help = index_meant(scenario, &workload.index);
+    flaws.add_if_read(INDICES, format!("workloads.{at}.index"), message, help);
 }
 
 fn load(scenario: &Scenario, at: usize, workload: &Workload, flaws: &mut Flaws) {

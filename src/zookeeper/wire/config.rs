@@ -43,7 +43,7 @@ pub enum LocalSessions {
 
 /// Settings of an ensemble, as in `zoo.cfg`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct EnsembleConfig {
     /// The voters at the start.
     pub servers: Vec<HostId>,
