@@ -6,7 +6,12 @@ use assert_cmd::Command;
 
 /// Runs the binary; exit code, stdout, stderr.
 fn shardarium(arguments: &[&str]) -> (i32, String, String) {
-    let output = Command::cargo_bin("shardarium").unwrap().env_remove("CLICOLOR_FORCE").args(arguments).output().unwrap();
+    let output = Command::cargo_bin("shardarium")
+        .unwrap()
+        .env_remove("CLICOLOR_FORCE")
+        .args(arguments)
+        .output()
+        .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }

@@ -7,7 +7,12 @@ use assert_cmd::Command;
 
 /// Runs the binary; exit code and stdout.
 fn shardarium(arguments: &[&str]) -> (i32, String) {
-    let output = Command::cargo_bin("shardarium").unwrap().env_remove("CLICOLOR_FORCE").args(arguments).output().unwrap();
+    let output = Command::cargo_bin("shardarium")
+        .unwrap()
+        .env_remove("CLICOLOR_FORCE")
+        .args(arguments)
+        .output()
+        .unwrap();
     let err = String::from_utf8_lossy(&output.stderr);
     assert!(err.is_empty(), "{arguments:?}: {err}");
     (output.status.code().unwrap_or(-1), String::from_utf8(output.stdout).unwrap())

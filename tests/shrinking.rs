@@ -32,7 +32,12 @@ lasts = "2s"
 
 /// Runs the binary; exit code and stdout.
 fn shardarium(arguments: &[&str]) -> (i32, String) {
-    let output = Command::cargo_bin("shardarium").unwrap().env_remove("CLICOLOR_FORCE").args(arguments).output().unwrap();
+    let output = Command::cargo_bin("shardarium")
+        .unwrap()
+        .env_remove("CLICOLOR_FORCE")
+        .args(arguments)
+        .output()
+        .unwrap();
     (output.status.code().unwrap_or(-1), String::from_utf8(output.stdout).unwrap())
 }
 
