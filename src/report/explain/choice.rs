@@ -12,13 +12,17 @@ use std::{
 };
 
 use super::{
+    Part,
     subjects::{Index, Matter, Subject},
     told::{is_minor, is_state_change},
 };
 use crate::{
     event::{Event, EventKind as E},
     name::HostId,
-    report::causality::{Causes, Hops},
+    report::{
+        causality::{Causes, Hops},
+        faults::Planned,
+    },
 };
 
 /// The most lines of what is about the very things that the law is about.
@@ -45,6 +49,19 @@ pub(super) struct Choice {
     pub shown: BTreeSet<usize>,
     /// Those of them that can have caused the break.
     pub causes: BTreeSet<usize>,
+    /// The one that shows it.
+    pub broken: Option<usize>,
+}
+
+impl Choice {
+    /// What an event has to do with the break.
+    pub(super) fn part(&self, at: usize) -> Part {
+        match () {
+            () if self.broken == Some(at) => Part::Break,
+            () if self.causes.contains(&at) => Part::Cause,
+            () => Part::Context,
+        }
+    }
 }
 
 /// The event that shows a break, and the law's message.
@@ -55,21 +72,34 @@ pub(super) struct Break<'a> {
 }
 
 /// At most `room` lines.
-pub(super) fn choice(events: &[Event], broken: Option<Break<'_>>, room: usize) -> Choice {
-    let mut choice = broken.map_or(Choice::default(), |broken| related(events, broken, room));
+pub(super) fn choice(
+    events: &[Event],
+    planned: Planned<'_>,
+    broken: Option<Break<'_>>,
+    room: usize,
+) -> Choice {
+    let mut choice = broken.map_or(Choice::default(), |broken| related(events, planned, broken, room));
     let end = broken.map_or(events.len(), |broken| broken.at);
     let alike_max = if broken.is_some() { UNRELATED_MAX } else { usize::MAX };
-    fill(&mut choice.shown, &events[..end], room, alike_max);
+    fill(&mut choice.shown, (&events[..end], planned), room, alike_max);
     choice
 }
 
+/// Whether an event says anything: the end of what was over at once does not.
+fn is_news(event: &Event, planned: Planned<'_>) -> bool {
+    match &event.kind {
+        E::FaultEnded { step, .. } => !planned.is_deed(*step),
+        kind => !is_minor(kind),
+    }
+}
+
 /// What has to do with the break.
-fn related(events: &[Event], broken: Break<'_>, room: usize) -> Choice {
+fn related(events: &[Event], planned: Planned<'_>, broken: Break<'_>, room: usize) -> Choice {
     let before = &events[..broken.at];
     let index = Index::of(&events[..=broken.at]);
     let mut matter = Matter::of(&index, &events[broken.at], broken.why);
-    let worth = |event: &&Event| !is_minor(&event.kind);
-    let told: Vec<Told> = before.iter().filter(worth).map(|event| Told::new(event, &index)).collect();
+    let is_news = |event: &&Event| is_news(event, planned);
+    let told: Vec<Told> = before.iter().filter(is_news).map(|event| Told::new(event, &index)).collect();
 
     let witnesses = witnesses(events, &told, &matter);
     let places = |subject: &Subject| matches!(subject, Subject::Host(_) | Subject::Shard(_));
@@ -95,7 +125,7 @@ fn related(events: &[Event], broken: Break<'_>, room: usize) -> Choice {
     shown.extend(changes.into_iter().take(left).map(|(_, Reverse(at))| at));
     let causes = shown.iter().copied().filter(|at| past.contains_key(at)).collect();
     shown.insert(broken.at);
-    Choice { shown, causes }
+    Choice { shown, causes, broken: Some(broken.at) }
 }
 
 /// An event, and what it is about.
@@ -207,9 +237,14 @@ fn past(events: &[Event], broken: usize, witnesses: &BTreeSet<usize>) -> BTreeMa
 }
 
 /// Fills what room is left: what the world did, and the last changes.
-fn fill(shown: &mut BTreeSet<usize>, events: &[Event], room: usize, alike_max: usize) {
-    let changes = (0..events.len()).rev().filter(|at| is_state_change(&events[*at].kind));
-    let changes = changes.filter(|at| !shown.contains(at));
+fn fill(
+    shown: &mut BTreeSet<usize>,
+    (events, planned): (&[Event], Planned<'_>),
+    room: usize,
+    alike_max: usize,
+) {
+    let is_change = |at: &usize| is_state_change(&events[*at].kind) && is_news(&events[*at], planned);
+    let changes = (0..events.len()).rev().filter(is_change).filter(|at| !shown.contains(at));
     let (worldly, others): (Vec<usize>, Vec<usize>) = changes.partition(|at| events[*at].host.is_none());
     let left = room.saturating_sub(shown.len());
     shown.extend(worldly.into_iter().take(left / 2));
@@ -301,7 +336,7 @@ mod tests {
         let events = record(told);
         let why = "request 310 of client-2 for articles/doc-0 shows operation 60 of term 1, but operation 61 was \
                    acknowledged";
-        let choice = choice(&events, Some(Break { at: 126, why }), 40);
+        let choice = choice(&events, Planned::default(), Some(Break { at: 126, why }), 40);
         assert_eq!(
             kinds(&events, &choice),
             [
@@ -330,7 +365,7 @@ mod tests {
         let events = record(told);
         let why =
             "create of session 0x100000000000001 takes effect as 0x100000008, but 0x100000007 has closed it";
-        let choice = choice(&events, Some(Break { at: 30, why }), 40);
+        let choice = choice(&events, Planned::default(), Some(Break { at: 30, why }), 40);
         assert_eq!(choice.shown.len(), 3 + UNRELATED_MAX);
         assert_eq!(choice.causes, [29].into(), "the client's side is in no message");
         assert!(choice.shown.contains(&0));
@@ -345,7 +380,7 @@ mod tests {
         let acked = E::TxnAcked { zxid: Zxid::new(Epoch(1), 0x92) };
         let events = record(vec![fault(0, two), fault(1, one), (Some(one), failed), (Some(one), acked)]);
         let why = "zk-1 goes on (TxnAcked of 0x100000092) although log.100000091 was refused at 0.002 s";
-        let choice = choice(&events, Some(Break { at: 3, why }), 40);
+        let choice = choice(&events, Planned::default(), Some(Break { at: 3, why }), 40);
         assert_eq!((choice.causes, choice.shown), ([1, 2].into(), [0, 1, 2, 3].into()));
     }
 
@@ -358,7 +393,7 @@ mod tests {
         };
         let host = Some(HostId::search(1));
         let events = record(vec![(host, activated(0)), (host, activated(1)), (host, activated(1))]);
-        let choice = choice(&events, Some(Break { at: 2, why: "" }), 40);
+        let choice = choice(&events, Planned::default(), Some(Break { at: 2, why: "" }), 40);
         assert_eq!(choice.causes, [1].into());
     }
 }

@@ -11,6 +11,8 @@ mod told;
 
 use std::{collections::BTreeSet, fmt::Write};
 
+use serde::Serialize;
+
 pub use self::told::told;
 use self::{
     choice::{Break, choice},
@@ -18,9 +20,10 @@ use self::{
 };
 use crate::{
     check::verdict::Verdict,
-    event::Event,
+    event::{Event, EventKind},
     name::{HostId, HostKind},
     report::{
+        faults::Planned,
         style::{Painted, Tone},
         text,
     },
@@ -52,12 +55,37 @@ pub fn page(trial: &Trial, again: Option<&str>) -> String {
         page.truncate(cut + 1);
         page += "  …\n";
     }
-    page += &table(&trial.run.events, broken(trial));
+    page += &table(&trial.run.events, Planned::of(&trial.plan), broken(trial));
     let _ = writeln!(page, "fingerprint {:032x}", trial.run.fingerprint);
     if let Some(again) = again {
         let _ = writeln!(page, "again: {again}");
     }
     page
+}
+
+/// What an event of an explanation has to do with the break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// It is what shows the break.
+    Break,
+    /// It can have caused it.
+    Cause,
+    /// It is there for the time, or for what it is about.
+    Context,
+}
+
+/// The events of the explanation of the first broken law, as its page shows them: which, what part it has, and what
+/// happened in one line. Nothing if all laws hold.
+pub fn explanation(trial: &Trial) -> Vec<(&Event, Part, String)> {
+    let (events, planned) = (&trial.run.events, Planned::of(&trial.plan));
+    let Some(broken) = broken(trial) else { return Vec::new() };
+    let chosen = choice(events, planned, Some(broken), room(events, planned, Some(broken)));
+    let shown = chosen.shown.iter().map(|at| {
+        let event = &events[*at];
+        (event, chosen.part(*at), what(event, planned))
+    });
+    shown.collect()
 }
 
 /// The same for a file or a panic: without colours.
@@ -76,29 +104,37 @@ fn broken(trial: &Trial) -> Option<Break<'_>> {
 }
 
 /// Events, a line each, with the one that broke a law, which has several if need be, and its causes marked.
-fn table(events: &[Event], broken: Option<Break<'_>>) -> String {
-    let at = broken.map(|broken| broken.at);
-    let more = at.map_or(0, |at| wrapped(&told(&events[at].kind), START_MAX).len() - 1);
-    let chosen = choice(events, broken, CHANGES_MAX - more);
+fn table(events: &[Event], planned: Planned<'_>, broken: Option<Break<'_>>) -> String {
+    let chosen = choice(events, planned, broken, room(events, planned, broken));
     let hosts = columns(events, &chosen.shown);
-    let mut text = heading(&hosts, at);
+    let mut text = heading(&hosts, chosen.broken);
     let mut columns = Columns::default();
     for (number, event) in events.iter().enumerate() {
         columns.observe(event);
         if !chosen.shown.contains(&number) {
             continue;
         }
-        let mark = match () {
-            () if at == Some(number) => '>',
-            () if chosen.causes.contains(&number) => '*',
-            () => ' ',
-        };
-        text += &line(event, mark, &columns, &hosts);
+        text += &line(event, &what(event, planned), chosen.part(number), (&columns, &hosts));
     }
     if chosen.shown.is_empty() {
         text += "  nothing changed its state\n";
     }
     text
+}
+
+/// How many events there is room for beside the lines of the break after its first one.
+fn room(events: &[Event], planned: Planned<'_>, broken: Option<Break<'_>>) -> usize {
+    let lines = |broken: Break<'_>| wrapped(&what(&events[broken.at], planned), START_MAX).len();
+    CHANGES_MAX + 1 - broken.map_or(1, lines)
+}
+
+/// What happened, in one line.
+fn what(event: &Event, planned: Planned<'_>) -> String {
+    let what = match &event.kind {
+        EventKind::FaultMissed { step, what } => format!("fault missed: {}", planned.missed(*step, what)),
+        kind => told(kind),
+    };
+    what.replace('\n', " ")
 }
 
 fn heading(hosts: &[HostId], broken: Option<usize>) -> String {
@@ -112,19 +148,18 @@ fn heading(hosts: &[HostId], broken: Option<usize>) -> String {
     format!("{}\n{head}\n", Painted(Tone::Dim, brief(&key)))
 }
 
-fn line(event: &Event, mark: char, columns: &Columns, hosts: &[HostId]) -> String {
+fn line(event: &Event, what: &str, part: Part, (columns, hosts): (&Columns, &[HostId])) -> String {
     let cells: String = hosts.iter().map(|host| format!("{:<WIDTH$}", columns.cell(*host))).collect();
     let who = event.host.map_or("world".to_owned(), |host| host.to_string());
-    let start = format!("{mark} {:>10.4}  {cells} {who:<9} ", event.at.seconds());
-    let what = told(&event.kind).replace('\n', " ");
-    let tone = match mark {
-        '>' => Tone::Bad,
-        '*' => Tone::Fault,
-        _ => Tone::Plain,
+    let (mark, tone) = match part {
+        Part::Break => ('>', Tone::Bad),
+        Part::Cause => ('*', Tone::Fault),
+        Part::Context => (' ', Tone::Plain),
     };
-    let lines = match mark {
-        '>' => wrapped(&what, start.chars().count()),
-        _ => vec![what],
+    let start = format!("{mark} {:>10.4}  {cells} {who:<9} ", event.at.seconds());
+    let lines = match part {
+        Part::Break => wrapped(what, start.chars().count()),
+        _ => vec![what.to_owned()],
     };
     let indent = " ".repeat(INDENT);
     let starts = [start.as_str()].into_iter().chain(std::iter::repeat(indent.as_str()));
@@ -207,7 +242,8 @@ mod tests {
             (Some(two), E::Delivered { from: one, message: "m".into(), sent: 1 }),
             (Some(two), elected(3)),
         ]);
-        let text = plain(&table(&events, Some(Break { at: 3, why: "search-1 has epoch 1" })));
+        let text =
+            plain(&table(&events, Planned::default(), Some(Break { at: 3, why: "search-1 has epoch 1" })));
         let lines: Vec<&str> = text.lines().skip(2).collect();
         let marks: Vec<char> = lines.iter().filter_map(|line| line.chars().next()).collect();
         assert_eq!(marks, ['*', ' ', '>'], "{text}");
@@ -230,11 +266,12 @@ mod tests {
             error: None,
         };
         let events = record(vec![(Some(HostId::client(2)), completed)]);
-        let text = plain(&table(&events, Some(Break { at: 0, why: "" })));
+        let text = plain(&table(&events, Planned::default(), Some(Break { at: 0, why: "" })));
         let lines: Vec<&str> = text.lines().skip(2).collect();
         assert!(lines.len() > 2 && lines.len() <= BREAK_LINES_MAX, "{text}");
         assert!(
-            lines[0].ends_with("SearchCompleted request 310 of client-2 outcome ok shards_successful 1"),
+            lines[0]
+                .ends_with("request 310 of client-2 outcome ok shards_successful 1 shards_total 1 total 3"),
             "{text}"
         );
         assert!(text.contains("a-document-with-a-long-name-2]"), "{text}");
@@ -247,7 +284,7 @@ mod tests {
             (Some(HostId::zookeeper(1 + round % 40)), E::RoleLost { why: why.into() })
         });
         let events = record(kinds.collect());
-        let text = plain(&table(&events, None));
+        let text = plain(&table(&events, Planned::default(), None));
         assert_eq!(text.lines().count(), 2 + CHANGES_MAX);
         assert!(text.lines().all(|line| line.chars().count() <= LINE_WIDTH), "{text}");
     }

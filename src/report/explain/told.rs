@@ -2,7 +2,10 @@
 //! lines are shown.
 
 use super::fields::plain;
-use crate::event::{EventKind, EventKind as E};
+use crate::{
+    event::{EventKind, EventKind as E},
+    report::faults::struck,
+};
 
 /// Whether an event changes a state that a person follows: who lives, who leads, who is primary, what is recovered.
 pub(super) fn is_state_change(kind: &EventKind) -> bool {
@@ -84,7 +87,10 @@ pub(super) fn is_minor(kind: &EventKind) -> bool {
 /// An event in one line.
 pub fn told(kind: &EventKind) -> String {
     match kind {
-        E::FaultBegan { what, .. } => what.clone(),
+        E::FaultBegan { what, hosts, .. } => match struck(what, hosts) {
+            Some(names) => format!("{what}: {names}"),
+            None => what.clone(),
+        },
         E::FaultEnded { what, .. } => format!("undone: {what}"),
         E::FaultMissed { what, .. } => format!("fault missed: {what}"),
         E::SetupFailed { what, error, .. } => format!("refused: {what}: {error}"),
