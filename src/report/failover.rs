@@ -392,7 +392,8 @@ mod tests {
         let actions = [
             FaultAction::JumpClock { target: target.clone(), by_ms: 1 },
             FaultAction::Disconnect { target: target.clone() },
-            FaultAction::Crash { target, power: true },
+            FaultAction::Crash { target: target.clone(), power: true },
+            FaultAction::DriftClock { target, ppm: 9 },
         ];
         let faults = actions.map(|action| FaultStep { action, ..plan.faults[0].clone() });
         let plan = Plan { faults: faults.into(), ..plan };
@@ -410,6 +411,10 @@ mod tests {
         assert_eq!(
             of(&[&start[..], &[began(1_000, 1), began(2_000, 2), began(3_000, 1)], &end].concat()),
             [(2, Some(Duration::from_secs(3)))]
+        );
+        assert_eq!(
+            of(&[&start[..], &[began(1_000, 3), began(2_000, 1), began(3_000, 3)], &end].concat()),
+            [(1, Some(Duration::from_secs(3)))]
         );
     }
 }

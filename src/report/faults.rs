@@ -16,7 +16,9 @@ pub struct Planned<'a>(&'a [FaultStep]);
 pub enum Force {
     /// It does not.
     Never,
-    /// It may: links, disks and clocks can be bad enough.
+    /// It can at most make it weaker: what is slow or runs astray still works.
+    Hardly,
+    /// It may: links and disks can be bad enough.
     Maybe,
     /// It does, unless it is over soon.
     Surely,
@@ -65,15 +67,15 @@ fn force(action: &FaultAction) -> Force {
         | FaultAction::Expire { .. } => Force::Surely,
         FaultAction::Cut { .. }
         | FaultAction::Partition { .. }
-        | FaultAction::Slow { .. }
         | FaultAction::Reconfigure { .. }
         | FaultAction::Rot { .. }
         | FaultAction::Misdirect { .. }
         | FaultAction::FailDisk { .. }
-        | FaultAction::Fill { .. }
+        | FaultAction::Disconnect { .. } => Force::Maybe,
+        FaultAction::Slow { .. }
         | FaultAction::SlowDisk { .. }
-        | FaultAction::Disconnect { .. }
-        | FaultAction::DriftClock { .. } => Force::Maybe,
+        | FaultAction::Fill { .. }
+        | FaultAction::DriftClock { .. } => Force::Hardly,
         // Nobody's timers go by the wall clock, and a client that loses an answer asks again.
         FaultAction::JumpClock { .. } | FaultAction::LoseReply { .. } | FaultAction::Heal { .. } => {
             Force::Never

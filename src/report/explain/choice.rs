@@ -170,11 +170,11 @@ fn witnesses(events: &[Event], told: &[Told], matter: &Matter) -> BTreeSet<usize
     }
     let some_are = sorts.keys().any(|(_, is_named, _)| *is_named);
     let mut ranked = Vec::new();
-    for ((_, is_named, shared), mut alike) in sorts {
+    for ((name, is_named, shared), mut alike) in sorts {
         let size = alike.len();
         let (at_once, rounds) = match () {
             () if some_are && !is_named => (1, 1),
-            () if size > CROWD => (1, ROUNDS_MAX),
+            () if size > CROWD || is_routine(name) => (1, ROUNDS_MAX),
             () => (ALIKE, ROUNDS_MAX),
         };
         alike.sort_by_key(|at| (!matter.is_when(&events[*at]), Reverse(*at)));
@@ -183,6 +183,11 @@ fn witnesses(events: &[Event], told: &[Told], matter: &Matter) -> BTreeSet<usize
     }
     ranked.sort_unstable();
     ranked.into_iter().take(WITNESSES_MAX).map(|(_, _, _, Reverse(at))| at).collect()
+}
+
+/// Whether every server does this to every transaction.
+fn is_routine(name: &str) -> bool {
+    ["TxnLogged", "TxnAcked", "TxnApplied"].contains(&name)
 }
 
 /// The last faults on these hosts, and those whose end of a connection tells of.
