@@ -9,9 +9,8 @@ use crate::{
 };
 
 /// What identifies, in the order in which it stands.
-const FIRST: [&str; 19] = [
+const FIRST: [&str; 21] = [
     "request",
-    "index",
     "shard",
     "id",
     "seq_no",
@@ -21,11 +20,14 @@ const FIRST: [&str; 19] = [
     "node",
     "session",
     "server",
+    "resumed",
     "path",
     "act",
     "zxid",
     "xid",
     "op",
+    "parameters",
+    "index",
     "change",
     "file",
     "outcome",
@@ -74,9 +76,13 @@ fn rank(name: &str, value: &Value) -> usize {
     first.unwrap_or(FIRST.len() + composite)
 }
 
-/// What laws call a field.
+/// What laws and people call a field.
 fn word(name: &str) -> &str {
-    if name == "allocation" { "copy" } else { name }
+    match name {
+        "allocation" => "copy",
+        "parameters" => "with",
+        name => name,
+    }
 }
 
 /// A value as its type displays it.
