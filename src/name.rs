@@ -267,6 +267,40 @@ impl<'de> Deserialize<'de> for ShardId {
     }
 }
 
+/// A client's request, by its number in the record: which request of which of its client's operations.
+///
+/// Written as scenario files name the operation, `310 of client-2` for `client = "client-2", number = 310`, with the
+/// part of one that is made of several. A number that is no operation's stands as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+impl RequestId {
+    /// Requests that an operation can be made of.
+    pub const PER_OPERATION: u32 = 64;
+
+    /// The first request of a client's operation.
+    pub const fn first(client: HostId, operation: u32) -> Self {
+        Self(((client.number as u64) << 32) | (operation as u64 * Self::PER_OPERATION as u64))
+    }
+
+    /// The client, the number of its operation, and which part of that it is, from 0.
+    pub fn operation(self) -> Option<(HostId, u32, u32)> {
+        let client = u16::try_from(self.0 >> 32).ok().filter(|number| *number > 0)?;
+        let low = self.0 as u32;
+        Some((HostId::client(client), low / Self::PER_OPERATION, low % Self::PER_OPERATION))
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.operation() {
+            None => write!(f, "{}", self.0),
+            Some((client, number, 0)) => write!(f, "{number} of {client}"),
+            Some((client, number, part)) => write!(f, "{number} of {client} (part {part})"),
+        }
+    }
+}
+
 /// A session id as text, for places where JSON's numbers would lose bits.
 impl SessionId {
     /// No session.
@@ -282,6 +316,17 @@ mod tests {
         let zxid = Zxid::new(Epoch(7), 9);
         assert_eq!((zxid.epoch(), zxid.counter()), (Epoch(7), 9));
         assert!(Zxid::new(Epoch(8), 0) > zxid);
+    }
+
+    #[test]
+    fn request_is_named_as_its_operation_is() {
+        let request = RequestId::first(HostId::client(2), 310);
+        assert_eq!((request, request.to_string().as_str()), (RequestId(8_589_954_432), "310 of client-2"));
+        assert_eq!(RequestId(request.0 + 3).to_string(), "310 of client-2 (part 3)");
+        assert_eq!(
+            (RequestId(7).to_string(), RequestId(1 << 48).to_string()),
+            ("7".into(), (1u64 << 48).to_string())
+        );
     }
 
     #[test]

@@ -214,7 +214,25 @@ fn json_report_carries_verdicts_and_failovers() {
     assert_eq!(report["verdict"], "pass");
     assert_eq!(report["laws"][0]["law"], "law.a");
     assert_eq!(report["failovers"][0]["of"], "articles/0");
+    assert_eq!(report["failovers"][0]["at_seconds"], 12.0);
+    assert_eq!(report["failovers"][0]["detected_seconds"], 4.5);
+    assert_eq!(report.get("explanation"), None);
     assert_eq!(report["fingerprint"], "0000000000000000000000000000feed");
+}
+
+#[test]
+fn json_report_of_a_failing_run_explains_it() {
+    let trial = trial(vec![judged("law.a", broken()), judged("law.b", Verdict::Pass)]);
+    let report: serde_json::Value = serde_json::from_str(&json::report(&trial, "again")).unwrap();
+    assert_eq!(report["laws"][0]["at_seconds"], 16.541);
+    let lines = report["explanation"].as_array().unwrap();
+    let last = serde_json::json!({
+        "seq": 21, "at_seconds": 16.541, "host": "search-3", "part": "break", "event": "ResyncCompleted",
+        "what": "ResyncCompleted shard articles/0 term 2",
+    });
+    assert_eq!(lines.last(), Some(&last));
+    let parts: Vec<&str> = lines.iter().filter_map(|line| line["part"].as_str()).collect();
+    assert!(parts.contains(&"cause") && parts.contains(&"context"), "{lines:?}");
 }
 
 #[test]

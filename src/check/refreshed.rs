@@ -12,7 +12,7 @@ use crate::{
         verdict::{Judged, Point, broken, clock},
     },
     event::{Digest, DocOp, Event, EventKind, Outcome, ShardSeen},
-    name::{SeqNo, ShardId},
+    name::{RequestId, SeqNo, ShardId},
 };
 
 pub(super) const REFRESHED: Law = Law {
@@ -91,8 +91,9 @@ impl Refreshed {
             if let Some(seq_no) = self.missed(&shard, sent, event.into(), seen) {
                 let (copy, had) = (seen.allocation, seen.max_seq_no.max(seen.up_to));
                 let why = format!(
-                    "search {request}, sent at {}, was answered by copy {copy} of {shard} as of operation {had}, but operation \
+                    "search {}, sent at {}, was answered by copy {copy} of {shard} as of operation {had}, but operation \
                      {seq_no} had been acknowledged with a refresh",
+                    RequestId(request),
                     clock(sent.at)
                 );
                 return broken(event, why);

@@ -9,6 +9,7 @@ use crate::{
         verdict::{Judged, broken},
     },
     event::{DocOp, Event, EventKind, Outcome},
+    name::RequestId,
 };
 
 pub(super) const COMPLETE: Law = Law {
@@ -88,7 +89,7 @@ impl Complete {
         };
         match report.flaw(self.written.get(&index).unwrap_or(&nothing)).or_else(partial) {
             None => Ok(()),
-            Some(flaw) => broken(event, format!("search {request} on {index}: {flaw}")),
+            Some(flaw) => broken(event, format!("search {} on {index}: {flaw}", RequestId(request))),
         }
     }
 }

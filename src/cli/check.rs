@@ -16,7 +16,7 @@ use super::{
 use crate::{
     check::verdict::{Judgement, Verdict},
     report::{
-        text,
+        json, text,
         trace_file::{self, Trace},
         words::counted,
     },
@@ -127,7 +127,7 @@ struct Report<'a> {
     scenario: &'a str,
     seed: u64,
     verdict: &'static str,
-    laws: &'a [Judgement],
+    laws: Vec<json::Law<'a>>,
     events: usize,
     fingerprint: &'a str,
 }
@@ -146,8 +146,8 @@ fn report(trace: &Trace, judgements: &[Judgement], format: Format) -> String {
         Format::Json => {
             let verdict = Standing::of(judgements).word();
             let (scenario, seed, events) = (&header.scenario, header.seed, trace.events.len());
-            let report =
-                Report { scenario, seed, verdict, laws: judgements, events, fingerprint: &fingerprint };
+            let laws = judgements.iter().map(json::Law::from).collect();
+            let report = Report { scenario, seed, verdict, laws, events, fingerprint: &fingerprint };
             serde_json::to_string_pretty(&report).expect("names and numbers are JSON") + "\n"
         }
     }

@@ -1,14 +1,16 @@
 //! Causality — decides which events of a record can have caused which: what a host did before, and what the sender of
 //! a message had done when it was sent. It never goes by time, but where the world itself strikes a host.
 //!
-//! Lamport's happened-before: nothing here says that an event did cause another one, only that it could have. A timer
-//! that runs out is caused by what its host did before, not by the message that did not come.
+//! Lamport's happened-before: nothing here says that an event did cause another one, only that it could have. A fault is
+//! before all that the hosts do which it hits. A timer that runs out is caused by what its host did before, not by the
+//! message that did not come; but a connection that ends, and a session that expires, also by what holds the other side
+//! down or cuts it off then.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
     event::{Event, EventKind},
-    name::HostId,
+    name::{HostId, SessionId},
 };
 
 /// The causes in a record.
@@ -16,8 +18,8 @@ use crate::{
 pub struct Causes<'a> {
     events: &'a [Event],
     hosts: BTreeMap<HostId, Vec<usize>>,
-    /// The event of the same host before each; of what the world does to a host, also the world's.
-    before: Vec<[Option<usize>; 2]>,
+    /// The event of the same host before each, and what the world and the other side of a connection have to do with it.
+    before: Vec<[Option<usize>; 4]>,
 }
 
 /// How many messages lie between an event and what it led to.
@@ -28,6 +30,7 @@ impl<'a> Causes<'a> {
     pub fn of(events: &'a [Event]) -> Self {
         let mut hosts: BTreeMap<HostId, Vec<usize>> = BTreeMap::new();
         let mut before = Vec::with_capacity(events.len());
+        let mut troubles = Troubles::default();
         let mut world = None;
         for (number, event) in events.iter().enumerate() {
             let struck = if is_worldly(&event.kind) { world } else { None };
@@ -37,7 +40,9 @@ impl<'a> Causes<'a> {
                 told.push(number);
                 last
             });
-            before.push([own, struck]);
+            let hit = event.host.and_then(|host| troubles.hit.remove(&host));
+            before.push([own, struck, hit, troubles.of_other_side(event)]);
+            troubles.observe(number, event);
             if event.host.is_none() {
                 world = Some(number);
             }
@@ -71,6 +76,52 @@ impl<'a> Causes<'a> {
     }
 }
 
+/// What keeps hosts from answering, as far as the record has been read.
+#[derive(Debug, Default)]
+struct Troubles {
+    /// The fault that has hit a host which has told nothing since.
+    hit: BTreeMap<HostId, usize>,
+    /// Hosts that are down or paused.
+    down: BTreeMap<HostId, usize>,
+    cuts: BTreeMap<(HostId, HostId), usize>,
+    sessions: BTreeMap<SessionId, HostId>,
+}
+
+impl Troubles {
+    fn observe(&mut self, number: usize, event: &Event) {
+        match (&event.kind, event.host) {
+            (EventKind::FaultBegan { hosts, .. }, _) => {
+                self.hit.extend(hosts.iter().map(|host| (*host, number)));
+            }
+            (EventKind::LinkCut { from, to }, _) => drop(self.cuts.insert((*from, *to), number)),
+            (EventKind::LinkHealed { from, to }, _) => drop(self.cuts.remove(&(*from, *to))),
+            (
+                EventKind::HostCrashed { .. } | EventKind::HostHalted { .. } | EventKind::HostPaused,
+                Some(host),
+            ) => drop(self.down.insert(host, number)),
+            (EventKind::HostStarted { .. } | EventKind::HostResumed, Some(host)) => {
+                self.down.remove(&host);
+            }
+            (EventKind::ClientConnected { session, .. }, Some(host)) => {
+                self.sessions.insert(*session, host);
+            }
+            _ => {}
+        }
+    }
+
+    /// What has become of the other side of a connection that ends, or of a session that expires.
+    fn of_other_side(&self, event: &Event) -> Option<usize> {
+        let host = event.host?;
+        let other = match &event.kind {
+            EventKind::ConnectionEnded { peer, .. } => peer,
+            EventKind::SessionExpired { session } => self.sessions.get(session)?,
+            _ => return None,
+        };
+        let cut = self.cuts.get(&(host, *other)).or_else(|| self.cuts.get(&(*other, host)));
+        self.down.get(other).or(cut).copied()
+    }
+}
+
 /// Whether the world does this to a host: then a fault or a step, told just before, can be its cause.
 fn is_worldly(kind: &EventKind) -> bool {
     matches!(
@@ -89,7 +140,7 @@ fn is_worldly(kind: &EventKind) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::SimTime;
+    use crate::{core::CloseReason, name::SimTime};
 
     fn record(kinds: Vec<(Option<HostId>, EventKind)>) -> Vec<Event> {
         let event = |(seq, (host, kind)): (u64, _)| Event { seq, at: SimTime(seq), host, kind };
@@ -118,18 +169,36 @@ mod tests {
     }
 
     #[test]
-    fn fault_is_a_cause_of_the_crash_it_brings_and_of_nothing_else() {
-        let host = HostId::search(1);
+    fn fault_is_a_cause_of_what_the_hosts_do_that_it_hits_and_of_nothing_else() {
+        let (host, other) = (HostId::search(1), HostId::search(2));
         let fault = EventKind::FaultBegan { step: 0, what: "crash".into(), hosts: vec![host] };
         let events = record(vec![
             (Some(host), EventKind::ElectionStarted { round: 1 }),
             (None, fault),
-            (Some(host), EventKind::ElectionStarted { round: 2 }),
+            (Some(other), EventKind::ElectionStarted { round: 2 }),
             (Some(host), EventKind::HostCrashed { power: true }),
         ]);
         let causes = Causes::of(&events);
-        assert_eq!(causes.past(3).keys().copied().collect::<Vec<_>>(), [0, 1, 2]);
-        assert_eq!(causes.past(2).keys().copied().collect::<Vec<_>>(), [0]);
+        assert_eq!(causes.past(3).keys().copied().collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(causes.past(2), BTreeMap::new());
+    }
+
+    #[test]
+    fn end_of_a_connection_is_caused_by_the_death_of_the_other_side() {
+        let (client, server) = (HostId::client(1), HostId::zookeeper(1));
+        let ended = || EventKind::ConnectionEnded { peer: server, reason: CloseReason::Reset };
+        let events = record(vec![
+            (Some(client), ended()),
+            (Some(server), EventKind::HostCrashed { power: false }),
+            (Some(client), ended()),
+            (Some(server), EventKind::HostStarted { incarnation: 2 }),
+            (None, EventKind::LinkCut { from: server, to: client }),
+            (Some(client), ended()),
+        ]);
+        let causes = Causes::of(&events);
+        assert_eq!(causes.past(0), BTreeMap::new());
+        assert!(causes.past(2).contains_key(&1));
+        assert!(causes.past(5).contains_key(&4) && !causes.past(5).contains_key(&3));
     }
 
     #[test]

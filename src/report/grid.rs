@@ -9,8 +9,9 @@ use serde::Serialize;
 use crate::{scenario::duration, sweep::record::Record};
 
 /// What is measured: its name in tables, its name in records, and its unit.
-pub const MEASURES: [(&str, &str, &str); 6] = [
+pub const MEASURES: [(&str, &str, &str); 7] = [
     ("detected", "detect", "s"),
+    ("leader missed", "detect_leader", "s"),
     ("promoted", "promote", "s"),
     ("green", "green", "s"),
     ("failing", "unavailable", "s"),
@@ -87,6 +88,7 @@ fn point(scenario: &str, set: &str, records: &[&Record]) -> GridPoint {
 fn value(record: &Record, measure: &str) -> Option<f64> {
     match measure {
         "detect" => record.detect,
+        "detect_leader" => record.detect_leader,
         "promote" => record.promote,
         "green" => record.green,
         "unavailable" => Some(record.unavailable),

@@ -11,6 +11,7 @@ use crate::{
     name::{AllocationId, SimTime},
     report::{
         failover::{Failover, Office, failovers},
+        faults::Planned,
         health::health,
         style::Tone,
     },
@@ -19,8 +20,11 @@ use crate::{
 /// The figures of one run; spans in simulated seconds. What did not occur is none.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Measures {
-    /// From a fault until the others know, for any office: the median of the run.
+    /// From a fault until the others know that a primary or a controller is gone: its session has expired, as a rule. The
+    /// median of the run.
     pub detect: Option<f64>,
+    /// From a fault until a follower of ZooKeeper's leader knows that it is gone: the median of the run.
+    pub detect_leader: Option<f64>,
     /// From a fault until another copy is primary: the median of the run.
     pub promote: Option<f64>,
     /// From the loss of green until green again, once the cluster was: the longest of the run; to its end if it was
@@ -32,15 +36,19 @@ pub struct Measures {
     pub moves: u32,
 }
 
-/// The figures of a record.
-pub fn measures(events: &[Event]) -> Measures {
-    let failovers = failovers(events);
-    let detected = failovers.iter().filter_map(|failover| failover.detected);
+/// The figures of a record of a plan.
+pub fn measures(events: &[Event], planned: Planned<'_>) -> Measures {
+    let failovers = failovers(events, planned);
+    let detected = |of_leader: bool| {
+        let of = failovers.iter().filter(move |failover| (failover.office == Office::ZkLeader) == of_leader);
+        median(of.filter_map(|failover| failover.detected))
+    };
     let promoted = failovers.iter().filter(|failover| matches!(failover.office, Office::Primary(_)));
     let mut watch = Watch::default();
     events.iter().for_each(|event| watch.observe(event));
     Measures {
-        detect: median(detected),
+        detect: detected(false),
+        detect_leader: detected(true),
         promote: median(promoted.filter_map(|failover: &Failover| failover.succeeded)),
         green: watch.green(),
         unavailable: seconds(union(watch.troubles)),
@@ -136,8 +144,8 @@ impl Watch {
 mod tests {
     use super::*;
     use crate::{
-        event::Placement,
-        name::{Epoch, HostId, ShardId, Term},
+        event::{Placement, SyncMode},
+        name::{Epoch, HostId, SessionId, ShardId, Term, Zxid},
     };
 
     fn event(ms: u64, kind: EventKind) -> Event {
@@ -173,7 +181,11 @@ mod tests {
     #[test]
     fn longest_time_without_green_counts_once_the_cluster_was_green() {
         let of = |states: &[(u64, CopyState)]| {
-            measures(&states.iter().map(|(ms, state)| published(*ms, *state)).collect::<Vec<_>>()).green
+            measures(
+                &states.iter().map(|(ms, state)| published(*ms, *state)).collect::<Vec<_>>(),
+                Planned::default(),
+            )
+            .green
         };
         use CopyState::{Initializing, Started, Unassigned};
         assert_eq!(of(&[(0, Initializing), (500, Started)]), None);
@@ -182,6 +194,29 @@ mod tests {
             Some(3.0)
         );
         assert_eq!(of(&[(0, Started), (1_000, Unassigned), (2_500, Initializing)]), Some(1.5));
+    }
+
+    #[test]
+    fn expiry_of_sessions_and_elections_are_measured_apart() {
+        let told = |ms, host, kind| Event { host, ..event(ms, kind) };
+        let (leader, follower) = (HostId::zookeeper(1), HostId::zookeeper(2));
+        let session = SessionId(9);
+        let (resumed, read_only) = (false, false);
+        let connected = EventKind::ClientConnected { session, server: leader, resumed, read_only };
+        let followed =
+            EventKind::FollowerSynced { leader, epoch: Epoch(1), mode: SyncMode::Diff, zxid: Zxid(0) };
+        let hosts = vec![leader, HostId::search(1)];
+        let events = [
+            told(0, Some(leader), EventKind::LeaderEstablished { epoch: Epoch(1), history: vec![] }),
+            told(0, Some(follower), followed),
+            event(1, connected),
+            event(2, EventKind::ControllerElected { epoch: Epoch(1) }),
+            told(1_000, None, EventKind::FaultBegan { step: 0, what: "crash".into(), hosts }),
+            told(3_000, Some(follower), EventKind::ElectionStarted { round: 2 }),
+            told(9_000, Some(follower), EventKind::SessionExpired { session }),
+        ];
+        let Measures { detect, detect_leader, .. } = measures(&events, Planned::default());
+        assert_eq!((detect, detect_leader), (Some(8.0), Some(2.0)));
     }
 
     #[test]
@@ -194,7 +229,7 @@ mod tests {
         ]
         .concat();
         events.sort_by_key(|event| event.at);
-        assert_eq!(measures(&events).unavailable, 2.5);
+        assert_eq!(measures(&events, Planned::default()).unavailable, 2.5);
     }
 
     #[test]
@@ -202,6 +237,6 @@ mod tests {
         use CopyState::{Relocating, Started};
         let events = [(0, Started), (1, Relocating), (2, Relocating), (3, Started), (4, Relocating)];
         let events: Vec<Event> = events.iter().map(|(ms, state)| published(*ms, *state)).collect();
-        assert_eq!(measures(&events).moves, 2);
+        assert_eq!(measures(&events, Planned::default()).moves, 2);
     }
 }

@@ -4,6 +4,7 @@ pub mod causality;
 pub mod explain;
 pub mod export;
 pub mod failover;
+pub mod faults;
 pub mod grid;
 mod health;
 pub mod json;

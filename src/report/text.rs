@@ -10,6 +10,7 @@ use crate::{
     name::SimTime,
     report::{
         failover::{Failover, failovers},
+        faults::Planned,
         style::{Painted, Tone},
         timeline::{Entry, timeline},
         words::{counted, grouped},
@@ -35,7 +36,7 @@ pub fn report(trial: &Trial, command: &str) -> String {
     text += &story(trial);
     section(&mut text, "Laws");
     text += &verdicts(&trial.judgements);
-    let failovers = failovers(&trial.run.events);
+    let failovers = failovers(&trial.run.events, Planned::of(&trial.plan));
     if !failovers.is_empty() {
         section(&mut text, "Failover times");
         text += &successions(&failovers);
@@ -140,7 +141,7 @@ fn load(workload: &WorkloadPlan) -> String {
 
 /// The timeline, with broken laws where they show.
 fn story(trial: &Trial) -> String {
-    let mut entries = timeline(&trial.run.events);
+    let mut entries = timeline(&trial.run.events, Planned::of(&trial.plan));
     entries.extend(trial.judgements.iter().filter_map(broken));
     entries.sort_by_key(|entry| entry.at);
     let hidden = entries.len().saturating_sub(LINES_MAX);

@@ -10,6 +10,7 @@ use crate::{
     event::{CopyState, Event, EventKind, Outcome, Placement},
     name::{AllocationId, HostId, HostKind, SessionId, ShardId, SimTime, Term},
     report::{
+        faults::{Planned, struck},
         health::{health, missing, target},
         style::Tone,
         words::counted,
@@ -45,8 +46,8 @@ impl Entry {
 }
 
 /// The lines of a run, in order of time.
-pub fn timeline(events: &[Event]) -> Vec<Entry> {
-    let mut watch = Watch::default();
+pub fn timeline(events: &[Event], planned: Planned<'_>) -> Vec<Entry> {
+    let mut watch = Watch { planned, ..Watch::default() };
     for event in events {
         watch.observe(event);
     }
@@ -66,7 +67,8 @@ const TROUBLE_GAP: Duration = Duration::from_secs(3);
 
 /// What must be remembered to tell a story from single events.
 #[derive(Default)]
-struct Watch {
+struct Watch<'a> {
+    planned: Planned<'a>,
     entries: Vec<Entry>,
     /// Where an entry of this host and wording was last put.
     recent: BTreeMap<(String, String), usize>,
@@ -115,7 +117,7 @@ struct Trouble {
     unknown: u64,
 }
 
-impl Watch {
+impl Watch<'_> {
     fn observe(&mut self, event: &Event) {
         self.damage(event);
         self.world(event);
@@ -157,7 +159,15 @@ impl Watch {
         match &event.kind {
             EventKind::FaultBegan { step, what, hosts } => {
                 self.struck.insert(*step, crowd(hosts));
-                self.add(at, crowd(hosts), Tone::Fault, what, "");
+                match struck(what, hosts) {
+                    Some(names) if hosts.len() > 1 => {
+                        self.add(at, crowd(hosts), Tone::Fault, format!("{what}:"), names);
+                    }
+                    _ => self.add(at, crowd(hosts), Tone::Fault, what, ""),
+                }
+            }
+            EventKind::FaultEnded { step, .. } if self.planned.is_deed(*step) => {
+                self.struck.remove(step);
             }
             EventKind::FaultEnded { step, what } => {
                 let who = self.struck.remove(step).unwrap_or_else(|| crowd(&[]));
@@ -193,7 +203,10 @@ impl Watch {
                 let shards: Vec<_> = shards.iter().map(ToString::to_string).collect();
                 self.add(at, host, Tone::Plain, "tries failed copies again:", shards.join(", "));
             }
-            EventKind::FaultMissed { what, .. } => self.add(at, "world", Tone::Bad, "fault missed:", what),
+            EventKind::FaultMissed { step, what } => {
+                let what = self.planned.missed(*step, what);
+                self.add(at, "world", Tone::Bad, "fault missed:", what);
+            }
             EventKind::HostHalted { why } => {
                 self.halted.extend(event.host);
                 self.add(at, host, Tone::Bad, format!("halts: {why}"), "");
@@ -414,14 +427,20 @@ fn crowd(hosts: &[HostId]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::{Epoch, SessionId};
+    use crate::{
+        name::{Epoch, SessionId},
+        scenario::{
+            builtin,
+            plan::{FaultAction, FaultStep, Plan, Selector},
+        },
+    };
 
     fn event(ms: u64, host: HostId, kind: EventKind) -> Event {
         Event { seq: ms, at: SimTime(ms * 1_000_000), host: Some(host), kind }
     }
 
     fn texts(events: &[Event]) -> Vec<String> {
-        timeline(events)
+        timeline(events, Planned::default())
             .iter()
             .map(|entry| format!("{} {} {}", entry.at.0 / 1_000_000, entry.who, entry.text()))
             .collect()
@@ -447,6 +466,22 @@ mod tests {
             texts(&events),
             ["10 zk-2 expires the session of search-4, 0x2", "5000 zk-2 expires the session of 0x3"]
         );
+    }
+
+    #[test]
+    fn hosts_of_a_fault_are_named_and_the_end_of_a_deed_is_no_news() {
+        let plan = builtin::DEFAULT.scenario().plan(1);
+        let expire = FaultAction::Expire { target: Selector::Controller };
+        let plan = Plan { faults: vec![FaultStep { action: expire, ..plan.faults[0].clone() }], ..plan };
+        let told = |ms, kind| Event { host: None, ..event(ms, HostId::search(1), kind) };
+        let (step, what) = (0, "end of the session of all(search)".to_owned());
+        let hosts = vec![HostId::search(1), HostId::search(2)];
+        let events = [
+            told(1, EventKind::FaultBegan { step, what: what.clone(), hosts }),
+            told(1, EventKind::FaultEnded { step, what }),
+        ];
+        let lines: Vec<String> = timeline(&events, Planned::of(&plan)).iter().map(Entry::text).collect();
+        assert_eq!(lines, ["end of the session of all(search): search-1, search-2"]);
     }
 
     #[test]

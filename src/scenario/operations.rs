@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    name::HostId,
+    name::{HostId, RequestId},
     scenario::{defaults::is_default, duration},
 };
 
@@ -125,7 +125,7 @@ impl Ask {
 
 impl Operation {
     /// Requests that an operation can be made of: a compare-and-set asks twice, several in one are told apart.
-    pub const REQUESTS: u32 = 64;
+    pub const REQUESTS: u32 = RequestId::PER_OPERATION;
 
     /// The most writes or gets of one request.
     pub const ITEMS_MAX: u32 = Self::REQUESTS - 1;
@@ -140,7 +140,7 @@ impl Operation {
 
     /// The number of its first request, unique in a run.
     pub fn request(&self) -> u64 {
-        (u64::from(self.client.number) << 32) | (u64::from(self.number) * u64::from(Self::REQUESTS))
+        RequestId::first(self.client, self.number).0
     }
 
     /// The number of the request that carries several, which have numbers of their own.

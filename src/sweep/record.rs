@@ -7,7 +7,10 @@ use crate::{
     check::verdict::Verdict,
     event::{Event, EventKind},
     name::SimTime,
-    report::measures::{Measures, measures},
+    report::{
+        faults::Planned,
+        measures::{Measures, measures},
+    },
     scenario::plan::Plan,
     sim::RunError,
     trial::Trial,
@@ -47,8 +50,11 @@ pub struct Record {
     pub cuts: u32,
     /// Faults that found nobody to hit.
     pub missed: u32,
-    /// Seconds until a loss was noticed, the median of the run ([`Measures`]).
+    /// Seconds until the loss of a primary or a controller was noticed, the median of the run ([`Measures`]).
     pub detect: Option<f64>,
+    /// Seconds until the loss of ZooKeeper's leader was noticed, the median of the run.
+    #[serde(default)]
+    pub detect_leader: Option<f64>,
     /// Seconds until another copy was primary, the median of the run.
     pub promote: Option<f64>,
     /// Seconds without green, the longest of the run.
@@ -80,7 +86,7 @@ impl Record {
         let figures = trial.run.figures;
         let mut record = Self::empty(key, &trial.plan, trial.standing().word(), &trial.run.events);
         record.set = set.to_owned();
-        record.measured(measures(&trial.run.events));
+        record.measured(measures(&trial.run.events, Planned::of(&trial.plan)));
         record.events = figures.events;
         record.messages = figures.messages;
         record.simulated = figures.simulated.as_secs_f64();
@@ -97,8 +103,9 @@ impl Record {
     }
 
     fn measured(&mut self, measures: Measures) {
-        let Measures { detect, promote, green, unavailable, moves } = measures;
-        (self.detect, self.promote, self.green) = (detect, promote, green);
+        let Measures { detect, detect_leader, promote, green, unavailable, moves } = measures;
+        (self.detect, self.detect_leader) = (detect, detect_leader);
+        (self.promote, self.green) = (promote, green);
         (self.unavailable, self.moves) = (unavailable, moves);
     }
 
@@ -142,6 +149,7 @@ impl Record {
             cuts: faults.cuts,
             missed: faults.missed,
             detect: None,
+            detect_leader: None,
             promote: None,
             green: None,
             unavailable: 0.0,

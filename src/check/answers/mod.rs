@@ -21,7 +21,7 @@ use crate::{
         verdict::{Judged, broken},
     },
     event::{Digest, Event, EventKind, Outcome, ShardSeen},
-    name::{SeqNo, ShardId},
+    name::{RequestId, SeqNo, ShardId},
 };
 
 pub(super) const ANSWERS: Law = Law {
@@ -312,7 +312,10 @@ impl Monitor for Answers {
                 let answer = Answer { successful: *successful, total: *total, hits, seen, aggregations };
                 match self.flaw(&asked, &answer) {
                     None => Ok(()),
-                    Some(flaw) => broken(event, format!("search {request} on {}: {flaw}", asked.index)),
+                    Some(flaw) => {
+                        let search = RequestId(*request);
+                        broken(event, format!("search {search} on {}: {flaw}", asked.index))
+                    }
                 }
             }
             _ => Ok(()),

@@ -7,6 +7,7 @@ use crate::{
         verdict::{Judged, broken, listed},
     },
     event::{DocOp, Event, EventKind},
+    name::RequestId,
 };
 
 pub(in crate::check) const DRAWN: Law = Law {
@@ -37,7 +38,7 @@ impl Monitor for Drawn {
                 if ids.len() <= requests.len() {
                     return Ok(());
                 }
-                let requests = listed(requests.iter().map(u64::to_string), 4);
+                let requests = listed(requests.iter().map(|request| RequestId(*request).to_string()), 4);
                 let ids = listed(ids.into_iter().map(str::to_owned), 4);
                 broken(event, format!("what was sent by request {requests} without an id is now {ids}"))
             }

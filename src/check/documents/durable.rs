@@ -13,7 +13,7 @@ use crate::{
         verdict::{Judged, Point, broken, clock, listed},
     },
     event::{Event, EventKind, HeldDoc},
-    name::ShardId,
+    name::{RequestId, ShardId},
 };
 
 pub(in crate::check) const DURABLE: Law = Law {
@@ -152,7 +152,7 @@ fn loss(doc: &Doc, at: Point, found: String) -> Loss {
             End::Acknowledged { at, seq_no, term: None } => (at, format!("operation {seq_no}")),
             End::Open | End::Failed => (at, "no operation".into()),
         };
-        (at, format!("request {}, acknowledged at {} as {number}", write.request, clock(at.at)))
+        (at, format!("request {}, acknowledged at {} as {number}", RequestId(write.request), clock(at.at)))
     });
     Loss { doc: format!("{}/{}", doc.index, doc.id), write, at, found }
 }

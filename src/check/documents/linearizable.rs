@@ -15,6 +15,7 @@ use crate::{
         verdict::{Judged, Point, broken, clock, listed, undecided},
     },
     event::{Digest, Event, EventKind},
+    name::RequestId,
 };
 
 pub(in crate::check) const LINEARIZABLE: Law = Law {
@@ -111,7 +112,7 @@ impl Asked {
             Op::Get { found: None, .. } => "gets nothing".into(),
         };
         let until = self.ended.map_or("no answer".into(), |at| clock(at.at));
-        format!("request {} {what} ({} to {until})", self.request, clock(self.sent.at))
+        format!("request {} {what} ({} to {until})", RequestId(self.request), clock(self.sent.at))
     }
 }
 
@@ -200,7 +201,7 @@ mod tests {
     use crate::{
         check::record::{Record, client, search},
         event::{EventKind as E, Outcome},
-        name::{AllocationId, SeqNo, Term},
+        name::{AllocationId, HostId, RequestId, SeqNo, Term},
     };
 
     const LAW: &str = "documents.linearizable";
@@ -232,6 +233,19 @@ mod tests {
             );
         }
         going_back("any").assert_passes(LAW);
+    }
+
+    #[test]
+    fn requests_are_named_as_scenario_files_name_them() {
+        let request = |number| RequestId::first(HostId::client(2), number).0;
+        let mut record = run("primary");
+        record.write(request(1), "a", Some(1)).acknowledge(request(1), 0, 1).write(request(2), "a", Some(2));
+        record.get(request(3), "a").got(request(3), Some((2, 1, 1)));
+        record.get(request(310) + 1, "a").got(request(310) + 1, Some((1, 0, 1)));
+        record.assert_fails(
+            LAW,
+            "request 310 of client-2 (part 1) gets 0000000000000001 as operation 0 of term 1",
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::{
         verdict::{Judged, Point, broken, clock},
     },
     event::{Digest, Event},
-    name::{SeqNo, Term},
+    name::{RequestId, SeqNo, Term},
 };
 
 pub(in crate::check) const REALTIME: Law = Law {
@@ -54,9 +54,9 @@ impl Realtime {
                 "operation {seq_no} of term {term} of {index}/{id} is {} by the answer to request {}, but was {} by that \
                  to request {} at {}",
                 text(new.source),
-                new.request,
+                RequestId(new.request),
                 text(first.source),
-                first.request,
+                RequestId(first.request),
                 clock(first.at.at)
             ),
         )

@@ -13,7 +13,7 @@ use crate::{
         verdict::{Judged, broken, clock},
     },
     event::{Event, EventKind},
-    name::SeqNo,
+    name::{RequestId, SeqNo},
 };
 
 pub(in crate::check) const STALE: Law = Law {
@@ -67,11 +67,11 @@ impl Stale {
                 format!(
                     "request {} for {}/{}, sent at {}, shows {shown}, but operation {seq_no} was acknowledged to request {} \
                      at {}; every copy that may serve had it",
-                    get.request,
+                    RequestId(get.request),
                     doc.index,
                     doc.id,
                     clock(get.sent.at),
-                    write.request,
+                    RequestId(write.request),
                     clock(write.acknowledged_at().unwrap_or_default().at)
                 ),
             );

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     cli::{exit::Failure, source::subject},
     memory,
-    report::measures::measures,
+    report::{faults::Planned, measures::measures},
     scenario::plan::Plan,
     sweep::{Counted, Done, Ledger, Subject, Sweep, Watch, seeds::Jobs, sweep},
     trial::{Machine, goals_met, judge},
@@ -133,7 +133,7 @@ fn share_of_laws(plan: &Plan, count: usize, machine: Machine) -> Result<f64, Fai
         let watch = Watch::start();
         judge(&run.events, &plan.expect.laws);
         goals_met(&run.events);
-        measures(&run.events);
+        measures(&run.events, Planned::of(&plan));
         judge_time += watch.elapsed();
         run_time += run.figures.wall;
     }

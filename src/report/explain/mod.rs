@@ -1,28 +1,29 @@
 //! Explanations — decides which sixty lines of a run a person reads first: the broken law, the event that shows it, what
 //! can have caused it, and the state changes around. It never judges.
 //!
-//! Causes are chosen by causality ([`causality`](super::causality)): the fewer messages between an event and what it
-//! led to, the nearer. What else is shown is there for the time.
+//! Causes are told by causality ([`causality`](super::causality)); lines are chosen by what they are about.
 
+mod choice;
 mod columns;
+mod fields;
+mod subjects;
 mod told;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write,
-};
+use std::{collections::BTreeSet, fmt::Write};
+
+use serde::Serialize;
 
 pub use self::told::told;
 use self::{
+    choice::{Break, choice},
     columns::{Columns, WIDTH, head},
-    told::is_state_change,
 };
 use crate::{
     check::verdict::Verdict,
-    event::Event,
+    event::{Event, EventKind},
     name::{HostId, HostKind},
     report::{
-        causality::{Causes, Hops},
+        faults::Planned,
         style::{Painted, Tone},
         text,
     },
@@ -31,14 +32,18 @@ use crate::{
 
 /// The most lines of an explanation.
 pub const LINES_MAX: usize = 60;
-/// Of these, state changes.
+/// Of these, events.
 const CHANGES_MAX: usize = 40;
-/// Of these, possible causes.
-const CAUSES_MAX: usize = 22;
+/// Of these, for the event that shows the break.
+const BREAK_LINES_MAX: usize = 6;
 /// The most columns of hosts.
 const COLUMNS_MAX: usize = 12;
 /// Width of a line, in characters.
 const LINE_WIDTH: usize = 118;
+/// How far in the lines of the break after its first one are.
+const INDENT: usize = 16;
+/// How far in what happened stands at most.
+const START_MAX: usize = 25 + COLUMNS_MAX * WIDTH;
 /// The most lines of one part before the table.
 const REASON_LINES_MAX: usize = LINES_MAX - CHANGES_MAX - 6;
 
@@ -50,12 +55,7 @@ pub fn page(trial: &Trial, again: Option<&str>) -> String {
         page.truncate(cut + 1);
         page += "  …\n";
     }
-    let events = &trial.run.events;
-    let broken = trial.first_failure().and_then(|judgement| match judgement.verdict {
-        Verdict::Fail { seq, .. } => Some(seq as usize).filter(|seq| *seq < events.len()),
-        _ => None,
-    });
-    page += &table(events, broken);
+    page += &table(&trial.run.events, Planned::of(&trial.plan), broken(trial));
     let _ = writeln!(page, "fingerprint {:032x}", trial.run.fingerprint);
     if let Some(again) = again {
         let _ = writeln!(page, "again: {again}");
@@ -63,37 +63,78 @@ pub fn page(trial: &Trial, again: Option<&str>) -> String {
     page
 }
 
+/// What an event of an explanation has to do with the break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// It is what shows the break.
+    Break,
+    /// It can have caused it.
+    Cause,
+    /// It is there for the time, or for what it is about.
+    Context,
+}
+
+/// The events of the explanation of the first broken law, as its page shows them: which, what part it has, and what
+/// happened in one line. Nothing if all laws hold.
+pub fn explanation(trial: &Trial) -> Vec<(&Event, Part, String)> {
+    let (events, planned) = (&trial.run.events, Planned::of(&trial.plan));
+    let Some(broken) = broken(trial) else { return Vec::new() };
+    let chosen = choice(events, planned, Some(broken), room(events, planned, Some(broken)));
+    let shown = chosen.shown.iter().map(|at| {
+        let event = &events[*at];
+        (event, chosen.part(*at), what(event, planned))
+    });
+    shown.collect()
+}
+
 /// The same for a file or a panic: without colours.
 pub fn plain_page(trial: &Trial, again: Option<&str>) -> String {
     anstream::adapter::strip_str(&page(trial, again)).to_string()
 }
 
-/// State changes, a line each, with the event that broke a law and its causes marked.
-fn table(events: &[Event], broken: Option<usize>) -> String {
-    let past = broken.map_or(BTreeMap::new(), |at| Causes::of(events).past(at));
-    let causes = nearest(events, broken, &past);
-    let shown = chosen(events, broken, &causes);
-    let hosts = columns(events, &shown);
-    let mut text = heading(&hosts, broken);
+/// The event that shows the first broken law.
+fn broken(trial: &Trial) -> Option<Break<'_>> {
+    match &trial.first_failure()?.verdict {
+        Verdict::Fail { seq, why, .. } => {
+            Some(Break { at: *seq as usize, why }).filter(|broken| broken.at < trial.run.events.len())
+        }
+        _ => None,
+    }
+}
+
+/// Events, a line each, with the one that broke a law, which has several if need be, and its causes marked.
+fn table(events: &[Event], planned: Planned<'_>, broken: Option<Break<'_>>) -> String {
+    let chosen = choice(events, planned, broken, room(events, planned, broken));
+    let hosts = columns(events, &chosen.shown);
+    let mut text = heading(&hosts, chosen.broken);
     let mut columns = Columns::default();
-    let mut last = None;
     for (number, event) in events.iter().enumerate() {
         columns.observe(event);
-        if !shown.contains(&number) {
+        if !chosen.shown.contains(&number) {
             continue;
         }
-        let mark = match () {
-            () if broken == Some(number) => '>',
-            () if causes.contains(&number) => '*',
-            () => ' ',
-        };
-        text += &line(event, mark, &columns, &hosts);
-        last = Some(number);
+        text += &line(event, &what(event, planned), chosen.part(number), (&columns, &hosts));
     }
-    if last.is_none() {
+    if chosen.shown.is_empty() {
         text += "  nothing changed its state\n";
     }
     text
+}
+
+/// How many events there is room for beside the lines of the break after its first one.
+fn room(events: &[Event], planned: Planned<'_>, broken: Option<Break<'_>>) -> usize {
+    let lines = |broken: Break<'_>| wrapped(&what(&events[broken.at], planned), START_MAX).len();
+    CHANGES_MAX + 1 - broken.map_or(1, lines)
+}
+
+/// What happened, in one line.
+fn what(event: &Event, planned: Planned<'_>) -> String {
+    let what = match &event.kind {
+        EventKind::FaultMissed { step, what } => format!("fault missed: {}", planned.missed(*step, what)),
+        kind => told(kind),
+    };
+    what.replace('\n', " ")
 }
 
 fn heading(hosts: &[HostId], broken: Option<usize>) -> String {
@@ -107,20 +148,50 @@ fn heading(hosts: &[HostId], broken: Option<usize>) -> String {
     format!("{}\n{head}\n", Painted(Tone::Dim, brief(&key)))
 }
 
-fn line(event: &Event, mark: char, columns: &Columns, hosts: &[HostId]) -> String {
+fn line(event: &Event, what: &str, part: Part, (columns, hosts): (&Columns, &[HostId])) -> String {
     let cells: String = hosts.iter().map(|host| format!("{:<WIDTH$}", columns.cell(*host))).collect();
     let who = event.host.map_or("world".to_owned(), |host| host.to_string());
-    let text = format!(
-        "{mark} {:>10.4}  {cells} {who:<9} {}",
-        event.at.seconds(),
-        told(&event.kind).replace('\n', " ")
-    );
-    let tone = match mark {
-        '>' => Tone::Bad,
-        '*' => Tone::Fault,
-        _ => Tone::Plain,
+    let (mark, tone) = match part {
+        Part::Break => ('>', Tone::Bad),
+        Part::Cause => ('*', Tone::Fault),
+        Part::Context => (' ', Tone::Plain),
     };
-    format!("{}\n", Painted(tone, brief(&text)))
+    let start = format!("{mark} {:>10.4}  {cells} {who:<9} ", event.at.seconds());
+    let lines = match part {
+        Part::Break => wrapped(what, start.chars().count()),
+        _ => vec![what.to_owned()],
+    };
+    let indent = " ".repeat(INDENT);
+    let starts = [start.as_str()].into_iter().chain(std::iter::repeat(indent.as_str()));
+    let paint = |(start, text)| format!("{}\n", Painted(tone, brief(&format!("{start}{text}"))));
+    starts.zip(&lines).map(paint).collect()
+}
+
+/// A text in lines of whole words, the first of which has another `start` than the others; what is too long for
+/// [`BREAK_LINES_MAX`] of them stands on the last.
+fn wrapped(text: &str, start: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ').flat_map(pieces) {
+        let taken = if lines.len() == 1 { start } else { INDENT };
+        let is_last = lines.len() == BREAK_LINES_MAX;
+        let line = lines.last_mut().expect("there is a line");
+        let length = line.chars().count() + 1 + word.chars().count();
+        if line.is_empty() {
+            line.push_str(&word);
+        } else if is_last || taken + length <= LINE_WIDTH {
+            *line += &format!(" {word}");
+        } else {
+            lines.push(word);
+        }
+    }
+    lines
+}
+
+/// A word in pieces that fit a line.
+fn pieces(word: &str) -> Vec<String> {
+    let chars: Vec<char> = word.chars().collect();
+    let pieces = chars.chunks(LINE_WIDTH - INDENT).map(|piece| piece.iter().collect());
+    if chars.is_empty() { vec![String::new()] } else { pieces.collect() }
 }
 
 /// As much of a line as has room.
@@ -129,39 +200,6 @@ fn brief(text: &str) -> String {
         return text.trim_end().to_owned();
     }
     text.chars().take(LINE_WIDTH - 1).chain(['…']).collect()
-}
-
-/// The state changes that can have caused the break, nearest first: about its shard, if it is about one.
-fn nearest(events: &[Event], broken: Option<usize>, past: &BTreeMap<usize, Hops>) -> BTreeSet<usize> {
-    let shard = broken.and_then(|at| events[at].kind.shard());
-    let concerns = |event: &Event| match (shard, event.kind.shard()) {
-        (Some(shard), Some(other)) => shard == other,
-        _ => true,
-    };
-    let changes = past.iter().filter(|(at, _)| {
-        let event = &events[**at];
-        is_state_change(&event.kind) && concerns(event)
-    });
-    let mut changes: Vec<(Hops, usize)> = changes.map(|(at, hops)| (*hops, usize::MAX - *at)).collect();
-    changes.sort_unstable();
-    changes.into_iter().take(CAUSES_MAX).map(|(_, at)| usize::MAX - at).collect()
-}
-
-/// The lines: the break, its causes, what the world did, and the last changes before.
-fn chosen(events: &[Event], broken: Option<usize>, causes: &BTreeSet<usize>) -> BTreeSet<usize> {
-    let end = broken.map_or(events.len(), |at| at + 1);
-    let mut shown: BTreeSet<usize> = causes.iter().copied().chain(broken).collect();
-    let changes = (0..end).rev().filter(|at| is_state_change(&events[*at].kind));
-    let (worldly, others): (Vec<usize>, Vec<usize>) = changes.partition(|at| events[*at].host.is_none());
-    let room = CHANGES_MAX.saturating_sub(shown.len());
-    shown.extend(worldly.into_iter().take(room / 2));
-    for at in others {
-        if shown.len() >= CHANGES_MAX {
-            break;
-        }
-        shown.insert(at);
-    }
-    shown
 }
 
 /// The hosts of the table: all, or if they are many those that the lines are about.
@@ -182,7 +220,7 @@ mod tests {
     use super::*;
     use crate::{
         event::EventKind as E,
-        name::{AllocationId, Epoch, SimTime, Term},
+        name::{Epoch, SimTime},
     };
 
     fn record(kinds: Vec<(Option<HostId>, E)>) -> Vec<Event> {
@@ -204,7 +242,8 @@ mod tests {
             (Some(two), E::Delivered { from: one, message: "m".into(), sent: 1 }),
             (Some(two), elected(3)),
         ]);
-        let text = plain(&table(&events, Some(3)));
+        let text =
+            plain(&table(&events, Planned::default(), Some(Break { at: 3, why: "search-1 has epoch 1" })));
         let lines: Vec<&str> = text.lines().skip(2).collect();
         let marks: Vec<char> = lines.iter().filter_map(|line| line.chars().next()).collect();
         assert_eq!(marks, ['*', ' ', '>'], "{text}");
@@ -212,17 +251,30 @@ mod tests {
     }
 
     #[test]
-    fn causes_about_another_shard_are_left_out() {
-        let host = HostId::search(1);
-        let activated = |number| E::PrimaryActivated {
-            shard: crate::name::ShardId { index: "a".into(), number },
-            allocation: AllocationId(1),
-            term: Term(1),
+    fn break_has_as_many_lines_as_it_needs() {
+        let hits = (0..3).map(|number| format!("a-document-with-a-long-name-{number}"));
+        let completed = E::SearchCompleted {
+            request: 8_589_954_432,
+            outcome: crate::event::Outcome::Ok,
+            shards_successful: 1,
+            shards_total: 1,
+            total: 3,
+            hits: hits.collect(),
+            seen: vec![],
+            timed_out: false,
+            aggregations: "x".repeat(200),
+            error: None,
         };
-        let events =
-            record(vec![(Some(host), activated(0)), (Some(host), activated(1)), (Some(host), activated(1))]);
-        let past = Causes::of(&events).past(2);
-        assert_eq!(nearest(&events, Some(2), &past), [1].into());
+        let events = record(vec![(Some(HostId::client(2)), completed)]);
+        let text = plain(&table(&events, Planned::default(), Some(Break { at: 0, why: "" })));
+        let lines: Vec<&str> = text.lines().skip(2).collect();
+        assert!(lines.len() > 2 && lines.len() <= BREAK_LINES_MAX, "{text}");
+        assert!(
+            lines[0]
+                .ends_with("request 310 of client-2 outcome ok shards_successful 1 shards_total 1 total 3"),
+            "{text}"
+        );
+        assert!(text.contains("a-document-with-a-long-name-2]"), "{text}");
     }
 
     #[test]
@@ -232,7 +284,7 @@ mod tests {
             (Some(HostId::zookeeper(1 + round % 40)), E::RoleLost { why: why.into() })
         });
         let events = record(kinds.collect());
-        let text = plain(&table(&events, None));
+        let text = plain(&table(&events, Planned::default(), None));
         assert_eq!(text.lines().count(), 2 + CHANGES_MAX);
         assert!(text.lines().all(|line| line.chars().count() <= LINE_WIDTH), "{text}");
     }

@@ -1,9 +1,11 @@
 //! Words for events — decides how one event stands in a line, and which of them change a state. It never decides which
 //! lines are shown.
 
-use serde_json::Value;
-
-use crate::event::{EventKind, EventKind as E};
+use super::fields::plain;
+use crate::{
+    event::{EventKind, EventKind as E},
+    report::faults::struck,
+};
 
 /// Whether an event changes a state that a person follows: who lives, who leads, who is primary, what is recovered.
 pub(super) fn is_state_change(kind: &EventKind) -> bool {
@@ -63,10 +65,32 @@ pub(super) fn is_state_change(kind: &EventKind) -> bool {
     }
 }
 
+/// Whether an event is one of those that come by the thousand and say nothing alone.
+pub(super) fn is_minor(kind: &EventKind) -> bool {
+    match kind {
+        E::HostStarted { .. } | E::DiskDamaged { .. } => !is_state_change(kind),
+        kind => matches!(
+            kind,
+            E::RunStarted { .. }
+                | E::RunEnded
+                | E::FileSynced { .. }
+                | E::LinkCut { .. }
+                | E::LinkHealed { .. }
+                | E::Delivered { .. }
+                | E::ConnectionEnded { .. }
+                | E::AllocationInputs { .. }
+                | E::DiskReported { .. }
+        ),
+    }
+}
+
 /// An event in one line.
 pub fn told(kind: &EventKind) -> String {
     match kind {
-        E::FaultBegan { what, .. } => what.clone(),
+        E::FaultBegan { what, hosts, .. } => match struck(what, hosts) {
+            Some(names) => format!("{what}: {names}"),
+            None => what.clone(),
+        },
         E::FaultEnded { what, .. } => format!("undone: {what}"),
         E::FaultMissed { what, .. } => format!("fault missed: {what}"),
         E::SetupFailed { what, error, .. } => format!("refused: {what}: {error}"),
@@ -92,17 +116,6 @@ pub fn told(kind: &EventKind) -> String {
     }
 }
 
-/// The name of an event and its fields.
-fn plain(kind: &EventKind) -> String {
-    let Ok(Value::Object(fields)) = serde_json::to_value(kind) else { return kind.name().to_owned() };
-    let shown = fields.iter().filter(|(name, _)| *name != "event").map(|(name, value)| match value {
-        Value::String(text) => format!(" {name} {text}"),
-        Value::Array(list) if list.len() > 3 => format!(" {name} [{}]", list.len()),
-        other => format!(" {name} {other}"),
-    });
-    format!("{}{}", kind.name(), shown.collect::<String>())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,7 +124,7 @@ mod tests {
     #[test]
     fn event_without_words_of_its_own_is_told_by_its_fields() {
         assert_eq!(told(&E::EpochAccepted { epoch: Epoch(3) }), "EpochAccepted epoch 3");
-        assert_eq!(told(&E::RunEnded), "RunEnded");
+        assert_eq!(told(&E::ControllerElected { epoch: Epoch(3) }), "is controller in epoch 3");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     event::{Event, EventKind as E},
-    name::HostId,
+    name::{HostId, RequestId},
     report::explain::told,
 };
 
@@ -140,7 +140,7 @@ impl Sheet {
     fn request(&mut self, phase: &str, request: u64, event: &Event) {
         let (pid, tid) = self.place(&(event.host, "requests".into()));
         self.items.push(json!({
-            "ph": phase, "cat": "request", "id": request, "name": format!("request {request}"), "pid": pid,
+            "ph": phase, "cat": "request", "id": request, "name": format!("request {}", RequestId(request)), "pid": pid,
             "tid": tid, "ts": micros(event.at.0),
         }));
     }
