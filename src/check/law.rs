@@ -114,6 +114,7 @@ pub static LAWS: &[Law] = &[
     clients::LINEARIZABLE,
     clients::FIFO,
     session::MONOTONIC,
+    session::UNIQUE,
     patience::PATIENCE,
     clients::PREFIX,
     clients::STAT_FORWARD,

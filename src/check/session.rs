@@ -20,6 +20,29 @@ pub(super) const MONOTONIC: Law = Law {
     monitor: || Box::<Monotonic>::default(),
 };
 
+pub(super) const UNIQUE: Law = Law {
+    name: "session.unique",
+    sentence: "No two sessions are given the same id.",
+    source: "ZOOKEEPER-1622: ids of servers' sessions collided; SessionTrackerImpl.initializeNextSessionId",
+    monitor: || Box::<Unique>::default(),
+};
+
+/// Each server applies the transaction that opens a session, and again after a restart. A transaction that was cut from a
+/// log leaves its id to nobody: whoever asked for the session is given another one.
+#[derive(Default)]
+struct Unique(BTreeMap<SessionId, Zxid>);
+
+impl Monitor for Unique {
+    fn observe(&mut self, event: &Event) -> Judged {
+        let EventKind::SessionOpened { session, zxid, .. } = &event.kind else { return Ok(()) };
+        let first = *self.0.entry(*session).or_insert(*zxid);
+        if first == *zxid {
+            return Ok(());
+        }
+        broken(event, format!("session {session} is opened by {zxid}, and was by {first} before"))
+    }
+}
+
 /// Allowed: stale reads without bound (reads are sequential, not linearizable). A header of 0 says nothing:
 /// it is that of an auth reply, and the Java client ignores it too.
 #[derive(Default)]
@@ -96,6 +119,23 @@ mod tests {
         record.assert_fails(
             "session.monotonic",
             "session 0x9 was shown 0x100000007 by zk-2 (getData), after 0x100000008 by zk-1 at",
+        );
+    }
+
+    #[test]
+    fn id_that_is_given_twice_fails() {
+        let opened = |counter| E::SessionOpened {
+            session: SessionId(9),
+            zxid: txn(1, counter).zxid,
+            timeout_ms: 4_000,
+        };
+        let mut record = Record::default();
+        record.on(zk(1), opened(3)).on(zk(2), opened(3));
+        record.assert_passes("session.unique");
+        record.on(zk(1), opened(4));
+        record.assert_fails(
+            "session.unique",
+            "session 0x9 is opened by 0x100000004, and was by 0x100000003 before",
         );
     }
 
