@@ -10,7 +10,7 @@
 use crate::{
     check::{
         agreement, answers, checkpoints, clients, control, copies, deciders, disks, documents, durability,
-        ephemerals, epochs, fences, in_sync, membership, moves, notices, order, patience, placement,
+        ends, ephemerals, epochs, fences, in_sync, membership, moves, notices, order, patience, placement,
         primaries, primary, promises, recipes, refreshed, refusals, replicas, search, session, settings,
         settle,
         verdict::{Judged, Judgement, Verdict},
@@ -55,7 +55,8 @@ impl Kind {
 }
 
 /// Laws of liveness: what they promise needs time, and is judged when there has been enough of it.
-const EVENTUALLY: [&str; 7] = [
+const EVENTUALLY: [&str; 8] = [
+    "session.ends",
     "membership.converges",
     "allocation.balanced",
     "recipes.led",
@@ -115,6 +116,7 @@ pub static LAWS: &[Law] = &[
     clients::FIFO,
     session::MONOTONIC,
     patience::PATIENCE,
+    ends::ENDS,
     clients::PREFIX,
     clients::STAT_FORWARD,
     clients::SYNC,

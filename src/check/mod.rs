@@ -15,6 +15,7 @@ mod deciders;
 mod disks;
 mod documents;
 mod durability;
+mod ends;
 mod ephemerals;
 mod epochs;
 mod exhausted;
