@@ -52,5 +52,6 @@ mod session;
 mod settings;
 mod settle;
 mod strays;
+mod unsynced;
 pub mod verdict;
 mod watches;
