@@ -77,7 +77,8 @@ impl Calm {
         self.bound().map(|bound| SimTime(self.disturbed.0.saturating_add(bound)))
     }
 
-    fn bound(&self) -> Option<u64> {
+    /// How long the cluster may take to settle, in nanoseconds.
+    pub(super) fn bound(&self) -> Option<u64> {
         self.bound.map(|bound| bound.saturating_add(self.patience.as_nanos() as u64))
     }
 

@@ -10,9 +10,9 @@
 use crate::{
     check::{
         agreement, answers, checkpoints, clients, control, copies, deciders, disks, documents, durability,
-        ephemerals, epochs, fences, in_sync, membership, moves, notices, order, patience, placement,
+        ends, ephemerals, epochs, fences, in_sync, membership, moves, notices, order, patience, placement,
         primaries, primary, promises, recipes, refreshed, refusals, replicas, search, session, settings,
-        settle,
+        settle, unsynced,
         verdict::{Judged, Judgement, Verdict},
         watches,
     },
@@ -55,7 +55,8 @@ impl Kind {
 }
 
 /// Laws of liveness: what they promise needs time, and is judged when there has been enough of it.
-const EVENTUALLY: [&str; 7] = [
+const EVENTUALLY: [&str; 8] = [
+    "session.ends",
     "membership.converges",
     "allocation.balanced",
     "recipes.led",
@@ -116,6 +117,7 @@ pub static LAWS: &[Law] = &[
     session::MONOTONIC,
     session::UNIQUE,
     patience::PATIENCE,
+    ends::ENDS,
     clients::PREFIX,
     clients::STAT_FORWARD,
     clients::SYNC,
@@ -141,6 +143,7 @@ pub static LAWS: &[Law] = &[
     fences::TERMS_GROW,
     fences::ACKNOWLEDGE_FENCED,
     checkpoints::GLOBAL_CHECKPOINT,
+    unsynced::SYNC_INTERVAL,
     in_sync::COMPLETE,
     copies::EQUAL,
     refusals::COPY_FAILS,

@@ -1,4 +1,4 @@
-//! Patience — decides whether a session was ended for silence before its time. It never judges one that ended late.
+//! Patience — decides whether a session was ended for silence before its time. It never judges one that ended late (`ends`).
 
 use std::{collections::BTreeMap, time::Duration};
 
