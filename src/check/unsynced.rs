@@ -42,8 +42,9 @@ const DEFAULT: &str = "5s";
 /// the interval, a pause, a refusal of the disk, operations that are thrown away (numbers taken since the sync began then
 /// count as not synced), or while the disk is slow by a fault, until a sync on that node shows that it no longer is. What
 /// a copy does not tell of is not asked for: an operation above a missing one is synced with the others, but a sync tells
-/// only of those up to the first that is missing. It ends with the process, with the failure of the copy, with its
-/// recovery, and with its removal.
+/// only of those up to the first that is missing; nor are operations of which a copy in a new term does not know yet
+/// whether its primary has them. It ends with the process, with the failure of the copy, with its recovery, with its time
+/// as a primary, and with its removal.
 #[derive(Default)]
 struct SyncInterval {
     settings: Settings,
@@ -241,8 +242,10 @@ impl SyncInterval {
             | EventKind::CopyOpened { allocation, .. }
             | EventKind::CopyFailed { allocation, .. }
             | EventKind::CorruptionFound { allocation, .. }
+            | EventKind::PrimaryDeactivated { allocation, .. }
             | EventKind::CopyRemoved { allocation, .. } => _ = self.copies.remove(allocation),
             EventKind::FilesInstalled { allocation, .. }
+            | EventKind::TermAdopted { allocation, .. }
             | EventKind::OperationsTrimmed { allocation, .. } => {
                 if let Some(copy) = self.copies.get_mut(allocation) {
                     copy.unsynced.clear();
@@ -442,6 +445,8 @@ mod tests {
             E::CopyFailed { shard: shard.clone(), allocation, why: "tired".into() },
             E::CopyRemoved { shard: shard.clone(), allocation },
             E::DiskFailed { file: "translog.1".into(), error: "no space left on device".into() },
+            E::PrimaryDeactivated { shard: shard.clone(), allocation, term: Term(1), why: "removed".into() },
+            E::TermAdopted { shard: shard.clone(), allocation, term: Term(2) },
             E::OperationsTrimmed { shard, allocation, above: SeqNo::NONE, void: vec![SeqNo(0)] },
             recovers(2),
         ];

@@ -38,9 +38,11 @@ impl Shard {
     /// Operations were added to the translog that nobody waits to be durable.
     pub(super) fn sync_later(&mut self, step: &mut Step<'_, '_>) {
         let interval = step.pace(&self.id).sync_interval;
+        let due = step.after(interval);
         match &mut self.background {
-            Background::Clean => self.background = Background::Dirty { sync_at: step.after(interval) },
-            Background::Dirty { .. } => {}
+            Background::Clean => self.background = Background::Dirty { sync_at: due },
+            // The interval may have become shorter (`AbstractAsyncTask.setInterval`).
+            Background::Dirty { sync_at } => *sync_at = due.min(*sync_at),
             Background::Syncing { again } => *again = true,
         }
     }

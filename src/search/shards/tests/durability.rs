@@ -44,6 +44,18 @@ fn async_write_is_acknowledged_at_once_and_synced_after_the_interval() {
 }
 
 #[test]
+fn shorter_interval_holds_for_what_is_written_next() {
+    let mut cluster = Cluster::with_copies(1, config());
+    cluster.set_index("index.translog.sync_interval", "60s");
+    set_async(&mut cluster);
+    fill(&mut cluster, 1);
+    cluster.set_index("index.translog.sync_interval", "1s");
+    fill(&mut cluster, 1);
+    cluster.pass(Duration::from_secs(2));
+    assert!(cluster.happened(A, "TranslogSynced"));
+}
+
+#[test]
 fn async_write_of_a_lone_copy_is_acknowledged_and_lost_with_the_machine() {
     for (loss, kept) in [(Loss::All, false), (Loss::Nothing, true)] {
         let mut cluster = Cluster::with_copies(1, config());
