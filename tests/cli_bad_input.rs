@@ -1,19 +1,12 @@
 //! What cannot be used is refused with exit code 64 and a message that says which file, where and why.
 
-use std::{fs, path::Path};
+mod common;
 
-use assert_cmd::Command;
+use std::{fs, path::Path};
 
 /// Runs the binary; exit code, stdout, stderr.
 fn shardarium(arguments: &[&str]) -> (i32, String, String) {
-    let output = Command::cargo_bin("shardarium")
-        .unwrap()
-        .env_remove("CLICOLOR_FORCE")
-        .args(arguments)
-        .output()
-        .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+    common::run_in(Path::new("."), arguments)
 }
 
 #[track_caller]

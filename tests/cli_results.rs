@@ -1,21 +1,13 @@
 //! Nothing that a user may want to keep is replaced or left to mislead: results of other runs are moved aside and that
 //! is said, a run does not write over what it is run from, and nothing of an earlier sweep stays that is not of this one.
 
-use std::{fs, path::Path};
+mod common;
 
-use assert_cmd::Command;
+use std::{fs, path::Path};
 
 /// Runs the binary in a directory; exit code, stdout, stderr.
 fn shardarium(dir: &Path, line: &str) -> (i32, String, String) {
-    let output = Command::cargo_bin("shardarium")
-        .unwrap()
-        .env_remove("CLICOLOR_FORCE")
-        .current_dir(dir)
-        .args(line.split_whitespace())
-        .output()
-        .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+    common::run_in(dir, line.split_whitespace())
 }
 
 /// One server and one node, for a second.

@@ -1,21 +1,15 @@
 //! One run from the command line, through the real world: a passing first run, a stored trace that is judged
 //! the same, and the same fingerprint from every process.
 
-use std::fs;
+mod common;
 
-use assert_cmd::Command;
+use std::{fs, path::Path};
 
 /// Runs the binary; exit code and stdout.
 fn shardarium(arguments: &[&str]) -> (i32, String) {
-    let output = Command::cargo_bin("shardarium")
-        .unwrap()
-        .env_remove("CLICOLOR_FORCE")
-        .args(arguments)
-        .output()
-        .unwrap();
-    let err = String::from_utf8_lossy(&output.stderr);
+    let (code, out, err) = common::run_in(Path::new("."), arguments);
     assert!(err.is_empty(), "{arguments:?}: {err}");
-    (output.status.code().unwrap_or(-1), String::from_utf8(output.stdout).unwrap())
+    (code, out)
 }
 
 fn fingerprint(report: &str) -> &str {

@@ -1,8 +1,8 @@
 //! A failing run becomes a small scenario file that breaks the same law, at most ten runs a step.
 
-use std::fs;
+mod common;
 
-use assert_cmd::Command;
+use std::{fs, path::Path};
 
 const SCENARIO: &str = r#"
 title = "Two nodes"
@@ -32,13 +32,8 @@ lasts = "2s"
 
 /// Runs the binary; exit code and stdout.
 fn shardarium(arguments: &[&str]) -> (i32, String) {
-    let output = Command::cargo_bin("shardarium")
-        .unwrap()
-        .env_remove("CLICOLOR_FORCE")
-        .args(arguments)
-        .output()
-        .unwrap();
-    (output.status.code().unwrap_or(-1), String::from_utf8(output.stdout).unwrap())
+    let (code, out, _) = common::run_in(Path::new("."), arguments);
+    (code, out)
 }
 
 #[test]

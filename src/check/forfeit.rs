@@ -193,33 +193,23 @@ impl Forfeit {
         self.has_given_up(shard) || self.lost.get(shard).is_some_and(|operations| !operations.is_empty())
     }
 
-    /// Whether a write of a document may be gone although it was acknowledged.
+    /// Whether a write of a document, whose index is there, may be gone although it was acknowledged.
     pub(super) fn may_be_gone(&self, doc: &Doc, write: &Write) -> bool {
-        if self.is_deleted(&doc.index) {
-            return true;
-        }
-        shards(doc).any(|shard| {
-            let since = self.anew.get(&shard).copied().unwrap_or_default();
-            let lost = self.lost.get(&shard);
-            // A write whose client was told of no term may be one of any.
-            let is_gone = |operation: Operation| {
-                operation.1 < since || lost.is_some_and(|lost| lost.contains(&operation))
-            };
-            write.operation().map_or(since > Term(0), is_gone)
-        })
+        let told = write.operation();
+        // A write whose client was told of no term may be one of any.
+        let term = told.map_or(Term(0), |(_, term)| term);
+        let is_lost = |operation: Operation| {
+            self.lost.iter().any(|(shard, lost)| doc.is_in(shard) && lost.contains(&operation))
+        };
+        self.anew.iter().any(|(shard, since)| doc.is_in(shard) && term < *since) || told.is_some_and(is_lost)
     }
 
     /// Whether clients can rely on all that they were told of this document.
     pub(super) fn stands_by(&self, doc: &Doc) -> bool {
         !self.is_deleted(&doc.index)
-            && !shards(doc).any(|shard| self.anew.contains_key(&shard))
+            && !self.anew.keys().any(|shard| doc.is_in(shard))
             && !doc.writes.iter().any(|write| self.may_be_gone(doc, write))
     }
-}
-
-/// The shards that have numbered an operation of a document.
-fn shards(doc: &Doc) -> impl Iterator<Item = ShardId> {
-    doc.shards.iter().map(|number| ShardId { index: doc.index.as_str().into(), number: *number })
 }
 
 #[cfg(test)]

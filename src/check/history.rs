@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     check::verdict::Point,
     event::{Digest, DocOp, Event, EventKind, Outcome},
-    name::{SeqNo, Term},
+    name::{SeqNo, ShardId, Term},
 };
 
 /// Whether a request was sent with this parameter (`refresh=true`), or in this kind of call (`_bulk`).
@@ -180,6 +180,11 @@ impl Write {
 }
 
 impl Doc {
+    /// Whether this shard has numbered an operation of it.
+    pub(super) fn is_in(&self, shard: &ShardId) -> bool {
+        *shard.index.0 == *self.index && self.shards.contains(&shard.number)
+    }
+
     /// Of the acknowledged writes that count, the one with the highest number: no copy may hold anything older.
     pub(super) fn last_acknowledged(&self, counts: impl Fn(&Write) -> bool) -> Option<&Write> {
         self.writes

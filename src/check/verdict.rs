@@ -72,7 +72,7 @@ pub(super) fn clock(at: SimTime) -> String {
 }
 
 /// A list as reports write it: at most `most` items, then how many more.
-pub(super) fn listed(items: impl IntoIterator<Item = String>, most: usize) -> String {
+pub(crate) fn listed(items: impl IntoIterator<Item = String>, most: usize) -> String {
     let items: Vec<_> = items.into_iter().collect();
     let shown = items.iter().take(most).map(String::as_str).collect::<Vec<_>>().join(", ");
     match items.len().saturating_sub(most) {

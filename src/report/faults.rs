@@ -2,6 +2,7 @@
 //! decides what a fault does.
 
 use crate::{
+    check::verdict::listed,
     name::HostId,
     scenario::plan::{FaultAction, FaultStep, Plan, Trigger},
     sim::fault::describe,
@@ -90,15 +91,7 @@ pub(super) fn struck(what: &str, hosts: &[HostId]) -> Option<String> {
         let name = host.to_string();
         what.split(|char: char| !(char.is_alphanumeric() || char == '-')).any(|word| word == name)
     };
-    if hosts.iter().all(is_word) {
-        return None;
-    }
-    let names: Vec<_> = hosts.iter().take(SHOWN).map(ToString::to_string).collect();
-    let more = match hosts.len().saturating_sub(SHOWN) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    Some(format!("{}{more}", names.join(", ")))
+    (!hosts.iter().all(is_word)).then(|| listed(hosts.iter().map(ToString::to_string), SHOWN))
 }
 
 #[cfg(test)]

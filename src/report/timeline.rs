@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    check::verdict::listed,
     event::{CopyState, Event, EventKind, Outcome, Placement},
     name::{AllocationId, HostId, HostKind, SessionId, ShardId, SimTime, Term},
     report::{
@@ -36,12 +37,8 @@ impl Entry {
     /// What happened and to what, in one line; of many subjects the first few.
     pub fn text(&self) -> String {
         const SHOWN: usize = 6;
-        let shown = self.subjects.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-        let more = match self.subjects.len().saturating_sub(SHOWN) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        format!("{} {shown}{more}", self.what).trim_end().to_owned()
+        let subjects = listed(self.subjects.iter().cloned(), SHOWN);
+        format!("{} {subjects}", self.what).trim_end().to_owned()
     }
 }
 

@@ -7,10 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::manifest::MANIFEST;
+
 /// What results are, in the order in which they go: the manifest last, so that what a kill leaves behind is still known
 /// for a sweep's.
-const RESULTS: [&str; 6] =
-    [FAILURES, "junit.xml", "grid.svg", "timing.ndjson", "runs.ndjson", "manifest.json"];
+const RESULTS: [&str; 6] = [FAILURES, "junit.xml", "grid.svg", "timing.ndjson", "runs.ndjson", MANIFEST];
 
 /// The folder of what is kept of failing runs.
 const FAILURES: &str = "failures";

@@ -20,10 +20,7 @@ impl FromStr for Seeds {
             None => last.parse().ok(),
         };
         let end = end.ok_or_else(bad)?;
-        match first.checked_sub(end) {
-            None | Some(0) => Ok(Self(first..end)),
-            Some(_) => Err(format!("`{text}` ends before it begins")),
-        }
+        if first <= end { Ok(Self(first..end)) } else { Err(format!("`{text}` ends before it begins")) }
     }
 }
 

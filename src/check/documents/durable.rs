@@ -89,8 +89,7 @@ impl Durable {
             let last = doc.last_acknowledged(|write| !self.forfeit.may_be_gone(doc, write));
             let homes: BTreeSet<_> =
                 copies.iter().filter(|copy| holds(copy, doc)).map(|copy| &copy.shard).collect();
-            let is_bare = |number| bare.iter().any(|it| *it.index.0 == *doc.index && it.number == number);
-            let is_hidden = homes.is_empty() && doc.shards.iter().any(|number| is_bare(*number));
+            let is_hidden = homes.is_empty() && bare.iter().any(|shard| doc.is_in(shard));
             match homes.first() {
                 _ if is_hidden => {}
                 Some(home) if homes.len() == 1 => {

@@ -12,13 +12,6 @@ pub(super) fn is_state_change(kind: &EventKind) -> bool {
     match kind {
         E::HostStarted { incarnation } => *incarnation > 1,
         E::DiskDamaged { lost, torn, .. } => *lost > 0 || *torn,
-        E::RunStarted { .. }
-        | E::RunEnded
-        | E::FileSynced { .. }
-        | E::LinkCut { .. }
-        | E::LinkHealed { .. }
-        | E::Delivered { .. }
-        | E::ConnectionEnded { .. } => false,
         E::QuietBegan
         | E::FaultBegan { .. }
         | E::FaultEnded { .. }

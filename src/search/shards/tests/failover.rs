@@ -24,6 +24,18 @@ fn fail_over(cluster: &mut Cluster) {
     cluster.publish();
 }
 
+/// Three copies that show one document, and refresh when they are told to.
+fn showing(id: &str) -> Cluster {
+    let mut cluster = Cluster::with_copies(3, config());
+    cluster.set([("index.refresh_interval".to_owned(), "-1".to_owned())].into());
+    cluster.write(A, index(id, "everywhere"));
+    cluster.run();
+    cluster.refresh(A);
+    cluster.run();
+    assert_eq!(cluster.search(C), 1);
+    cluster
+}
+
 #[test]
 fn promotion_makes_copies_equal_that_missed_an_operation() {
     let mut cluster = Cluster::with_copies(3, config());
@@ -61,13 +73,7 @@ fn resync_voids_what_the_new_primary_never_got() {
 /// `IndexShard.resetEngineToGlobalCheckpoint`: an engine that was built anew is refreshed before anybody searches it.
 #[test]
 fn copy_that_was_trimmed_goes_on_showing_what_it_showed() {
-    let mut cluster = Cluster::with_copies(3, config());
-    cluster.set([("index.refresh_interval".to_owned(), "-1".to_owned())].into());
-    cluster.write(A, index("1", "everywhere"));
-    cluster.run();
-    cluster.refresh(A);
-    cluster.run();
-    assert_eq!(cluster.search(C), 1);
+    let mut cluster = showing("1");
     cluster.cut(A, B);
     cluster.write(A, index("2", "on C only"));
     cluster.run();
@@ -120,13 +126,7 @@ fn gaps_are_filled_when_a_copy_is_promoted() {
 /// The engine is built anew as well when an operation is superseded.
 #[test]
 fn copy_whose_operation_is_superseded_goes_on_showing_the_others() {
-    let mut cluster = Cluster::with_copies(3, config());
-    cluster.set([("index.refresh_interval".to_owned(), "-1".to_owned())].into());
-    cluster.write(A, index("0", "everywhere"));
-    cluster.run();
-    cluster.refresh(A);
-    cluster.run();
-    assert_eq!(cluster.search(C), 1);
+    let mut cluster = showing("0");
     cluster.cut_one_way(A, B);
     cluster.write(A, index("1", "never reaches B"));
     cluster.run();
